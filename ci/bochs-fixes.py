@@ -1,0 +1,120 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Mend four faults of Bochs 3.0 in an unpacked source tree.
+
+Usage: bochs-fixes.py DIRECTORY
+
+Each fix is one piece of text and what takes its place. The piece must occur in
+its file exactly once, or nothing at all is written: a source that differs from
+the one the fixes were made for must not be mended by guess.
+"""
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Fix(NamedTuple):
+    why: str
+    file: str
+    before: str
+    after: str
+
+
+FIXES = [
+    Fix(
+        # With IF=0 the virtual interrupt stays pending until the guest can take
+        # it (SDM vol. 3, 30.2.2), and the physical one is what is to be handled.
+        why="virtual interrupt delivered to a guest that has IF=0",
+        file="cpu/event.cc",
+        before="""\
+    if (is_pending(BX_EVENT_PENDING_VMX_VIRTUAL_INTR)) {
+      VMX_Deliver_Virtual_Interrupt();
+""",
+        after="""\
+    if (is_unmasked_event_pending(BX_EVENT_PENDING_VMX_VIRTUAL_INTR)) {
+      VMX_Deliver_Virtual_Interrupt();
+""",
+    ),
+    Fix(
+        # Which events IF masks depends on being in a guest: with external-interrupt
+        # exiting, none of the physical ones (SDM vol. 3, 26.2). The mask was worked
+        # out when RFLAGS was loaded, before in_vmx_guest was set, so a guest entered
+        # with IF=0 could not be interrupted until it wrote IF.
+        why="guest entered with IF=0 takes no external-interrupt exit",
+        file="cpu/vmx.cc",
+        before="""\
+  BX_CPU_THIS_PTR in_vmx_guest = true;
+
+  unmask_event(BX_EVENT_INIT);
+""",
+        after="""\
+  BX_CPU_THIS_PTR in_vmx_guest = true;
+
+  unmask_event(BX_EVENT_INIT);
+  handleInterruptMaskChange();
+""",
+    ),
+    Fix(
+        # What a notification posts is recognized at this very instruction boundary
+        # (SDM vol. 3, 30.6); it came one trace later, so `sti; hlt; cli` ran the cli
+        # before the interrupt that had ended the hlt.
+        why="posted interrupt delivered one trace late",
+        file="cpu/event.cc",
+        before="""\
+    if (VMX_Posted_Interrupt_Processing(vector)) return;
+""",
+        after="""\
+    if (VMX_Posted_Interrupt_Processing(vector)) {
+      if (is_unmasked_event_pending(BX_EVENT_PENDING_VMX_VIRTUAL_INTR))
+        VMX_Deliver_Virtual_Interrupt();
+      return;
+    }
+""",
+    ),
+    Fix(
+        # SDM vol. 3, 27.2.1.1: bits 5:0 of the address must be 0, no more of them.
+        why="posted-interrupt descriptor must be aligned to 64 bytes, not to 4 KiB",
+        file="cpu/vmx.cc",
+        before="""\
+      if (! IsValidPageAlignedPhyAddr(vm->pid_addr)) {
+""",
+        after="""\
+      if (! IsValidPhyAddr(vm->pid_addr) || (vm->pid_addr & 0x3f) != 0) {
+""",
+    ),
+]
+
+
+def mend(directory: Path) -> None:
+    """Apply every fix, or raise ValueError before anything was written."""
+    texts: dict[Path, str] = {}
+    for fix in FIXES:
+        path = directory / fix.file
+        text = texts.get(path) or path.read_text(encoding="latin-1")
+        found = text.count(fix.before)
+        if found != 1:
+            raise ValueError(
+                f"{fix.file}: the place to mend ({fix.why}) was found {found} times, not once"
+            )
+        texts[path] = text.replace(fix.before, fix.after)
+    for path, text in texts.items():
+        path.write_text(text, encoding="latin-1")
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        mend(Path(arguments[0]))
+    except (OSError, ValueError) as error:
+        print(f"bochs-fixes: {error}", file=sys.stderr)
+        return 1
+    for fix in FIXES:
+        print(f"mended {fix.file}: {fix.why}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// Text formatting into a bounded buffer: %c %s %d %i %u %x %X %p %% with flags '-', '0', width,
+// precision (numbers or '*') and the length modifiers l, ll, z, h, hh.
+#pragma once
+
+#include <stdarg.h>
+
+#include "lib/types.h"
+
+// Formats into buf (size bytes, always terminated when size > 0). Returns the length that the
+// whole text has, which is >= size when it was cut.
+size_t str_format(char *buf, size_t size, const char *fmt, ...) PRINTF(3, 4);
+size_t str_vformat(char *buf, size_t size, const char *fmt, va_list args);
+
+// A text that grows in a fixed buffer; what does not fit is dropped and remembered in `cut`.
+struct text {
+    char *buf;
+    size_t size; // bytes in buf
+    size_t len;  // characters so far, without the terminator
+    bool cut;
+};
+
+#define TEXT(array) ((struct text){.buf = (array), .size = sizeof(array)})
+
+void text_add(struct text *t, const char *fmt, ...) PRINTF(2, 3);

@@ -1,0 +1,2 @@
+# Sources that are also built for the host. string.c is not: the host has its C library.
+PURE += src/lib/format.c src/lib/error.c
