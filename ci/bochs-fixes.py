@@ -38,7 +38,7 @@ FIXES = [
     ),
     Fix(
         # Which events IF masks depends on being in a guest: with external-interrupt
-        # exiting, none of the physical ones (SDM vol. 3, 26.2). The mask was worked
+        # exiting, none of the physical ones (SDM vol. 3, 26.4.1). The mask was worked
         # out when RFLAGS was loaded, before in_vmx_guest was set, so a guest entered
         # with IF=0 could not be interrupted until it wrote IF.
         why="guest entered with IF=0 takes no external-interrupt exit",
