@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// What the files of the configuration parser share.
+#pragma once
+
+#include "lib/format.h"
+#include "vm/config.h"
+
+// A piece of the file, not terminated.
+struct slice {
+    const char *p;
+    size_t len;
+};
+
+bool slice_is(struct slice s, const char *text);
+struct slice slice_trim(struct slice s);
+
+// Takes what stands before the first separator off *rest (all of it when there is none). False
+// when nothing was left.
+bool slice_next(struct slice *rest, char separator, struct slice *out);
+
+// Reports "key: text" for the file's line, within the limit on reports. vm, when not NULL, is left
+// out from now on.
+struct reporter {
+    struct config *config;
+    config_report_fn *fn;
+    void *ctx;
+};
+void config_report(struct reporter *r, struct config_vm *vm, unsigned line, const char *fmt, ...)
+    PRINTF(4, 5);
+
+// A value being read: what it says, and room for the reason why it cannot be.
+struct value {
+    struct slice s;
+    struct text why;
+};
+
+// Finds a key of a VM's section; VM_KEYS when there is none.
+enum config_vm_key config_find_vm_key(struct slice name);
+
+// A key that may be given more than once.
+bool config_vm_key_repeats(enum config_vm_key key);
+
+// Sets the key from v->s. False, with v->why, when the value is not allowed.
+bool config_set_vm_key(struct config_vm *vm, enum config_vm_key key, struct value *v);
+
+// The same for [appliance]. Keys are numbered from 0 to CONFIG_APPLIANCE_KEYS - 1.
+#define CONFIG_APPLIANCE_KEYS 2
+const char *config_appliance_key_name(unsigned key);
+unsigned config_find_appliance_key(struct slice name);
+bool config_set_appliance_key(struct config *c, unsigned key, struct value *v);
+
+// The known key nearest to a misspelt one, NULL when none is near.
+const char *config_nearest_vm_key(struct slice name);
+const char *config_nearest_appliance_key(struct slice name);

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: MIT
+// The keys of the configuration and their values.
+#include "lib/string.h"
+#include "vm/config_internal.h"
+
+#define QUOTE(s) (int)MIN((s).len, (size_t)40), (s).p
+
+// Why a value is not taken. Returns false.
+static bool PRINTF(2, 3) refuse(struct value *v, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    v->why.len = str_vformat(v->why.buf, v->why.size, fmt, args);
+    va_end(args);
+    v->why.len = MIN(v->why.len, v->why.size - 1);
+    return false;
+}
+
+static int digit_of(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return 16;
+}
+
+// A whole number, decimal or 0x and hexadecimal. False when it is none or has more than 64 bits.
+static bool parse_number(struct slice s, u64 *out)
+{
+    u64 base = 10, value = 0;
+    if (s.len > 2 && s.p[0] == '0' && (s.p[1] == 'x' || s.p[1] == 'X')) {
+        base = 16;
+        s.p += 2;
+        s.len -= 2;
+    }
+    if (s.len == 0)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        u64 digit = (u64)digit_of(s.p[i]);
+        if (digit >= base || value > (UINT64_MAX - digit) / base)
+            return false;
+        value = value * base + digit;
+    }
+    *out = value;
+    return true;
+}
+
+static bool parse_in_range(struct value *v, u64 min, u64 max, u64 *out)
+{
+    if (!parse_number(v->s, out))
+        return refuse(v, "'%.*s' is not a number", QUOTE(v->s));
+    if (*out < min || *out > max)
+        return refuse(v, "%.*s is outside %llu to %llu", QUOTE(v->s), (unsigned long long)min,
+                      (unsigned long long)max);
+    return true;
+}
+
+static bool parse_choice(struct value *v, const char *const *names, unsigned count, unsigned *out)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (slice_is(v->s, names[i])) {
+            *out = i;
+            return true;
+        }
+    }
+    refuse(v, "'%.*s' is not one of", QUOTE(v->s));
+    for (unsigned i = 0; i < count; i++)
+        text_add(&v->why, "%s %s", i == 0 ? "" : ",", names[i]);
+    return false;
+}
+
+static bool is_image_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '+' || c == '-' || c == '~';
+}
+
+// An image's name is a file's name beside the configuration and a module's name in GRUB's menu:
+// no folders, and nothing that either would take for more than a name.
+static bool copy_image_name(struct value *v, struct slice s, char out[CONFIG_IMAGE_MAX + 1])
+{
+    if (s.len == 0)
+        return refuse(v, "names no image");
+    if (s.len > CONFIG_IMAGE_MAX)
+        return refuse(v, "an image's name has at most %u characters", CONFIG_IMAGE_MAX);
+    for (size_t i = 0; i < s.len; i++) {
+        if (!is_image_char(s.p[i]))
+            return refuse(v,
+                          "'%.*s' is no image's name: letters, digits and ._+-~ only, no folders",
+                          QUOTE(s));
+    }
+    if (s.p[0] == '.' || s.p[0] == '-')
+        return refuse(v, "an image's name does not begin with '%c'", s.p[0]);
+    if (slice_is(s, "vitrine.conf") || slice_is(s, "vitrine.bin"))
+        return refuse(v, "'%.*s' is the appliance's own file", QUOTE(s));
+    memcpy(out, s.p, s.len);
+    out[s.len] = '\0';
+    return true;
+}
+
+static bool set_kernel(struct config_vm *vm, struct value *v)
+{
+    return copy_image_name(v, v->s, vm->kernel);
+}
+
+static bool set_initrd(struct config_vm *vm, struct value *v)
+{
+    return copy_image_name(v, v->s, vm->initrd);
+}
+
+static bool set_module(struct config_vm *vm, struct value *v)
+{
+    if (vm->modules == LOAD_MODULES)
+        return refuse(v, "there are %u modules already, the most there can be", LOAD_MODULES);
+    size_t n = 0;
+    while (n < v->s.len && v->s.p[n] != ' ' && v->s.p[n] != '\t')
+        n++;
+    struct slice args = slice_trim((struct slice){v->s.p + n, v->s.len - n});
+    if (args.len > CONFIG_ARGS_MAX)
+        return refuse(v, "%zu characters of arguments, more than the %u there can be", args.len,
+                      CONFIG_ARGS_MAX);
+    struct config_module *m = &vm->module[vm->modules];
+    if (!copy_image_name(v, (struct slice){v->s.p, n}, m->image))
+        return false;
+    memcpy(m->args, args.p, args.len);
+    m->args[args.len] = '\0';
+    vm->modules++;
+    return true;
+}
+
+static bool set_cmdline(struct config_vm *vm, struct value *v)
+{
+    if (v->s.len > CONFIG_CMDLINE_MAX)
+        return refuse(v, "%zu characters, more than the %u there can be", v->s.len,
+                      CONFIG_CMDLINE_MAX);
+    memcpy(vm->cmdline, v->s.p, v->s.len);
+    vm->cmdline[v->s.len] = '\0';
+    return true;
+}
+
+static bool set_memory(struct config_vm *vm, struct value *v)
+{
+    struct slice s = v->s;
+    unsigned shift = 0;
+    char suffix = s.len > 0 ? s.p[s.len - 1] : '\0';
+    if (suffix == 'K' || suffix == 'k')
+        shift = 10;
+    else if (suffix == 'M' || suffix == 'm')
+        shift = 20;
+    else if (suffix == 'G' || suffix == 'g')
+        shift = 30;
+    if (shift != 0)
+        s.len--;
+    u64 n;
+    if (!parse_number(s, &n))
+        return refuse(v, "'%.*s' is not a size; one is a number with K, M or G behind it",
+                      QUOTE(v->s));
+    if (n > (MEMORY_MAX >> shift))
+        return refuse(v, "%.*s is more than the %lluG there can be", QUOTE(v->s), MEMORY_MAX / GiB);
+    u64 bytes = n << shift;
+    if (bytes < MEMORY_MIN)
+        return refuse(v, "%.*s is less than 1M%s", QUOTE(v->s),
+                      shift == 0 ? "; without K, M or G it is in bytes" : "");
+    if (bytes % PAGE_SIZE != 0)
+        return refuse(v, "%.*s is not a multiple of 4K", QUOTE(v->s));
+    vm->memory = bytes;
+    return true;
+}
+
+static bool set_vcpus(struct config_vm *vm, struct value *v)
+{
+    u64 n;
+    if (!parse_in_range(v, 1, CONFIG_VCPUS, &n))
+        return false;
+    vm->vcpus = (unsigned)n;
+    return true;
+}
+
+static bool parse_core(struct value *v, struct slice s, unsigned *core)
+{
+    u64 n;
+    s = slice_trim(s);
+    if (!parse_number(s, &n))
+        return refuse(v, "'%.*s' is not a core's number; a list is like 0,2 or 1-3", QUOTE(s));
+    if (n >= CONFIG_CORES)
+        return refuse(v, "core %.*s: numbers go up to %u", QUOTE(s), CONFIG_CORES - 1);
+    *core = (unsigned)n;
+    return true;
+}
+
+static bool set_cores(struct config_vm *vm, struct value *v)
+{
+    struct core_set set = {{0}};
+    struct slice rest = v->s, item;
+    if (slice_is(v->s, "all"))
+        return true;
+    while (slice_next(&rest, ',', &item)) {
+        const char *dash = memchr(item.p, '-', item.len);
+        unsigned first, last;
+        struct slice from = item, to = item;
+        if (dash != NULL) {
+            from.len = (size_t)(dash - item.p);
+            to = (struct slice){dash + 1, item.len - from.len - 1};
+        }
+        if (!parse_core(v, from, &first) || !parse_core(v, to, &last))
+            return false;
+        if (first > last)
+            return refuse(v, "%u-%u runs backwards", first, last);
+        for (unsigned core = first; core <= last; core++)
+            core_set_add(&set, core);
+    }
+    vm->cores = set;
+    return true;
+}
+
+static bool set_weight(struct config_vm *vm, struct value *v)
+{
+    u64 n;
+    if (!parse_in_range(v, 1, 10000, &n))
+        return false;
+    vm->weight = (unsigned)n;
+    return true;
+}
+
+static bool set_intercept(struct config_vm *vm, struct value *v)
+{
+    (void)vm;
+    if (v->s.len == 0)
+        return true;
+    return refuse(v, "'%.*s': this version cannot intercept by configuration; take the line out",
+                  QUOTE(v->s));
+}
+
+static bool set_reset(struct config_vm *vm, struct value *v)
+{
+    static const char *const names[] = {"restart", "stop"};
+    unsigned i;
+    if (!parse_choice(v, names, ARRAY_SIZE(names), &i))
+        return false;
+    vm->reset_stops = i == 1;
+    return true;
+}
+
+static bool set_interrupts(struct config_vm *vm, struct value *v)
+{
+    static const char *const names[] = {"off", "on"};
+    unsigned i;
+    if (!parse_choice(v, names, ARRAY_SIZE(names), &i))
+        return false;
+    vm->interrupts = i == 1;
+    return true;
+}
+
+static bool set_format(struct config_vm *vm, struct value *v)
+{
+    const char *names[] = {image_format_name(FORMAT_AUTO), image_format_name(FORMAT_LINUX),
+                           image_format_name(FORMAT_MULTIBOOT), image_format_name(FORMAT_FLAT)};
+    unsigned i;
+    if (!parse_choice(v, names, ARRAY_SIZE(names), &i))
+        return false;
+    vm->format = (enum image_format)i;
+    return true;
+}
+
+static bool set_load(struct config_vm *vm, struct value *v)
+{
+    return parse_in_range(v, 0, UINT32_MAX, &vm->load.v);
+}
+
+static bool set_entry(struct config_vm *vm, struct value *v)
+{
+    return parse_in_range(v, 0, UINT32_MAX, &vm->entry.v);
+}
+
+static const struct vm_key {
+    const char *name;
+    bool (*set)(struct config_vm *vm, struct value *v);
+    bool repeats;
+} vm_keys[VM_KEYS] = {
+    [VM_KERNEL] = {"kernel", set_kernel},
+    [VM_INITRD] = {"initrd", set_initrd},
+    [VM_MODULE] = {"module", set_module, .repeats = true},
+    [VM_CMDLINE] = {"cmdline", set_cmdline},
+    [VM_MEMORY] = {"memory", set_memory},
+    [VM_VCPUS] = {"vcpus", set_vcpus},
+    [VM_CORES] = {"cores", set_cores},
+    [VM_WEIGHT] = {"weight", set_weight},
+    [VM_INTERCEPT] = {"intercept", set_intercept},
+    [VM_RESET] = {"reset", set_reset},
+    [VM_INTERRUPTS] = {"interrupts", set_interrupts},
+    [VM_FORMAT] = {"format", set_format},
+    [VM_LOAD] = {"load", set_load},
+    [VM_ENTRY] = {"entry", set_entry},
+};
+
+const char *config_vm_key_name(enum config_vm_key key)
+{
+    return vm_keys[key].name;
+}
+
+enum config_vm_key config_find_vm_key(struct slice name)
+{
+    unsigned i = 0;
+    while (i < VM_KEYS && !slice_is(name, vm_keys[i].name))
+        i++;
+    return (enum config_vm_key)i;
+}
+
+bool config_vm_key_repeats(enum config_vm_key key)
+{
+    return vm_keys[key].repeats;
+}
+
+bool config_set_vm_key(struct config_vm *vm, enum config_vm_key key, struct value *v)
+{
+    return vm_keys[key].set(vm, v);
+}
+
+static const char *const appliance_keys[CONFIG_APPLIANCE_KEYS] = {"poweroff", "log"};
+
+const char *config_appliance_key_name(unsigned key)
+{
+    return appliance_keys[key];
+}
+
+unsigned config_find_appliance_key(struct slice name)
+{
+    unsigned i = 0;
+    while (i < CONFIG_APPLIANCE_KEYS && !slice_is(name, appliance_keys[i]))
+        i++;
+    return i;
+}
+
+bool config_set_appliance_key(struct config *c, unsigned key, struct value *v)
+{
+    static const char *const poweroff[] = {"never", "when-all-stopped"};
+    static const char *const log[] = {"error", "warning", "info", "debug"};
+    unsigned i;
+    if (key == 0) {
+        if (!parse_choice(v, poweroff, ARRAY_SIZE(poweroff), &i))
+            return false;
+        c->poweroff_when_all_stopped = i == 1;
+    } else {
+        if (!parse_choice(v, log, ARRAY_SIZE(log), &i))
+            return false;
+        c->log = (enum config_log)i;
+    }
+    return true;
+}

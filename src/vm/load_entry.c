@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// The registers that a guest starts with.
+#include "lib/string.h"
+#include "vm/load_internal.h"
+
+#define RFLAGS_FIXED BIT(1)
+#define RFLAGS_IF    BIT(9)
+#define CR0_PE       BIT(0)
+#define CR0_ET       BIT(4)
+
+// Access rights as in the VMCS (SDM 25.4.1, Table 25-2), all present, S = 1, DPL = 0.
+#define ACCESS_CODE32 0xc09bu // execute/read, accessed, D/B = 1, G = 1
+#define ACCESS_DATA32 0xc093u // read/write, accessed, D/B = 1, G = 1
+#define ACCESS_CODE16 0x009bu
+#define ACCESS_DATA16 0x0093u
+#define ACCESS_LDT    0x0082u
+#define ACCESS_TSS32  0x008bu // busy
+
+// Null, null, and the selectors that Linux's boot protocol names __BOOT_CS and __BOOT_DS.
+const u64 load_gdt[LOAD_GDT_SIZE / 8] = {0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff};
+
+// What is alike in every mode; the state after INIT (SDM Table 10-1) without caching disabled.
+static void entry_common(struct entry_state *e, bool interrupts)
+{
+    memset(e, 0, sizeof(*e));
+    e->regs.rflags = RFLAGS_FIXED | (interrupts ? RFLAGS_IF : 0);
+    e->regs.cr0 = CR0_ET;
+    e->regs.xcr0 = 1;
+    e->regs.dr6 = 0xffff0ff0;
+    e->regs.dr7 = 0x400;
+    e->regs.seg[SEG_LDTR] = (struct segment){.limit = 0xffff, .access = ACCESS_LDT};
+    e->regs.seg[SEG_TR] = (struct segment){.limit = 0xffff, .access = ACCESS_TSS32};
+}
+
+void entry_protected(struct entry_state *e, u64 rip, u64 gdt, bool interrupts)
+{
+    entry_common(e, interrupts);
+    e->mode = ENTRY_PROTECTED;
+    e->regs.rip = rip;
+    e->regs.cr0 |= CR0_PE;
+    e->regs.gdtr = (struct descriptor_table){gdt, LOAD_GDT_SIZE - 1};
+    for (unsigned s = SEG_ES; s <= SEG_GS; s++)
+        e->regs.seg[s] = (struct segment){0x18, 0xffffffff, ACCESS_DATA32, 0};
+    e->regs.seg[SEG_CS] = (struct segment){0x10, 0xffffffff, ACCESS_CODE32, 0};
+}
+
+void entry_real(struct entry_state *e, u64 entry, bool interrupts)
+{
+    u64 cs_base = entry & 0xf0000;
+    entry_common(e, interrupts);
+    e->mode = ENTRY_REAL;
+    e->regs.rip = entry - cs_base;
+    e->regs.gpr[RSP] = 0x7c00;
+    e->regs.gdtr.limit = 0xffff;
+    e->regs.idtr.limit = 0x3ff; // the interrupt vector table of real mode
+    for (unsigned s = SEG_ES; s <= SEG_GS; s++)
+        e->regs.seg[s] = (struct segment){0, 0xffff, ACCESS_DATA16, 0};
+    e->regs.seg[SEG_CS] = (struct segment){(u16)(cs_base >> 4), 0xffff, ACCESS_CODE16, cs_base};
+}

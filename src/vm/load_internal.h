@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// What the loaders share.
+#pragma once
+
+#include "lib/format.h"
+#include "vm/load.h"
+
+// One load under way. memory NULL: only check.
+struct loader {
+    const struct load_request *request;
+    const struct guest_memory *memory;
+    struct entry_state *out;
+    struct load_failure *why;
+};
+
+// Records the reason and returns e.
+enum error load_fail(struct loader *l, enum error e, const char *key, const char *fmt, ...)
+    PRINTF(4, 5);
+
+// True when all len bytes at gpa are RAM of this VM's memory map.
+bool load_is_ram(const struct loader *l, u64 gpa, u64 len);
+
+// Copy to, or clear, guest RAM that load_is_ram. They do nothing when only checking.
+enum error load_write(struct loader *l, u64 gpa, const void *data, u64 len);
+enum error load_clear(struct loader *l, u64 gpa, u64 len);
+
+// Little-endian numbers at any alignment; the caller has checked that they are inside.
+u16 get16(const u8 *p);
+u32 get32(const u8 *p);
+u64 get64(const u8 *p);
+void put32(u8 *p, u32 v);
+void put64(u8 *p, u64 v);
+
+// Start states. load_gdt is what the GDT at `gdt` must hold: code at 0x10, data at 0x18, flat.
+#define LOAD_GDT_SIZE 32
+extern const u64 load_gdt[LOAD_GDT_SIZE / 8];
+void entry_protected(struct entry_state *e, u64 rip, u64 gdt, bool interrupts);
+void entry_real(struct entry_state *e, u64 entry, bool interrupts);
+
+enum error load_bzimage(struct loader *l);
+enum error load_multiboot(struct loader *l);
+enum error load_flat(struct loader *l);
+
+#define LOAD_SEGMENTS 16
+
+struct load_segment {
+    const u8 *data;
+    u64 file_size; // bytes of data; what of `size` is beyond is cleared
+    u64 gpa;
+    u64 size; // bytes
+};
+
+struct load_segments {
+    struct load_segment segment[LOAD_SEGMENTS];
+    unsigned count;
+    u64 entry; // gpa
+};
+
+// The loadable segments of an ELF executable for x86, each with its bytes inside the file; where
+// they go is not checked. ERR_FORMAT, ERR_TRUNCATED, ERR_UNSUPPORTED with the reason.
+enum error elf_segments(struct loader *l, struct load_segments *out);
+
+// Section headers with the sections that a kernel's own backtraces want: symbols and strings.
+struct elf_sections {
+    const struct image *image;
+    const u8 *table; // NULL: there are none
+    unsigned count, entry_size, names;
+    bool is64;
+};
+enum error elf_find_sections(struct loader *l, struct elf_sections *out);
+
+// Bytes that elf_write_sections needs.
+u64 elf_sections_size(const struct elf_sections *s);
+
+// Writes the table to gpa and behind it the sections of symbols and strings, whose sh_addr then
+// says where they are.
+enum error elf_write_sections(struct loader *l, const struct elf_sections *s, u64 gpa);
+
+// The offset of a valid Multiboot 1 header in the image, or -1.
+i64 multiboot_find_header(const struct image *image);

@@ -1,0 +1,5 @@
+# Sources that are also built for the host.
+PURE += src/vm/config.c src/vm/config_keys.c src/vm/config_check.c src/vm/config_nearest.c
+PURE += src/vm/load.c src/vm/load_entry.c src/vm/load_format.c src/vm/load_flat.c
+PURE += src/vm/load_bzimage.c src/vm/load_multiboot.c
+PURE += src/vm/load_multiboot_info.c src/vm/load_elf.c
