@@ -27,7 +27,7 @@ HOST_CFLAGS := -std=gnu17 -O1 -g $(WARN) -Isrc -Itests/unit -DHOST_BUILD=1 -DDEB
                -fsanitize=address,undefined -fno-sanitize-recover=all -fno-strict-aliasing
 
 # ---- the appliance -------------------------------------------------------------------------
-SRC_C := $(sort $(wildcard src/*/*.c))
+SRC_C := $(sort $(wildcard src/*.c src/*/*.c))
 SRC_S := $(sort $(wildcard src/*/*.S))
 OBJ   := $(SRC_C:%.c=$B/obj/%.o) $(SRC_S:%.S=$B/obj/%.S.o)
 

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+#include "boot/log.h"
+
+#include "boot/uart.h"
+#include "lib/format.h"
+#include "lib/lock.h"
+#include "lib/string.h"
+
+static char ring[LOG_RING_SIZE];
+static u64 ring_head; // bytes ever written
+static struct spinlock lock;
+
+void (*log_sink)(const char *line, size_t n);
+u64 (*log_clock)(void);
+unsigned (*log_core)(void);
+
+void log_line(const char *part, const char *fmt, ...)
+{
+    char line[LOG_LINE_MAX];
+    struct text t = {.buf = line, .size = sizeof(line) - 1};
+    u64 us = log_clock != NULL ? log_clock() : 0;
+    text_add(&t, "[%4llu.%06llu] core %u: %s: ", (unsigned long long)(us / 1000000),
+             (unsigned long long)(us % 1000000), log_core != NULL ? log_core() : 0, part);
+
+    va_list args;
+    va_start(args, fmt);
+    size_t wanted = str_vformat(line + t.len, t.size - t.len, fmt, args);
+    va_end(args);
+    t.len += MIN(wanted, t.size - t.len - 1);
+    line[t.len++] = '\n';
+
+    spin_lock(&lock);
+    for (size_t i = 0; i < t.len; i++)
+        ring[ring_head++ % LOG_RING_SIZE] = line[i];
+    spin_unlock(&lock);
+
+    if (log_sink != NULL) {
+        log_sink(line, t.len);
+    } else {
+        uart_write(&uart_console, line, t.len - 1, false);
+        uart_write(&uart_console, "\r\n", 2, false);
+    }
+}
+
+size_t log_tail(char *buf, size_t n)
+{
+    spin_lock(&lock);
+    u64 have = MIN(ring_head, (u64)LOG_RING_SIZE);
+    n = MIN(n, have);
+    for (size_t i = 0; i < n; i++)
+        buf[i] = ring[(ring_head - n + i) % LOG_RING_SIZE];
+    spin_unlock(&lock);
+    return n;
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// The log: lines with time, core and part, in a ring in memory and on the console.
+#pragma once
+
+#include "lib/types.h"
+
+#define LOG_RING_SIZE 65536
+#define LOG_LINE_MAX  320
+
+// Writes "[ssss.uuuuuu] core N: part: text". Any core; not from an NMI handler.
+void log_line(const char *part, const char *fmt, ...) PRINTF(2, 3);
+
+// Where finished lines go (with "\n", n bytes). Set by the console; before that they go straight
+// to the console's serial line.
+extern void (*log_sink)(const char *line, size_t n);
+
+// Time in microseconds since start, and the calling core's number. Set by smp; before that both
+// are 0.
+extern u64 (*log_clock)(void);
+extern unsigned (*log_core)(void);
+
+// Copies the last n bytes at most of the ring's text into buf; returns how many.
+size_t log_tail(char *buf, size_t n);

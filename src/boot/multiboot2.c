@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#include "boot/multiboot2.h"
+
+#include "boot/paging.h"
+#include "lib/format.h"
+#include "lib/string.h"
+
+#define MULTIBOOT2_BOOTLOADER_MAGIC 0x36d76289u
+
+enum { TAG_END = 0, TAG_CMDLINE = 1, TAG_MODULE = 3, TAG_MMAP = 6, TAG_ACPI_OLD = 14, TAG_ACPI_NEW = 15 };
+
+struct tag {
+    u32 type, size;
+};
+
+struct tag_module {
+    struct tag tag;
+    u32 start, end;
+    char cmdline[];
+};
+
+struct tag_mmap {
+    struct tag tag;
+    u32 entry_size, entry_version;
+    u8 entries[];
+};
+
+struct mmap_entry {
+    u64 start, size;
+    u32 type, zero;
+};
+
+struct boot_info boot_info;
+
+static void read_module(const struct tag_module *t)
+{
+    if (boot_info.modules == BOOT_MODULES_MAX || t->end < t->start) {
+        boot_info.modules_left_out++;
+        return;
+    }
+    struct boot_module *m = &boot_info.module[boot_info.modules++];
+    m->start = HPA(t->start);
+    m->size = t->end - t->start;
+    size_t max = t->tag.size - sizeof(*t);
+    size_t n = 0;
+    while (n < max && n + 1 < sizeof(m->name) && t->cmdline[n] != '\0' && t->cmdline[n] != ' ') {
+        m->name[n] = t->cmdline[n];
+        n++;
+    }
+    m->name[n] = '\0';
+}
+
+static void read_memory(const struct tag_mmap *t)
+{
+    if (t->entry_size < sizeof(struct mmap_entry))
+        return;
+    for (u32 at = sizeof(*t); at + t->entry_size <= t->tag.size; at += t->entry_size) {
+        const void *p = (const u8 *)t + at;
+        const struct mmap_entry *e = p;
+        if (e->size == 0 || boot_info.memory_ranges == BOOT_MEMORY_MAX)
+            continue;
+        boot_info.memory[boot_info.memory_ranges++] =
+            (struct memory_range){HPA(e->start), e->size, e->type};
+    }
+}
+
+bool multiboot2_read(u32 magic, hpa_t info)
+{
+    if (magic != MULTIBOOT2_BOOTLOADER_MAGIC)
+        return false;
+    const u8 *base = phys_to_virt(info);
+    u32 total = *(const u32 *)phys_to_virt(info);
+    boot_info.info_start = info;
+    boot_info.info_size = total;
+
+    for (u32 at = 8; at + sizeof(struct tag) <= total;) {
+        const void *p = base + at;
+        const struct tag *t = p;
+        if (t->type == TAG_END || t->size < sizeof(*t) || t->size > total - at)
+            break;
+        switch (t->type) {
+        case TAG_CMDLINE:
+            str_format(boot_info.cmdline, sizeof(boot_info.cmdline), "%.*s",
+                       (int)(t->size - sizeof(*t)), (const char *)(t + 1));
+            break;
+        case TAG_MODULE:
+            read_module(p);
+            break;
+        case TAG_MMAP:
+            read_memory(p);
+            break;
+        case TAG_ACPI_OLD:
+            // The newer table, where there is one, has a signature already or overwrites this.
+            if (boot_info.rsdp[0] == 0)
+                memcpy(boot_info.rsdp, t + 1, MIN(t->size - sizeof(*t), 20u));
+            break;
+        case TAG_ACPI_NEW:
+            memcpy(boot_info.rsdp, t + 1, MIN(t->size - sizeof(*t), sizeof(boot_info.rsdp)));
+            break;
+        default:
+            break;
+        }
+        at += ALIGN_UP(t->size, 8u);
+    }
+    return boot_info.memory_ranges > 0;
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// What GRUB hands over (Multiboot2 specification, 3.6), checked and kept.
+#pragma once
+
+#include "lib/types.h"
+
+#define BOOT_MODULES_MAX 32
+#define BOOT_MEMORY_MAX  128
+
+struct boot_module {
+    hpa_t start;
+    u64 size;      // bytes
+    char name[64]; // first word of its command line
+};
+
+enum memory_type { MEMORY_AVAILABLE = 1, MEMORY_RESERVED = 2, MEMORY_ACPI = 3, MEMORY_NVS = 4, MEMORY_BAD = 5 };
+
+struct memory_range {
+    hpa_t start;
+    u64 size; // bytes
+    u32 type; // enum memory_type
+};
+
+struct boot_info {
+    char cmdline[512];
+    struct boot_module module[BOOT_MODULES_MAX];
+    unsigned modules, modules_left_out;
+    struct memory_range memory[BOOT_MEMORY_MAX];
+    unsigned memory_ranges;
+    u8 rsdp[36]; // copy of the RSDP from the tags; signature absent when there was none
+    hpa_t info_start;
+    u64 info_size;
+};
+
+extern struct boot_info boot_info;
+
+// Reads the information structure at info. Boot core, on the boot page tables. Returns false when
+// it is not Multiboot2's or has no memory map.
+bool multiboot2_read(u32 magic, hpa_t info);

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+// The end of a core: what happened, its registers and a symbolized backtrace, on the log.
+#pragma once
+
+#include "lib/types.h"
+
+// Registers at an exception or interrupt in root mode, in the order in which vectors.S pushes them.
+struct trap_frame {
+    u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
+    u64 vector, error_code;
+    u64 rip, cs, rflags, rsp, ss;
+};
+
+// Reports and powers off with a failing status. Any core, any context.
+NORETURN void panic(const char *fmt, ...) PRINTF(1, 2);
+NORETURN void panic_exception(const struct trap_frame *f, const char *name);
+
+// Logs the return addresses on the stack that rbp begins, up to a limit.
+void backtrace(u64 rip, u64 rbp);
+
+// Stops the other cores; set by smp.
+extern void (*panic_stop_others)(void);

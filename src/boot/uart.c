@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+#include "boot/uart.h"
+
+#include "boot/cmdline.h"
+#include "lib/string.h"
+#include "lib/x86.h"
+
+enum { REG_DATA, REG_IER, REG_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR };
+enum { IER_RX = 1, IER_TX = 2, IER_LINE = 4 };
+enum { LSR_DATA = 0x01, LSR_BREAK = 0x10, LSR_THRE = 0x20, LSR_IDLE = 0x40 };
+
+#define FIFO_SIZE 16
+#define SPIN_MAX  100000000u // polls before a transmitter counts as dead
+
+static u8 console_tx[UART_TX_SIZE], debug_tx[UART_TX_SIZE];
+struct uart_line uart_console = {.tx = RING(console_tx)};
+struct uart_line uart_debug = {.tx = RING(debug_tx)};
+
+static const struct {
+    u16 port;
+    u8 irq;
+} com[] = {{0x3f8, 4}, {0x2f8, 3}, {0x3e8, 4}, {0x2e8, 3}};
+
+// "comN,BAUD"; leaves what it does not understand at the default.
+static void parse(const char *text, unsigned *number, u32 *baud)
+{
+    if (strncmp(text, "com", 3) == 0 && text[3] >= '1' && text[3] <= '4') {
+        *number = (unsigned)(text[3] - '1');
+        text += 4;
+    }
+    if (*text != ',')
+        return;
+    u32 value = 0;
+    for (text++; *text >= '0' && *text <= '9' && value < 1000000; text++)
+        value = value * 10 + (u32)(*text - '0');
+    if (value > 0 && value <= 115200)
+        *baud = value;
+}
+
+static void line_init(struct uart_line *u, const char *key, unsigned number)
+{
+    char value[32];
+    u32 baud = 115200;
+    if (cmdline_value(key, value, sizeof(value)))
+        parse(value, &number, &baud);
+    if (strcmp(value, "none") == 0)
+        return;
+
+    u16 port = com[number].port;
+    outb(port + 7, 0x5a); // scratch register: is anything there?
+    if (inb(port + 7) != 0x5a)
+        return;
+    u16 divisor = (u16)(115200 / baud);
+    outb(port + REG_IER, 0);
+    outb(port + REG_LCR, 0x80);
+    outb(port + REG_DATA, (u8)divisor);
+    outb(port + REG_IER, (u8)(divisor >> 8));
+    outb(port + REG_LCR, 0x03); // 8 bits, no parity, 1 stop bit
+    outb(port + REG_FCR, 0x87); // FIFOs on and empty, interrupt at 8 bytes
+    outb(port + REG_MCR, 0x0b); // DTR, RTS, OUT2 (interrupt gate)
+    u->port = port;
+    u->irq = com[number].irq;
+}
+
+void uart_init(void)
+{
+    line_init(&uart_console, "console", 0);
+    line_init(&uart_debug, "gdb", 1);
+    if (uart_debug.port == uart_console.port)
+        uart_debug.port = 0;
+}
+
+static void set_ier(struct uart_line *u)
+{
+    if (u->interrupts)
+        outb(u->port + REG_IER, IER_RX | IER_LINE | (ring_used(&u->tx) > 0 ? IER_TX : 0));
+}
+
+// With the lock held.
+static void transmit(struct uart_line *u)
+{
+    if (ring_used(&u->tx) == 0 || !(inb(u->port + REG_LSR) & LSR_THRE))
+        return;
+    u8 byte;
+    for (unsigned i = 0; i < FIFO_SIZE && ring_get(&u->tx, &byte); i++)
+        outb(u->port + REG_DATA, byte);
+}
+
+// Puts bytes into the ring; returns how many fitted. With the lock held.
+static size_t queue(struct uart_line *u, const u8 *bytes, size_t n)
+{
+    size_t done = 0;
+    while (done < n && ring_put(&u->tx, bytes[done]))
+        done++;
+    return done;
+}
+
+void uart_write(struct uart_line *u, const void *bytes, size_t n, bool wait)
+{
+    if (u->port == 0)
+        return;
+    spin_lock(&u->lock);
+    bool was_empty = ring_used(&u->tx) == 0;
+    size_t done = queue(u, bytes, n);
+    for (u32 spins = 0; wait && done < n && spins < SPIN_MAX; spins++) {
+        transmit(u);
+        done += queue(u, (const u8 *)bytes + done, n - done);
+    }
+    u->dropped += n - done;
+    transmit(u);
+    if (was_empty)
+        set_ier(u);
+    spin_unlock(&u->lock);
+}
+
+void uart_pump(struct uart_line *u)
+{
+    if (u->port == 0)
+        return;
+    // Bounded: a line that never stops giving bytes must not keep the core.
+    for (unsigned i = 0; i < 64; i++) {
+        u8 lsr = inb(u->port + REG_LSR);
+        if (!(lsr & LSR_DATA))
+            break;
+        u8 byte = inb(u->port + REG_DATA);
+        if ((lsr & LSR_BREAK) && byte == 0) {
+            if (u->line_break != NULL)
+                u->line_break();
+        } else if (u->receive != NULL) {
+            u->receive(byte);
+        }
+    }
+    spin_lock(&u->lock);
+    bool had = ring_used(&u->tx) > 0;
+    transmit(u);
+    if (had && ring_used(&u->tx) == 0)
+        set_ier(u);
+    spin_unlock(&u->lock);
+}
+
+void uart_flush(struct uart_line *u)
+{
+    if (u->port == 0)
+        return;
+    for (u32 spins = 0; ring_used(&u->tx) > 0 && spins < SPIN_MAX; spins++)
+        transmit(u);
+    for (u32 spins = 0; !(inb(u->port + REG_LSR) & LSR_IDLE) && spins < SPIN_MAX; spins++)
+        cpu_relax();
+}
+
+void uart_enable_interrupts(struct uart_line *u)
+{
+    if (u->port == 0)
+        return;
+    spin_lock(&u->lock);
+    u->interrupts = true;
+    set_ier(u);
+    spin_unlock(&u->lock);
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// One block per core, found through GS. "Public" fields may be touched by other cores, atomically;
+// all else belongs to the core itself.
+#pragma once
+
+#include "boot/panic.h"
+#include "lib/list.h"
+#include "lib/types.h"
+
+#define CORES_MAX 256
+
+struct vmm; // the core's hypervisor proper (vmx/vmm.h)
+struct message;
+
+struct tss {
+    u32 reserved0;
+    u64 rsp[3];
+    u64 reserved1;
+    u64 ist[7];
+    u64 reserved2;
+    u16 reserved3, iopb;
+} PACKED;
+
+struct core {
+    struct core *self;  // GS:0
+    void *stack_top;    // GS:8; the start-up code takes it from here
+    u32 number, apic_id;
+    struct vmm *vmm;
+    struct list timers; // struct timer, nearest first
+    u64 timer_deadline; // of the first timer, TSC ticks; UINT64_MAX: none
+    u64 irqs;           // interrupts taken
+    u64 gdt[8];
+    struct tss tss;
+
+    // Public.
+    u32 online ALIGNED(64);
+    struct message *mailbox; // newest first
+    u32 attention;           // something waits for the core's main loop
+};
+
+_Static_assert(offsetof(struct core, stack_top) == 8, "trampoline.S reads it there");
+
+extern struct core *cores[CORES_MAX];
+extern unsigned core_count;  // blocks, in the MADT's order; the boot core is cores[0]
+extern u32 cores_online;
+
+static inline struct core *this_core(void)
+{
+    struct core *c;
+    __asm__("mov %%gs:0, %0" : "=r"(c));
+    return c;
+}
+
+// Asks the core's main loop to look round before it next enters a guest. The core itself, or
+// another one that also sends it an interrupt.
+static inline void core_attention(struct core *c)
+{
+    __atomic_store_n(&c->attention, 1, __ATOMIC_RELEASE);
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+#include "vmx/vmcs.h"
+
+#include "boot/panic.h"
+#include "lib/string.h"
+
+static const struct {
+    const char *name;
+    u32 encoding;
+} fields[] = {
+#define FIELD(name, encoding) {#name, encoding},
+#include "vmx/vmcs_fields.h"
+#undef FIELD
+};
+
+static const char *const errors[] = {
+    [1] = "VMCALL executed in VMX root operation",
+    [2] = "VMCLEAR with invalid physical address",
+    [3] = "VMCLEAR with VMXON pointer",
+    [4] = "VMLAUNCH with non-clear VMCS",
+    [5] = "VMRESUME with non-launched VMCS",
+    [6] = "VMRESUME after VMXOFF",
+    [7] = "VM entry with invalid control field(s)",
+    [8] = "VM entry with invalid host-state field(s)",
+    [9] = "VMPTRLD with invalid physical address",
+    [10] = "VMPTRLD with VMXON pointer",
+    [11] = "VMPTRLD with incorrect VMCS revision identifier",
+    [12] = "VMREAD/VMWRITE from/to unsupported VMCS component",
+    [13] = "VMWRITE to read-only VMCS component",
+    [15] = "VMXON executed in VMX root operation",
+    [16] = "VM entry with invalid executive-VMCS pointer",
+    [17] = "VM entry with non-launched executive VMCS",
+    [18] = "VM entry with executive-VMCS pointer not VMXON pointer",
+    [19] = "VMCALL with non-clear VMCS",
+    [20] = "VMCALL with invalid VM-exit control fields",
+    [22] = "VMCALL with incorrect MSEG revision identifier",
+    [23] = "VMXOFF under dual-monitor treatment of SMIs and SMM",
+    [24] = "VMCALL with invalid SMM-monitor features",
+    [25] = "VM entry with invalid VM-execution control fields in executive VMCS",
+    [26] = "VM entry with events blocked by MOV SS",
+    [28] = "invalid operand to INVEPT/INVVPID",
+};
+
+const char *vmx_error_name(u32 error)
+{
+    return error < ARRAY_SIZE(errors) && errors[error] != NULL ? errors[error] : "unknown error";
+}
+
+const char *vmcs_field_name(u32 encoding)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(fields); i++) {
+        if (fields[i].encoding == encoding)
+            return fields[i].name;
+    }
+    return NULL;
+}
+
+static char upper(char c)
+{
+    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+    for (; *a != '\0' && upper(*a) == upper(*b); a++, b++)
+        ;
+    return *a == '\0' && *b == '\0';
+}
+
+bool vmcs_field_by_name(const char *name, u32 *encoding)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(fields); i++) {
+        if (same_name(fields[i].name, name)) {
+            *encoding = fields[i].encoding;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool vmcs_field_at(unsigned index, const char **name, u32 *encoding)
+{
+    if (index >= ARRAY_SIZE(fields))
+        return false;
+    *name = fields[index].name;
+    *encoding = fields[index].encoding;
+    return true;
+}
+
+bool vmread_safe(u32 encoding, u64 *v)
+{
+    bool failed;
+    __asm__ volatile("vmread %2, %0" : "=r"(*v), "=@ccbe"(failed) : "r"((u64)encoding) : "memory");
+    return !failed;
+}
+
+NORETURN void vmx_instruction_failed(const char *instruction, u64 operand)
+{
+    u64 error;
+    const char *field = vmcs_field_name((u32)operand);
+    if (vmread_safe(INSTRUCTION_ERROR, &error))
+        panic("%s %llx (%s) failed: VMfailValid, error %llu: %s", instruction,
+              (unsigned long long)operand, field != NULL ? field : "address",
+              (unsigned long long)error, vmx_error_name((u32)error));
+    panic("%s %llx failed: VMfailInvalid: no current VMCS", instruction,
+          (unsigned long long)operand);
+}
+
+void vmclear(hpa_t vmcs)
+{
+    bool failed;
+    __asm__ volatile("vmclear %1" : "=@ccbe"(failed) : "m"(vmcs.v) : "memory");
+    if (failed)
+        vmx_instruction_failed("VMCLEAR", vmcs.v);
+}
+
+void vmptrld(hpa_t vmcs)
+{
+    bool failed;
+    __asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(vmcs.v) : "memory");
+    if (failed)
+        vmx_instruction_failed("VMPTRLD", vmcs.v);
+}
