@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: MIT
+"""The ends of the serial lines: the emulator on one side, a user's program on the other.
+
+A line is carried by two ports. What is read from one is sent to the other, which
+keeps what cannot be written yet. A port that has no room is not sent to: the other
+is then not read, and whoever writes there waits.
+"""
+
+import array
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import sys
+import termios
+import time
+import tty
+
+# Bytes kept for a reader that is slow or not there yet.
+BACKLOG = 1 << 20
+# What a pipe takes without blocking once poll() has called it writable.
+PIECE = select.PIPE_BUF
+
+
+class Port:
+    """One end of a line; without descriptors it is silent and swallows all."""
+
+    read_fd: int | None = None
+    write_fd: int | None = None
+
+    def __init__(self) -> None:
+        self.outgoing = bytearray()
+
+    def read(self) -> bytes:
+        """What has come in, b"" when nothing has. May be called at any time."""
+        if self.read_fd is None:
+            return b""
+        try:
+            data = os.read(self.read_fd, 1 << 16)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        if not data:
+            self.input_ended()
+        return data
+
+    def input_ended(self) -> None:
+        self.read_fd = None
+
+    def has_room(self) -> bool:
+        return len(self.outgoing) < BACKLOG
+
+    def send(self, data: bytes) -> None:
+        if self.write_fd is not None:
+            self.outgoing += data
+
+    def flush(self) -> None:
+        """Write some of what waits. To be called when poll() says it will not block."""
+        if not self.outgoing or self.write_fd is None:
+            return
+        try:
+            written = os.write(self.write_fd, self.outgoing[:PIECE])
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            self.input_ended()  # a pty whose other end was closed
+            return
+        del self.outgoing[:written]
+
+    def check(self) -> bool:
+        """Look for what poll() does not report; True if that needs doing regularly."""
+        return False
+
+    def drain(self, until: float) -> None:
+        """Give the reader until then, on the monotonic clock, to take what waits."""
+        while self.outgoing and self.write_fd is not None:
+            left = until - time.monotonic()
+            if left <= 0 or not writable(self.write_fd, left):
+                return
+            self.flush()
+
+    def close(self) -> None:
+        pass
+
+
+def writable(fd: int, seconds: float) -> bool:
+    poller = select.poll()
+    poller.register(fd, select.POLLOUT)
+    return bool(poller.poll(seconds * 1000))
+
+
+def open_raw_pty() -> tuple[int, int]:
+    """A pty that passes all bytes as they are: master (not blocking) and slave."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    os.set_blocking(master, False)
+    return master, slave
+
+
+class EmulatorPort(Port):
+    """A serial line of the emulated machine: a pty whose slave the emulator opens.
+
+    The slave stays open here, so that the line is there before the emulator opens
+    it and what it wrote can still be read after its end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.master, self.slave = open_raw_pty()
+        self.read_fd = self.write_fd = self.master
+        self.path = os.ttyname(self.slave)
+
+    def close(self) -> None:
+        os.close(self.master)
+        os.close(self.slave)
+
+
+class FilePort(Port):
+    """A console that is only written down."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.write_fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+
+    def close(self) -> None:
+        os.close(self.write_fd)
+
+
+class TerminalPort(Port):
+    """Standard input and output; as a terminal, in raw mode until closed.
+
+    Ctrl-A is the one key that does not reach the appliance: Ctrl-A x ends the
+    launcher, Ctrl-A Ctrl-A stands for Ctrl-A itself.
+    """
+
+    ESCAPE = 0x01
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.write_fd = sys.stdout.fileno()
+        self.wants_end = False
+        self._escaped = False
+        self._saved_mode = None
+        self.is_interactive = False
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            self._open_input(sys.stdin.fileno())
+
+    def _open_input(self, fd: int) -> None:
+        if os.isatty(fd):
+            # In the background, touching or reading the terminal would stop us.
+            if os.tcgetpgrp(fd) != os.getpgrp():
+                return
+            self._saved_mode = termios.tcgetattr(fd)
+            termios.tcsetattr(fd, termios.TCSADRAIN, input_made_raw(self._saved_mode))
+            self.is_interactive = True
+        self.read_fd = self._input = fd
+
+    def read(self) -> bytes:
+        data = super().read()
+        return self._without_commands(data) if self.is_interactive else data
+
+    def _without_commands(self, data: bytes) -> bytes:
+        passed = bytearray()
+        for byte in data:
+            if self._escaped:
+                self._escaped = False
+                if byte in b"xX":
+                    self.wants_end = True
+                elif byte == self.ESCAPE:
+                    passed.append(byte)
+                else:
+                    passed += bytes((self.ESCAPE, byte))
+            elif byte == self.ESCAPE:
+                self._escaped = True
+            else:
+                passed.append(byte)
+        return bytes(passed)
+
+    def close(self) -> None:
+        if self._saved_mode is not None:
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(self._input, termios.TCSADRAIN, self._saved_mode)
+
+
+def input_made_raw(mode: list) -> list:
+    """The terminal mode in which each key arrives as it is typed.
+
+    Output is still processed, for log lines and messages that end in a bare newline.
+    """
+    raw = list(mode)
+    raw[0] &= ~(termios.BRKINT | termios.ICRNL | termios.INLCR | termios.IGNCR
+                | termios.INPCK | termios.ISTRIP | termios.IXON)
+    raw[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG)
+    raw[6] = list(mode[6])
+    raw[6][termios.VMIN] = 1
+    raw[6][termios.VTIME] = 0
+    return raw
+
+
+class PtyPort(Port):
+    """A pty for a program that comes and goes, found by a symbolic link."""
+
+    def __init__(self, link: str) -> None:
+        super().__init__()
+        self.master, self.slave = open_raw_pty()
+        self.read_fd = self.write_fd = self.master
+        self.link = link
+        self.path = os.ttyname(self.slave)
+        make_link(self.path, link)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            if os.readlink(self.link) == self.path:
+                os.unlink(self.link)
+        os.close(self.master)
+        if self.slave is not None:
+            os.close(self.slave)
+
+
+def make_link(target: str, link: str) -> None:
+    """Make or replace a symbolic link, but nothing else that has its name."""
+    if os.path.lexists(link) and not os.path.islink(link):
+        raise FileExistsError(errno.EEXIST, "exists and is not a link", link)
+    temporary = f"{link}.{os.getpid()}"
+    os.symlink(target, temporary)
+    try:
+        os.replace(temporary, link)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+class ConsolePty(PtyPort):
+    """The console on a pty. It must not hold up the appliance when nobody reads it.
+
+    The slave stays open here: what no program has taken waits for the next one, and
+    the oldest is dropped when it becomes too much.
+    """
+
+    def has_room(self) -> bool:
+        return True
+
+    def send(self, data: bytes) -> None:
+        super().send(data)
+        del self.outgoing[: max(0, len(self.outgoing) - BACKLOG)]
+
+    def drain(self, until: float) -> None:
+        super().drain(until)
+        # What is in the kernel's buffer dies with the master: let it be read first.
+        while self._has_client() and time.monotonic() < until:
+            if bytes_readable(self.slave) == 0:
+                return
+            time.sleep(0.02)
+
+    def _has_client(self) -> bool:
+        """Whether a program has the slave open. Drops our own hold to find out."""
+        os.close(self.slave)
+        poller = select.poll()
+        poller.register(self.master, 0)
+        found = not any(event & select.POLLHUP for _, event in poller.poll(0))
+        self.slave = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
+        return found
+
+
+def bytes_readable(fd: int) -> int:
+    count = array.array("i", [0])
+    fcntl.ioctl(fd, termios.FIONREAD, count)
+    return count[0]
+
+
+class DebuggerPty(PtyPort):
+    """The debugger's line on a pty. As on a real line, what nobody hears is lost.
+
+    A debugger that died in the middle of a packet must not leave the rest of it to
+    the next one. So the slave is not held open: the master then tells, by EIO, when
+    no program has the line. poll() cannot wait for one to come, hence check().
+    """
+
+    def __init__(self, link: str) -> None:
+        super().__init__(link)
+        os.close(self.slave)
+        self.slave = None
+        self.is_attached = True
+        self.input_ended()
+
+    def input_ended(self) -> None:
+        if not self.is_attached:
+            return
+        self.is_attached = False
+        self.read_fd = self.write_fd = None
+        self.outgoing.clear()
+        termios.tcflush(self.master, termios.TCIOFLUSH)
+
+    def check(self) -> bool:
+        if not self.is_attached:
+            poller = select.poll()
+            poller.register(self.master, select.POLLIN)
+            events = dict(poller.poll(0)).get(self.master, 0)
+            # Bytes without a program: it came, wrote and went.
+            if events & select.POLLIN or not events & select.POLLHUP:
+                self.is_attached = True
+                self.read_fd = self.write_fd = self.master
+        return not self.is_attached

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: MIT
+"""One run of the appliance: the emulator, its two serial lines, and how it ends."""
+
+import contextlib
+import os
+import select
+import signal
+import time
+from pathlib import Path
+
+from .ports import EmulatorPort, Port, TerminalPort
+from .process import Emulator
+from .verdict import Verdict
+
+STATUS_OK = 0
+STATUS_FAILED = 1
+STATUS_TIMED_OUT = 124
+STATUS_SIGNAL = 128  # and the signal's number
+
+# The emulator is given this long to end after the appliance's last line.
+GRACE = 10.0
+# A console's reader is given this long to take the last lines.
+DRAIN = 2.0
+# How often to look whether a program has come to a line that nobody had open.
+LOOK_AROUND = 0.05
+
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+class Signals:
+    """Signals turned into something that poll() sees, while in use as a context."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    def __enter__(self) -> "Signals":
+        self.read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._old_wakeup = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        self._old_handlers = {
+            number: signal.signal(number, self._receive)
+            for number in (*ENDING_SIGNALS, signal.SIGCHLD)
+        }
+        return self
+
+    def _receive(self, number: int, _frame: object) -> None:
+        if number in ENDING_SIGNALS and self.received is None:
+            self.received = number
+
+    def clear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.read_fd, 4096)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old_handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._old_wakeup)
+        os.close(self.read_fd)
+        os.close(self._write_fd)
+
+
+class Session:
+    """Carries the lines' bytes until the appliance, the user or the clock ends it."""
+
+    def __init__(
+        self,
+        emulator: Emulator,
+        lines: list[tuple[EmulatorPort, Port]],
+        signals: Signals,
+        timeout: float | None,
+    ) -> None:
+        self.emulator = emulator
+        self.lines = lines  # the first is the console
+        self.signals = signals
+        self.timeout = timeout
+        self.verdict = Verdict()
+        self.message: str | None = None  # why the status is not 0
+
+    def run(self) -> int:
+        """Run until the end and return the exit status. The emulator has ended then."""
+        started = time.monotonic()
+        deadline = None if self.timeout is None else started + self.timeout
+        done_at = None
+        while not self.emulator.has_ended():
+            now = time.monotonic()
+            if self.verdict.is_known and done_at is None:
+                done_at = now
+            if self.signals.received is not None:
+                return self._stopped_by_user(self.signals.received)
+            if any(isinstance(port, TerminalPort) and port.wants_end for _, port in self.lines):
+                return self._stopped_by_user(signal.SIGINT)
+            if done_at is not None:
+                if now >= done_at + GRACE:
+                    break
+            elif deadline is not None and now >= deadline:
+                self.emulator.kill()
+                self._carry_the_rest()
+                if self.verdict.is_known:
+                    break
+                self.message = f"not done after {self.timeout:g} seconds"
+                return STATUS_TIMED_OUT
+            try:
+                self._carry(self._time_to_wait(now, deadline, done_at))
+            except BrokenPipeError:
+                self.emulator.kill()
+                self.message = "nobody reads the console any more"
+                return STATUS_FAILED
+        return self._judge()
+
+    def _stopped_by_user(self, number: int) -> int:
+        self.emulator.kill()
+        self.message = f"ended by {signal.Signals(number).name}"
+        return STATUS_SIGNAL + number
+
+    def _judge(self) -> int:
+        ended_by_itself = self.emulator.has_ended()
+        self.emulator.kill()
+        self._carry_the_rest()
+        if self.verdict.is_ok:
+            return STATUS_OK
+        if self.verdict.is_known:
+            self.message = self.verdict.text
+        elif ended_by_itself:
+            self.message = "\n".join([
+                f"the emulator ended ({self.emulator.how_it_ended()}) before the appliance "
+                "said that it was done. The emulator's last lines:",
+                *(f"| {line}" for line in self.emulator.last_lines),
+            ])
+        return STATUS_FAILED
+
+    def _time_to_wait(self, now: float, deadline: float | None, done_at: float | None) -> float | None:
+        ends = [] if deadline is None else [deadline]
+        if done_at is not None:
+            ends = [done_at + GRACE]
+        # Each port is asked, since asking is what makes it look.
+        if any([client.check() for _, client in self.lines]):
+            ends.append(now + LOOK_AROUND)
+        return max(0.0, min(ends) - now) if ends else None
+
+    def _carry(self, seconds: float | None) -> None:
+        """Wait until something can be read or written, and do that."""
+        poller = select.poll()
+        events: dict[int, int] = {self.signals.read_fd: select.POLLIN}
+        if self.emulator.output_fd is not None:
+            events[self.emulator.output_fd] = select.POLLIN
+        for line in self.lines:
+            for port, other in (line, line[::-1]):
+                if port.read_fd is not None and other.has_room():
+                    events[port.read_fd] = events.get(port.read_fd, 0) | select.POLLIN
+                if port.outgoing and port.write_fd is not None:
+                    events[port.write_fd] = events.get(port.write_fd, 0) | select.POLLOUT
+        for fd, mask in events.items():
+            poller.register(fd, mask)
+        ready = dict(poller.poll(None if seconds is None else seconds * 1000 + 1))
+
+        if self.signals.read_fd in ready:
+            self.signals.clear()
+        if self.emulator.output_fd in ready:
+            self.emulator.read_output()
+        for line in self.lines:
+            for port, other in (line, line[::-1]):
+                if port.read_fd in ready and other.has_room():
+                    self._pass_on(port, other)
+            for port in line:
+                if ready.get(port.write_fd, 0) & (select.POLLOUT | select.POLLERR):
+                    port.flush()
+
+    def _pass_on(self, port: Port, other: Port) -> bool:
+        """Pass on what the port has; False if it has nothing."""
+        data = port.read()
+        if port is self.lines[0][0]:
+            self.verdict.feed(data)
+        other.send(data)
+        return bool(data)
+
+    def _carry_the_rest(self) -> None:
+        """What the emulator wrote before it ended is still in the lines: let it out."""
+        while self.emulator.read_output():
+            pass
+        until = time.monotonic() + DRAIN
+        for emulator_port, client in self.lines:
+            while self._pass_on(emulator_port, client):
+                with contextlib.suppress(BrokenPipeError):
+                    client.drain(until)
+            with contextlib.suppress(BrokenPipeError):
+                client.drain(until)
