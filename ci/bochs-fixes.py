@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Mend four faults of Bochs 3.0 in an unpacked source tree.
+"""Mend faults of Bochs 3.0 in an unpacked source tree: four in VMX, one in the UART.
 
 Usage: bochs-fixes.py DIRECTORY
 
@@ -81,6 +81,19 @@ FIXES = [
 """,
         after="""\
       if (! IsValidPhyAddr(vm->pid_addr) || (vm->pid_addr & 0x3f) != 0) {
+""",
+    ),
+    Fix(
+        # The UART writes byte by byte and never looks at write()'s result. A blocking
+        # line makes the emulator wait for a slow reader where it dropped bytes. It
+        # still never waits for input: it reads after select() said there is some.
+        why="bytes sent while the terminal's buffer is full are lost",
+        file="iodev/serial.cc",
+        before="""\
+          BX_SER_THIS s[i].tty_id = open(dev, O_RDWR|O_NONBLOCK,600);
+""",
+        after="""\
+          BX_SER_THIS s[i].tty_id = open(dev, O_RDWR|O_NOCTTY);
 """,
     ),
 ]
