@@ -89,6 +89,11 @@ $B/host/%.o: %.c Makefile
 $B/host/libpure.a: $(PURE_OBJ)
 	@rm -f $@ && ar rcs $@ $^
 
+# The appliance's own reading of a configuration, for make iso.
+$B/host/vitrine-config: config/vitrine-config.c $B/host/libpure.a
+	@echo "  HOSTCC  $<"
+	@$(HOSTCC) $(HOST_CFLAGS) -MMD -MP $< $B/host/libpure.a -o $@
+
 # A unit test is one file, tests/unit/test_NAME.c, linked with all pure code; libraries that it
 # wants beside cmocka stand in its first lines as "// LIBS: -lZydis".
 $B/host/test_%: tests/unit/test_%.c $B/host/libpure.a
@@ -102,4 +107,4 @@ unit: $(UNIT) ## unit tests on the host
 clean: ## remove build/
 	rm -rf $B
 
--include $(OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(UNIT:=.d)
+-include $(OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(UNIT:=.d) $B/host/vitrine-config.d
