@@ -1,0 +1,2 @@
+# Sources that are also built for the host.
+PURE += src/vmx/decode.c
