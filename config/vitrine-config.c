@@ -99,6 +99,12 @@ static void print_image(void *ctx, const char *name)
     puts(name);
 }
 
+static void count_image(void *ctx, const char *name)
+{
+    (void)name;
+    ++*(unsigned *)ctx;
+}
+
 static int bad_usage(const char *text, const char *what)
 {
     fprintf(stderr, "vitrine-config: %s%s\n%s", text, what, usage);
@@ -146,6 +152,13 @@ static int run(struct tool *t, bool images, unsigned long long cores, u64 memory
     if (images) {
         config_images(&config, print_image, NULL);
         return config.errors == 0 ? 0 : 1;
+    }
+    unsigned count = 0;
+    config_images(&config, count_image, &count);
+    if (count > CONFIG_IMAGES_MAX) {
+        fprintf(t->errors, "%s: %u different images, more than the %u there can be\n", t->file,
+                count, CONFIG_IMAGES_MAX);
+        return 1;
     }
     config_check_images(&config, lookup, t, print_error, t);
     if (t->missing) {

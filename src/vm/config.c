@@ -284,7 +284,6 @@ enum error config_parse(struct config *c, const char *text, u64 len, config_repo
                         void *ctx)
 {
     memset(c, 0, sizeof(*c));
-    c->log = CONFIG_LOG_INFO;
     struct parser p = {.report = {c, report, ctx}, .c = c};
 
     if (len > CONFIG_FILE_MAX) {

@@ -23,6 +23,7 @@
 #define CONFIG_IMAGE_MAX   63 // of an image's name
 #define CONFIG_CMDLINE_MAX 2047
 #define CONFIG_ARGS_MAX    191 // of a module's arguments
+#define CONFIG_IMAGES_MAX  31  // different images; the boot loader hands over one module more
 #define CONFIG_REPORTS_MAX 32  // lines reported for one file; then one that says there are more
 
 struct core_set {
@@ -86,13 +87,10 @@ struct config_vm {
     unsigned key_line[VM_KEYS]; // 0: not given
 };
 
-enum config_log { CONFIG_LOG_ERROR, CONFIG_LOG_WARNING, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
-
 struct config {
     struct config_vm vm[CONFIG_VMS]; // in the file's order, left-out ones included
     unsigned vms;
     bool poweroff_when_all_stopped; // poweroff = when-all-stopped; default: never
-    enum config_log log;            // least important messages that are shown; default info
     unsigned errors;                // found so far, by whatever function
 };
 

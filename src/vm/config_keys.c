@@ -94,8 +94,8 @@ static bool copy_image_name(struct value *v, struct slice s, char out[CONFIG_IMA
     }
     if (s.p[0] == '.' || s.p[0] == '-')
         return refuse(v, "an image's name does not begin with '%c'", s.p[0]);
-    if (slice_is(s, "vitrine.conf") || slice_is(s, "vitrine.bin"))
-        return refuse(v, "'%.*s' is the appliance's own file", QUOTE(s));
+    if (slice_is(s, "vitrine.conf") || slice_is(s, "vitrine.bin") || slice_is(s, "grub"))
+        return refuse(v, "'%.*s' is one of the appliance's own files", QUOTE(s));
     memcpy(out, s.p, s.len);
     out[s.len] = '\0';
     return true;
@@ -319,7 +319,7 @@ bool config_set_vm_key(struct config_vm *vm, enum config_vm_key key, struct valu
     return vm_keys[key].set(vm, v);
 }
 
-static const char *const appliance_keys[CONFIG_APPLIANCE_KEYS] = {"poweroff", "log"};
+static const char *const appliance_keys[CONFIG_APPLIANCE_KEYS] = {"poweroff"};
 
 const char *config_appliance_key_name(unsigned key)
 {
@@ -336,17 +336,11 @@ unsigned config_find_appliance_key(struct slice name)
 
 bool config_set_appliance_key(struct config *c, unsigned key, struct value *v)
 {
-    static const char *const poweroff[] = {"never", "when-all-stopped"};
-    static const char *const log[] = {"error", "warning", "info", "debug"};
+    static const char *const names[] = {"never", "when-all-stopped"};
     unsigned i;
-    if (key == 0) {
-        if (!parse_choice(v, poweroff, ARRAY_SIZE(poweroff), &i))
-            return false;
-        c->poweroff_when_all_stopped = i == 1;
-    } else {
-        if (!parse_choice(v, log, ARRAY_SIZE(log), &i))
-            return false;
-        c->log = (enum config_log)i;
-    }
+    (void)key; // the only one
+    if (!parse_choice(v, names, ARRAY_SIZE(names), &i))
+        return false;
+    c->poweroff_when_all_stopped = i == 1;
     return true;
 }

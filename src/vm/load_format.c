@@ -101,7 +101,7 @@ static void describe_elf(const struct image *i, struct text *t)
         text_add(t, "an ELF file for another machine (%u)", machine);
         return;
     }
-    text_add(t, "an ELF%s %s without a Multiboot header", is64 ? "64" : "32",
+    text_add(t, "an ELF%s %s without a Multiboot header in its first 8 KiB", is64 ? "64" : "32",
              type == 1   ? "object file"
              : type == 3 ? "shared object"
                          : "file");
