@@ -17,12 +17,15 @@ static void put(struct text *t, char c)
     t->len++;
 }
 
-static void put_padded(struct text *t, const struct spec *s, const char *body, size_t n, size_t zeros)
+static void put_padded(struct text *t, const struct spec *s, const char *sign, const char *body,
+                       size_t n, size_t zeros)
 {
-    size_t total = n + zeros;
+    size_t total = strlen(sign) + n + zeros;
     size_t width = s->width > 0 ? (size_t)s->width : 0;
     for (size_t i = total; !s->left && i < width; i++)
         put(t, ' ');
+    while (*sign != '\0')
+        put(t, *sign++);
     while (zeros-- > 0)
         put(t, '0');
     for (size_t i = 0; i < n; i++)
@@ -31,8 +34,8 @@ static void put_padded(struct text *t, const struct spec *s, const char *body, s
         put(t, ' ');
 }
 
-static void put_number(struct text *t, const struct spec *s, u64 value, bool negative, unsigned base,
-                       bool upper)
+static void put_number(struct text *t, const struct spec *s, u64 value, bool negative,
+                       unsigned base, bool upper)
 {
     char digits[24];
     size_t n = sizeof(digits);
@@ -53,15 +56,7 @@ static void put_number(struct text *t, const struct spec *s, u64 value, bool neg
         if (used < (size_t)s->width)
             zeros = (size_t)s->width - used;
     }
-    if (!negative) {
-        put_padded(t, s, digits + n, len, zeros);
-    } else if (zeros > 0) {
-        put(t, '-');
-        put_padded(t, s, digits + n, len, zeros);
-    } else {
-        digits[--n] = '-';
-        put_padded(t, s, digits + n, len + 1, 0);
-    }
+    put_padded(t, s, negative ? "-" : "", digits + n, len, zeros);
 }
 
 static u64 next_unsigned(va_list *args, int longs)
@@ -132,14 +127,15 @@ static void put_conversion(struct text *t, char c, const struct spec *s, va_list
     }
     case 'c': {
         char ch = (char)va_arg(*args, int);
-        put_padded(t, s, &ch, 1, 0);
+        put_padded(t, s, "", &ch, 1, 0);
         break;
     }
     case 's': {
         const char *str = va_arg(*args, const char *);
         if (str == NULL)
             str = "(null)";
-        put_padded(t, s, str, strnlen(str, s->precision >= 0 ? (size_t)s->precision : SIZE_MAX), 0);
+        put_padded(t, s, "", str, strnlen(str, s->precision >= 0 ? (size_t)s->precision : SIZE_MAX),
+                   0);
         break;
     }
     default:
