@@ -293,7 +293,10 @@ class DebuggerPty(PtyPort):
         self.is_attached = False
         self.read_fd = self.write_fd = None
         self.outgoing.clear()
-        termios.tcflush(self.master, termios.TCIOFLUSH)
+        # What it had not read can be thrown away from the slave's side only.
+        slave = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
+        termios.tcflush(slave, termios.TCIOFLUSH)
+        os.close(slave)
 
     def check(self) -> bool:
         if not self.is_attached:

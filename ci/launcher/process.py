@@ -11,7 +11,7 @@ import typing
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
-LOG_LINES_SHOWN = 15
+LOG_LINES_SHOWN = 20
 
 libc = ctypes.CDLL(None, use_errno=True)
 

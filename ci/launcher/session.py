@@ -39,6 +39,8 @@ class Signals:
         self._old_handlers = {
             number: signal.signal(number, self._receive)
             for number in (*ENDING_SIGNALS, signal.SIGCHLD)
+            # Somebody who ignores a signal for us, as nohup does, means it.
+            if number == signal.SIGCHLD or signal.getsignal(number) != signal.SIG_IGN
         }
         return self
 

@@ -1,0 +1,606 @@
+# SPDX-License-Identifier: MIT
+"""Tests of ci/appliance, with a tiny kernel in the appliance's place."""
+
+import contextlib
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LAUNCHER = ROOT / "ci" / "appliance"
+FIXTURE = Path(__file__).resolve().parent / "launcher_fixture.c"
+FIXTURE_FLAGS = (
+    "-m32 -march=i686 -O1 -ffreestanding -fno-pic -fno-stack-protector "
+    "-fcf-protection=none -fno-asynchronous-unwind-tables -nostdlib -static "
+    "-Wl,--build-id=none -Wl,-Ttext-segment=0x100000"
+).split()
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(ROOT / "ci"))
+
+from launcher import session  # noqa: E402
+from launcher.machine import rtc_base  # noqa: E402
+from launcher.ports import (  # noqa: E402
+    BACKLOG, ConsolePty, DebuggerPty, EmulatorPort, FilePort, Port, TerminalPort,
+)
+from launcher.process import Emulator  # noqa: E402
+from launcher.verdict import LONGEST_LINE, Verdict  # noqa: E402
+
+STARTED = b"[   0.000001] core 0: fixture: started\r\n"
+DONE_OK = b"[   1.234567] core 0: appliance: done: ok\r\n"
+PATIENCE = 60  # seconds of real time that no single step comes near
+
+
+# What is read from the console.
+
+@pytest.mark.parametrize("line, text", [
+    (b"[   1.234567] core 0: appliance: done: ok\r\n", "ok"),
+    (b"[1.2] core 13: appliance: done: ok\n", "ok"),
+    (b"[   1.234567] core 0:  appliance:  done:  ok  \r\n", "ok"),
+    (b"[   1.234567] appliance: done: ok\r\n", "ok"),
+    (b"[   1.234567] core 0: appliance: done: failed: a: b\r\n", "failed: a: b"),
+    (b"one| [   1.234567] core 0: appliance: done: ok\r\n", None),
+    (b"[   1.234567] core 0: vm: appliance: done: ok\r\n", None),
+    (b" appliance: done: ok\r\n", None),
+    (b"x\r[   1.234567] core 0: appliance: done: ok\r\n", None),
+    (b"[   1.234567] core 0: appliance: done: ok", None),  # not ended yet
+])
+def test_verdict_of_a_line(line, text):
+    verdict = Verdict()
+    verdict.feed(line)
+    assert verdict.text == text
+
+
+def test_verdict_of_bytes_that_come_one_by_one():
+    verdict = Verdict()
+    for byte in STARTED + DONE_OK:
+        verdict.feed(bytes([byte]))
+    assert verdict.is_ok
+
+
+def test_last_verdict_counts():
+    verdict = Verdict()
+    verdict.feed(DONE_OK + b"[   2.000000] core 0: appliance: done: failed: late\n")
+    assert verdict.text == "failed: late"
+
+
+def test_verdict_survives_an_endless_line():
+    verdict = Verdict()
+    verdict.feed(b"x" * 3 * LONGEST_LINE)
+    verdict.feed(DONE_OK)
+    assert not verdict.is_known
+    verdict.feed(DONE_OK)
+    assert verdict.is_ok
+
+
+# The ptys.
+
+@pytest.fixture
+def console(tmp_path):
+    with contextlib.closing(ConsolePty(str(tmp_path / "console"))) as port:
+        yield port
+
+
+@pytest.fixture
+def debugger(tmp_path):
+    with contextlib.closing(DebuggerPty(str(tmp_path / "gdb"))) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def client_of(link):
+    fd = os.open(link, os.O_RDWR | os.O_NOCTTY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def test_console_keeps_output_for_a_later_reader(console):
+    for letter in (b"a", b"b"):
+        console.send(letter * 10)
+        console.flush()
+        with client_of(console.link) as fd:
+            assert os.read(fd, 100) == letter * 10
+
+
+def test_console_drops_the_oldest_and_never_waits(console):
+    console.send(b"old")
+    for _ in range(3):
+        assert console.has_room()
+        console.send(b"x" * (BACKLOG // 2))
+    console.send(b"new")
+    assert len(console.outgoing) == BACKLOG
+    assert console.outgoing.endswith(b"new") and not console.outgoing.startswith(b"old")
+
+
+def test_console_waits_at_its_end_for_a_reader_only(console):
+    console.send(b"tail")
+    console.flush()
+    started = time.monotonic()
+    console.drain(started + 5)
+    assert time.monotonic() - started < 1
+
+
+def test_console_passes_all_bytes_as_they_are(console):
+    every_byte = bytes(range(256))
+    console.send(every_byte)
+    console.flush()
+    with client_of(console.link) as fd:
+        assert os.read(fd, 1000) == every_byte
+        os.write(fd, every_byte)
+        assert console.read() == every_byte
+
+
+def test_debugger_line_loses_what_nobody_hears(debugger):
+    debugger.check()
+    debugger.send(b"lost")
+    debugger.flush()
+    with client_of(debugger.link) as fd:
+        debugger.check()
+        debugger.send(b"heard")
+        debugger.flush()
+        assert os.read(fd, 100) == b"heard"
+        debugger.send(b"not read by this one")
+        debugger.flush()
+    assert debugger.read() == b""
+    with client_of(debugger.link) as fd:
+        debugger.check()
+        debugger.send(b"for the next")
+        debugger.flush()
+        assert os.read(fd, 100) == b"for the next"
+
+
+def test_debugger_line_passes_the_last_words_of_a_client_that_left(debugger):
+    with client_of(debugger.link) as fd:
+        os.write(fd, b"$k#6b")
+    debugger.check()
+    assert debugger.read() == b"$k#6b"
+    assert debugger.read() == b""
+    assert debugger.check()
+
+
+def test_a_link_is_replaced_but_a_file_is_not(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("gone")
+    with contextlib.closing(ConsolePty(str(link))) as port:
+        assert os.readlink(link) == port.path
+    assert not os.path.lexists(link)
+    link.write_text("precious")
+    with pytest.raises(FileExistsError):
+        ConsolePty(str(link))
+    assert link.read_text() == "precious"
+
+
+@pytest.mark.parametrize("typed, passed, wants_end", [
+    ([b"ls\r\x1d1\x03"], b"ls\r\x1d1\x03", False),
+    ([b"a\x01x"], b"a", True),
+    ([b"\x01", b"x"], b"", True),
+    ([b"\x01\x01x"], b"\x01x", False),
+    ([b"\x01d"], b"\x01d", False),
+])
+def test_keys_of_the_terminal(typed, passed, wants_end):
+    port = TerminalPort.__new__(TerminalPort)
+    port._escaped = port.wants_end = False
+    assert b"".join(port._without_commands(data) for data in typed) == passed
+    assert port.wants_end == wants_end
+
+
+def test_rtc_base_of_qemu():
+    assert rtc_base(946684800) == "2000-01-01T00:00:00"
+
+
+# A session, with a shell script in the emulator's place.
+
+@pytest.fixture
+def play(tmp_path):
+    """A function that runs a session and returns it with its status and console."""
+
+    def run(script, timeout=None):
+        with contextlib.ExitStack() as stack:
+            def opened(port):
+                return stack.enter_context(contextlib.closing(port))
+
+            signals = stack.enter_context(session.Signals())
+            com1, com2 = opened(EmulatorPort()), opened(EmulatorPort())
+            console = opened(FilePort(tmp_path / "console"))
+            command = ["sh", "-c", script, "script", com1.path, com2.path]
+            emulator = opened(Emulator(command, tmp_path, None))
+            played = session.Session(
+                emulator, [(com1, console), (com2, Port())], signals, timeout
+            )
+            status = played.run()
+            assert is_gone(emulator.process.pid)
+        return played, status, (tmp_path / "console").read_bytes()
+
+    return run
+
+
+SAY_OK = f"printf '{DONE_OK.decode().strip()}\\r\\n' >$1; "
+
+
+def test_what_was_written_just_before_the_end_counts(play):
+    played, status, console = play(SAY_OK)
+    assert (status, played.message, console) == (0, None, DONE_OK)
+
+
+def test_emulator_that_does_not_end_after_the_done_line_is_killed(play, monkeypatch):
+    monkeypatch.setattr(session, "GRACE", 0.3)
+    played, status, _ = play(SAY_OK + "sleep 1000", timeout=PATIENCE)
+    assert (status, played.message) == (0, None)
+
+
+def test_timeout_does_not_count_after_the_done_line(play, monkeypatch):
+    monkeypatch.setattr(session, "GRACE", 1.0)
+    _, status, _ = play(SAY_OK + "sleep 1000", timeout=0.5)
+    assert status == 0
+
+
+def test_timeout_counts_before_it(play):
+    played, status, _ = play("sleep 1000", timeout=0.3)
+    assert (status, played.message) == (124, "not done after 0.3 seconds")
+
+
+def test_end_of_the_emulator_is_told_with_its_last_lines(play):
+    played, status, _ = play("seq 1000; echo cannot go on >&2; exit 3")
+    assert status == 1
+    assert "exit status 3" in played.message
+    assert played.message.endswith("| 1000\n| cannot go on")
+    assert "| 900" not in played.message
+
+
+def test_killed_emulator_is_told(play):
+    assert "SIGKILL" in play("kill -9 $$")[0].message
+
+
+def test_nobody_at_the_debugger_holds_nothing_up(play):
+    _, status, _ = play("yes | head -c 100000 >$2; " + SAY_OK, timeout=PATIENCE)
+    assert status == 0
+
+
+# What cannot be started.
+
+def launch(*arguments, **options):
+    return subprocess.run(
+        [LAUNCHER, *map(str, arguments)], stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=PATIENCE, **options,
+    )
+
+
+def test_help_names_every_option():
+    result = launch("--help")
+    assert result.returncode == 0
+    for option in ("iso machine cpu cpus memory firmware console gdb timeout".split()):
+        assert f"--{option}" in result.stdout
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    (["--iso", "no/such.iso"], "no/such.iso"),
+    (["--machine", "vax"], "vax"),
+    (["--cpus", "0"], "not above 0"),
+    (["--timeout", "-1"], "not above 0"),
+    (["--frobnicate"], "frobnicate"),
+    (["--iso", FIXTURE, "--machine", "bochs", "--firmware", "uefi"], "UEFI"),
+    (["--iso", FIXTURE, "--machine", "bochs", "--cpus", "16"], "at most 15"),
+])
+def test_wrong_usage_is_named_and_refused(arguments, complaint):
+    result = launch(*arguments)
+    assert result.returncode == 2
+    assert complaint in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+# Whole runs.
+
+def need(*programs):
+    for program in programs:
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
+
+
+@pytest.fixture(scope="session")
+def kernel(tmp_path_factory):
+    need("gcc", "grub-mkrescue", "xorriso", "mformat")
+    path = tmp_path_factory.mktemp("kernel") / "fixture"
+    subprocess.run(["gcc", *FIXTURE_FLAGS, "-o", path, FIXTURE], check=True, timeout=PATIENCE)
+    return path
+
+
+@pytest.fixture(scope="session")
+def iso(kernel, tmp_path_factory):
+    """A function that makes an ISO whose kernel does the given words."""
+    made = {}
+
+    def make(words):
+        if words not in made:
+            directory = tmp_path_factory.mktemp("iso")
+            grub = directory / "tree" / "boot" / "grub"
+            grub.mkdir(parents=True)
+            shutil.copy(kernel, directory / "tree" / "fixture")
+            (grub / "grub.cfg").write_text(
+                f"set timeout=0\nmenuentry fixture {{\n  multiboot2 /fixture {words}\n}}\n"
+            )
+            subprocess.run(
+                ["grub-mkrescue", "-o", directory / "fixture.iso", directory / "tree",
+                 "--install-modules=multiboot2 normal", "--fonts=", "--locales=", "--themes="],
+                check=True, capture_output=True, timeout=PATIENCE,
+            )
+            made[words] = directory / "fixture.iso"
+        return made[words]
+
+    return make
+
+
+@pytest.fixture(params=["bochs", "qemu"])
+def machine(request):
+    if request.param == "qemu":
+        need("qemu-system-x86_64")
+    elif not Path("/usr/share/bochs/BIOS-bochs-latest").exists():
+        pytest.skip("bochsbios is not installed")
+    else:  # minutes, the first time, that are not the launcher's
+        subprocess.run([ROOT / "ci" / "bochs"], check=True)
+    return ["--machine", request.param, "--cpus", "1", "--memory", "256"]
+
+
+@pytest.fixture
+def qemu():
+    need("qemu-system-x86_64")
+    return ["--machine", "qemu", "--cpus", "1", "--memory", "256"]
+
+
+@pytest.fixture
+def started(tmp_path):
+    """A function that starts the launcher and returns it with its emulator's pid."""
+    launchers = []
+
+    def start(*arguments, **options):
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
+                   "stderr": subprocess.PIPE, **options}
+        launcher = subprocess.Popen([LAUNCHER, *map(str, arguments)], **options)
+        launchers.append(launcher)
+        return launcher
+
+    yield start
+    for launcher in launchers:
+        if launcher.poll() is None:
+            launcher.terminate()
+            launcher.wait(PATIENCE)
+        for stream in (launcher.stdout, launcher.stderr):
+            if stream:
+                stream.close()
+
+
+def emulator_of(launcher):
+    """The pid of the launcher's child, waited for."""
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children")
+    return int(wait_for(lambda: children.read_text().split())[0])
+
+
+def wait_for(condition):
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        result = condition()
+        if result:
+            return result
+        time.sleep(0.02)
+    pytest.fail("it did not happen in time")
+
+
+def is_gone(pid):
+    """Whether the process is no more; one that nobody has waited for yet is dead too."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return status.rpartition(")")[2].split()[0] in "ZX"
+
+
+def read_until(fd, wanted):
+    """Read until the wanted bytes have come, and return all that came."""
+    data = b""
+    until = time.monotonic() + PATIENCE
+    while wanted not in data:
+        left = until - time.monotonic()
+        assert left > 0 and select.select([fd], [], [], left)[0], data
+        data += os.read(fd, 4096)
+    return data
+
+
+def opened(link):
+    wait_for(lambda: os.path.exists(link))
+    return client_of(link)
+
+
+def test_done_ok_is_status_0(machine, iso):
+    result = launch(*machine, "--iso", iso("ok off"))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.encode().endswith(STARTED.replace(b"\r", b"") + DONE_OK.replace(b"\r", b""))
+
+
+def test_done_failed_is_status_1_with_the_reason(machine, iso):
+    result = launch(*machine, "--iso", iso("failed off"))
+    assert result.returncode == 1
+    assert result.stderr == "appliance: failed: no VM could start\n"
+
+
+@pytest.mark.parametrize("words", ["guest off", "reset"])
+def test_end_without_done_line_is_status_1(machine, iso, words):
+    result = launch(*machine, "--iso", iso(words))
+    assert result.returncode == 1
+    assert "the emulator ended" in result.stderr
+
+
+def test_timeout_is_status_124(machine, iso, tmp_path):
+    result = launch(*machine, "--iso", iso("guest"), "--timeout", "2",
+                    "--console", tmp_path / "console")
+    assert result.returncode == 124
+    assert "2 seconds" in result.stderr
+
+
+def test_slow_reader_loses_nothing(machine, iso, started):
+    launcher = started(*machine, "--iso", iso("flood ok off"))
+    time.sleep(3)
+    output = launcher.communicate(timeout=PATIENCE)[0]
+    lines = re.findall(rb"flood (\d+)\r\n", output)
+    assert [int(line) for line in lines] == list(range(1500))
+    assert launcher.returncode == 0
+
+
+def test_reader_that_went_away_ends_the_run(qemu, iso, started):
+    launcher = started(*qemu, "--iso", iso("flood ok off"))
+    emulator = emulator_of(launcher)
+    launcher.stdout.close()
+    launcher.stdout = None
+    assert launcher.wait(PATIENCE) == 1
+    assert is_gone(emulator)
+
+
+def test_console_pty(machine, iso, started, tmp_path):
+    link = tmp_path / "console"
+    launcher = started(*machine, "--iso", iso("echo ok off"), "--console", f"pty:{link}")
+    with opened(link) as fd:
+        read_until(fd, STARTED)
+    with opened(link) as fd:  # closed and opened again, the line is still there
+        os.write(fd, b"hello\r\x03\x1d")
+        assert read_until(fd, b"\x1d") == b"hello\r\x03\x1d"
+        os.write(fd, b"q")
+        assert read_until(fd, DONE_OK) == b"q\r\n" + DONE_OK
+    assert launcher.wait(PATIENCE) == 0
+    assert not os.path.lexists(link)
+
+
+def test_unread_console_pty_holds_nothing_up(qemu, iso, tmp_path):
+    result = launch(*qemu, "--iso", iso("flood ok off"), "--console", f"pty:{tmp_path}/console")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_debugger_pty(machine, iso, started, tmp_path):
+    link, console = tmp_path / "gdb", tmp_path / "console"
+    launcher = started(*machine, "--iso", iso("echo ok off"), "--gdb", link,
+                       "--console", f"pty:{console}")
+    with opened(console) as com1:
+        read_until(com1, STARTED)
+        for words in (b"$g#67", b"+$qSupported#37", b"\x03"):  # come, ask, go
+            with opened(link) as fd:
+                os.write(fd, words)
+                assert read_until(fd, words) == words
+        with opened(link) as fd:  # killed before it heard the answer
+            os.write(fd, b"half a pack")
+        time.sleep(0.5)
+        with opened(link) as fd:
+            os.write(fd, b"next")
+            assert read_until(fd, b"next") == b"next"
+        os.write(com1, b"q")
+        assert launcher.wait(PATIENCE) == 0
+    assert not os.path.lexists(link)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_signal_ends_the_emulator_too(qemu, iso, started, tmp_path, number):
+    link = tmp_path / "gdb"
+    launcher = started(*qemu, "--iso", iso("echo"), "--gdb", link,
+                       env={**os.environ, "TMPDIR": str(tmp_path)})
+    emulator = emulator_of(launcher)
+    wait_for(link.exists)
+    launcher.send_signal(number)
+    assert launcher.wait(PATIENCE) == 128 + number
+    assert is_gone(emulator)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_killed_launcher_takes_the_emulator_with_it(machine, iso, started):
+    launcher = started(*machine, "--iso", iso("echo"))
+    read_until(launcher.stdout.fileno(), STARTED)
+    emulator = emulator_of(launcher)
+    launcher.kill()
+    wait_for(lambda: is_gone(emulator))
+
+
+class Terminal:
+    """A terminal in which the launcher runs in the foreground."""
+
+    def __init__(self, *arguments):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execv(LAUNCHER, [str(LAUNCHER), *map(str, arguments)])
+
+    def mode(self):
+        return termios.tcgetattr(self.fd)
+
+    def slave(self):
+        """A slave of our own, which tells the mode after the launcher has gone."""
+        return client_of(os.readlink(f"/proc/{self.pid}/fd/0"))
+
+    def wait(self):
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+@contextlib.contextmanager
+def terminal_with(*arguments):
+    terminal = Terminal(*arguments)
+    try:
+        yield terminal
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(terminal.pid, signal.SIGKILL)
+        os.close(terminal.fd)
+
+
+def test_terminal_is_raw_and_ctrl_a_x_ends(qemu, iso):
+    with terminal_with(*qemu, "--iso", iso("echo ok off")) as terminal:
+        assert b"Ctrl-A x" in read_until(terminal.fd, STARTED.strip())
+        assert not terminal.mode()[3] & (termios.ECHO | termios.ICANON | termios.ISIG)
+        os.write(terminal.fd, b"\x03\x1a\x1dz")
+        assert read_until(terminal.fd, b"z").endswith(b"\x03\x1a\x1dz")
+        with terminal.slave() as slave:
+            os.write(terminal.fd, b"\x01x")
+            assert terminal.wait() == 130
+            mode = termios.tcgetattr(slave)[3]
+            assert mode & termios.ECHO and mode & termios.ICANON and mode & termios.ISIG
+
+
+def test_terminal_is_restored_after_an_ordinary_end(qemu, iso):
+    with terminal_with(*qemu, "--iso", iso("echo ok off")) as terminal:
+        read_until(terminal.fd, STARTED.strip())
+        with terminal.slave() as slave:
+            os.write(terminal.fd, b"q")
+            read_until(terminal.fd, DONE_OK.strip())
+            assert terminal.wait() == 0
+            assert termios.tcgetattr(slave)[3] & termios.ECHO
+
+
+@pytest.mark.parametrize("arguments", [["--disk"], ["--cpus", "4"], ["--rtc", "946684800"]])
+def test_other_ways_to_boot(machine, iso, arguments):
+    result = launch(*machine, "--iso", iso("ok off"), *arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--disk"]])
+def test_uefi(qemu, iso, arguments):
+    if not any(Path("/usr/share/OVMF").glob("OVMF_CODE*.fd")):
+        pytest.skip("ovmf is not installed")
+    result = launch(*qemu, "--iso", iso("ok off"), "--firmware", "uefi", *arguments)
+    assert result.returncode == 0
+
+
+def test_bochs_repeats_exactly_from_a_fixed_clock(iso, tmp_path):
+    if not Path("/usr/share/bochs/BIOS-bochs-latest").exists():
+        pytest.skip("bochsbios is not installed")
+    logs = []
+    for run in range(2):
+        log = tmp_path / f"log{run}"
+        result = launch("--machine", "bochs", "--cpus", "1", "--iso", iso("ok off"),
+                        "--rtc", "946684800", "--log", log)
+        assert result.returncode == 0
+        logs.append(re.search(r"(\d+).*quit_sim", log.read_text())[1])
+    assert logs[0] == logs[1]
