@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+// Who answers at which port or address.
+#include "vdev/board_internal.h"
+
+enum device {
+    NOBODY,
+    PIC,
+    PIT,
+    RTC,
+    PM,
+    COM1,
+    COM2,
+    SYSCTRL,
+    FWCFG,
+    PCI,
+    DELAY,
+};
+
+static const u8 device_at[0xd00] = {
+    [0x20 ... 0x21] = PIC,
+    [0x40 ... 0x43] = PIT,
+    [0x60] = SYSCTRL,
+    [0x61] = PIT,
+    [0x64] = SYSCTRL,
+    [0x70 ... 0x71] = RTC,
+    [0x80] = DELAY,
+    [0x92] = SYSCTRL,
+    [0xa0 ... 0xa1] = PIC,
+    [SMI_CMD... APM_STS] = PM,
+    [0xf4] = SYSCTRL,
+    [0x2f8 ... 0x2ff] = COM2,
+    [0x3f8 ... 0x3ff] = COM1,
+    [0x4d0 ... 0x4d1] = PIC,
+    [0x510 ... 0x511] = FWCFG,
+    [PM_BASE... PM_BASE + PM_LENGTH - 1] = PM,
+    [0xcf8] = PCI,
+    [0xcf9] = SYSCTRL,
+    [0xcfc ... 0xcff] = PCI,
+};
+
+static enum device find_device(u16 port)
+{
+    return port < ARRAY_SIZE(device_at) ? device_at[port] : NOBODY;
+}
+
+// Timer events up to now come before what the guest does to their interrupt controllers.
+static void pic_io(struct board *b, u16 port, bool write, u32 *value, u64 now)
+{
+    board_expire(b, now);
+    if (write) {
+        pic_write(&b->pic, port, (u8)*value);
+        return;
+    }
+    // Only who looks at the request register sees the PIT's output fall between two edges.
+    if (port == 0x20 && board_pit_periodic(b))
+        board_expire_pit(b, now);
+    *value = pic_read(&b->pic, port);
+}
+
+static void pit_io(struct board *b, u16 port, bool write, u32 *value, u64 now)
+{
+    if (!write) {
+        *value = pit_read(&b->pit, port, now);
+    } else {
+        if (port == 0x40 || port == 0x43)
+            b->owed = 0;
+        pit_write(&b->pit, port, (u8)*value, now);
+    }
+    board_owe_ticks(b, b->pit.dropped);
+    b->pit.dropped = 0;
+    board_update_due(b, TIMER_PIT);
+}
+
+static void uart_io(struct board *b, enum board_timer t, u16 port, bool write, u32 *value, u64 now)
+{
+    struct uart *u = t == TIMER_COM1 ? &b->com1 : &b->com2;
+    if (write)
+        uart_write(u, port & 7, (u8)*value, now);
+    else
+        *value = uart_read(u, port & 7, now);
+    board_update_due(b, t);
+}
+
+static void byte_io(struct board *b, u16 port, bool write, u32 *value, u64 now)
+{
+    switch (find_device(port)) {
+    case PIC:
+        pic_io(b, port, write, value, now);
+        break;
+    case PIT:
+        pit_io(b, port, write, value, now);
+        break;
+    case RTC:
+        if (write)
+            rtc_write(&b->rtc, port, (u8)*value, now);
+        else
+            *value = rtc_read(&b->rtc, port, now);
+        board_update_due(b, TIMER_RTC);
+        break;
+    case COM1:
+        uart_io(b, TIMER_COM1, port, write, value, now);
+        break;
+    case COM2:
+        uart_io(b, TIMER_COM2, port, write, value, now);
+        break;
+    case SYSCTRL:
+        if (write)
+            sysctrl_write(&b->sysctrl, port, *value);
+        else
+            *value = sysctrl_read(&b->sysctrl, port);
+        break;
+    case FWCFG:
+        if (!write)
+            *value = port == 0x511 ? fwcfg_read(&b->fwcfg) : 0xff;
+        break;
+    default:
+        if (!write)
+            *value = 0xff;
+    }
+}
+
+// Devices that take more than a byte at once. Returns false when this access goes byte by byte.
+static bool wide_io(struct board *b, u16 port, unsigned size, bool write, u32 *value, u64 now)
+{
+    switch (find_device(port)) {
+    case PM:
+        if (write)
+            acpipm_write(&b->pm, port, size, *value, now);
+        else
+            *value = acpipm_read(&b->pm, port, size, now);
+        board_update_due(b, TIMER_PM);
+        return true;
+    case PCI:
+        if (port == 0xcf8 && size != 4)
+            return false;
+        if (write)
+            pci_write(&b->pci, port, size, *value);
+        else
+            *value = pci_read(&b->pci, port, size);
+        return true;
+    case SYSCTRL:
+        if (port != 0xf4 || !write)
+            return false;
+        sysctrl_write(&b->sysctrl, port, *value);
+        return true;
+    case FWCFG:
+        if (port != 0x510 || !write || size != 2)
+            return false;
+        fwcfg_select(&b->fwcfg, (u16)*value);
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool board_io(struct board *b, u16 port, unsigned size, bool write, u32 *value, u64 now)
+{
+    now = board_advance(b, now);
+    if (!write && port == PM_TMR && size == 4) { // the two that must be fast
+        *value = acpipm_timer(&b->pm, now);
+        return true;
+    }
+    if (!write && (port & ~1) == 0x4d0 && size == 1) {
+        *value = b->pic.chip[port & 1].elcr;
+        return true;
+    }
+
+    u32 mask = size >= 4 ? UINT32_MAX : (1u << 8 * size) - 1;
+    u32 v = *value & mask;
+    if (find_device(port) == NOBODY && size == 1) {
+        if (!write)
+            *value = mask;
+        return false;
+    }
+    bool claimed = find_device(port) != NOBODY;
+    if (!wide_io(b, port, size, write, &v, now)) {
+        // As on the ISA bus: a wide access is one to each port in turn.
+        u32 all = 0;
+        for (unsigned i = 0; i < size; i++) {
+            u16 at = (u16)(port + i);
+            u32 byte = v >> 8 * i & 0xff;
+            claimed |= find_device(at) != NOBODY;
+            byte_io(b, at, write, &byte, now);
+            all |= (byte & 0xff) << 8 * i;
+        }
+        v = all;
+    }
+    if (!write)
+        *value = v & mask;
+    return claimed;
+}
+
+bool board_mmio(struct board *b, gpa_t gpa, unsigned size, bool write, u64 *value, u64 now)
+{
+    u64 mask = size >= 8 ? UINT64_MAX : BIT(8 * size) - 1;
+    u64 offset = gpa.v - IOAPIC_BASE;
+    if (offset >= PAGE_SIZE) {
+        if (!write)
+            *value = mask;
+        return false;
+    }
+    board_expire(b, now);
+    u32 reg = (u32)offset & ~3u, shift = 8u * (offset & 3);
+    if (!write)
+        *value = ioapic_read(&b->ioapic, reg) >> shift & mask;
+    else if (shift == 0)
+        ioapic_write(&b->ioapic, reg, (u32)(*value & mask));
+    return true;
+}

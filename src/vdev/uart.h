@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// 16550A UART: eight ports from a base. What the guest sends goes to a sink at once, so the
+// transmitter is always empty; received bytes wait in the FIFO, which the console asks before it
+// hands one over. `now` is in ticks, never less than in the call before. The caller serializes.
+#pragma once
+
+#include "lib/types.h"
+#include "vdev/irq.h"
+
+#define UART_FIFO  16
+#define UART_CLOCK 1843200ull // Hz; 16 of them per bit and divisor step
+
+struct uart {
+    u8 ier, lcr, mcr, scr;
+    u8 fcr;   // bits 7:6 and 0
+    u8 line;  // LSR's error bits that await a read
+    u8 modem; // MSR: inputs in 7:4, changes in 3:0
+    u16 divisor;
+    bool thre;                             // the THRE interrupt is pending
+    bool timeout;                          // the character time-out is pending
+    u8 fifo[UART_FIFO], errors[UART_FIFO]; // a byte and the LSR bits that came with it
+    u8 head, count;
+    bool connected; // someone is at the other end: CTS, DSR and DCD are on
+    u64 tsc_hz;
+    u64 touched; // tick of the FIFO's last change, from which the time-out counts
+    unsigned pin;
+    bool level; // as last reported to irq
+    struct irq_line irq;
+    void (*transmit)(void *ctx, u8 byte); // NULL: bytes are lost
+    void *ctx;
+};
+
+void uart_init(struct uart *u, u64 tsc_hz, bool connected, unsigned pin, struct irq_line irq,
+               void (*transmit)(void *ctx, u8 byte), void *ctx);
+
+// The master reset: as after uart_init.
+void uart_reset(struct uart *u);
+
+// A byte from outside. Returns false, with the byte not taken, when there is no room (FIFO or
+// holding register full, or the UART in loopback): offer it again later.
+bool uart_receive(struct uart *u, u8 byte, u64 now);
+
+// A break condition from outside (Linux: the way to SysRq). Returns as uart_receive.
+bool uart_break(struct uart *u, u64 now);
+
+// offset: 0 to 7.
+u8 uart_read(struct uart *u, unsigned offset, u64 now);
+void uart_write(struct uart *u, unsigned offset, u8 value, u64 now);
+
+// The tick of the character time-out interrupt, or NEVER.
+u64 uart_deadline(const struct uart *u);
+void uart_expire(struct uart *u, u64 now);
