@@ -210,8 +210,8 @@ static void key_line(struct parser *p, struct slice s)
         REPORT(p, "%.*s: stands before the first section", quote_len(key), key.p);
         return;
     }
-    if (equals == NULL) {
-        REPORT(p, "%.*s: a line is 'key = value', a [section] or a comment", quote_len(key), key.p);
+    if (equals == NULL || key.len == 0) {
+        REPORT(p, "%.*s: a line is 'key = value', a [section] or a comment", quote_len(s), s.p);
         return;
     }
     char why[200] = "";
