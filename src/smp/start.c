@@ -73,10 +73,6 @@ static void wake_irq(void)
     core_attention(this_core());
 }
 
-static void nothing_irq(void)
-{
-}
-
 void smp_init(void)
 {
     u32 boot_id = cpuid(1, 0).ebx >> 24;
@@ -99,7 +95,7 @@ void smp_init(void)
     }
     irq_set_handler(VECTOR_WAKE, wake_irq);
     irq_set_handler(VECTOR_TIMER, wake_irq);
-    irq_set_handler(VECTOR_POSTED, nothing_irq);
+    irq_set_handler(VECTOR_POSTED, wake_irq);
     descriptors_load(cores[0]);
     cores[0]->online = 1;
     cores_online = 1;

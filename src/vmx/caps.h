@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// What VMX this CPU has (SDM Vol. 3, appendix A), read once on the boot core, and the controls that
+// we choose from it.
+#pragma once
+
+#include "lib/types.h"
+#include "vmx/controls.h"
+
+struct vmx_controls {
+    u32 pin, primary, secondary, exit, entry;
+};
+
+struct vmx_caps {
+    u64 basic, misc, ept_vpid, vmfunc;
+    u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
+    struct vmx_controls allowed0, allowed1; // bits that must be 1; bits that may be 1
+    struct vmx_controls base;               // what every vCPU starts with
+    unsigned preemption_shift;              // the preemption timer counts TSC >> this
+    bool true_controls;
+};
+
+extern struct vmx_caps vmx_caps;
+
+// (wanted | allowed0) & allowed1.
+u32 vmx_control(u32 wanted, u32 allowed0, u32 allowed1);
+
+// Reads the capability MSRs and chooses controls. Boot core. Returns NULL, or why guests cannot be
+// run on this CPU. `disable` is a list of controls' names after "vmx.disable=", separated by commas,
+// that are to be treated as absent (for tests).
+const char *vmx_probe(const char *disable);
+
+// Logs each feature as in use or absent.
+void vmx_log_capabilities(void);
+
+static inline bool vmx_has_secondary(enum secondary_control c)
+{
+    return vmx_caps.base.secondary & (u32)c;
+}
+static inline bool vmx_has_pin(enum pin_control c)
+{
+    return vmx_caps.base.pin & (u32)c;
+}
+
+#define EPT_CAP_EXECUTE_ONLY BIT(0)
+#define EPT_CAP_WALK_4       BIT(6)
+#define EPT_CAP_WB           BIT(14)
+#define EPT_CAP_2M           BIT(16)
+#define EPT_CAP_1G           BIT(17)
+#define EPT_CAP_INVEPT       BIT(20)
+#define EPT_CAP_AD           BIT(21)
+#define EPT_CAP_INVEPT_ONE   BIT(25)
+#define EPT_CAP_INVEPT_ALL   BIT(26)
+#define EPT_CAP_INVVPID      BIT(32)
+#define EPT_CAP_INVVPID_ONE  BIT(41)
+#define EPT_CAP_INVVPID_ALL  BIT(42)

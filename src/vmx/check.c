@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+// The checks that a VM entry makes on controls and guest state (SDM Vol. 3, 27.2.1 and 27.3.1), in
+// software: so that a refused entry names the field. Works on the current VMCS.
+#include "lib/format.h"
+#include "vmx/caps.h"
+#include "vmx/vcpu_internal.h"
+
+struct checker {
+    struct text why;
+    bool failed;
+};
+
+// Notes the first field that fails.
+static void require(struct checker *c, bool ok, enum vmcs_field field, const char *rule)
+{
+    if (ok || c->failed)
+        return;
+    c->failed = true;
+    text_add(&c->why, "%s = %llx: %s", vmcs_field_name(field), (unsigned long long)vmread(field),
+             rule);
+}
+
+static bool canonical(u64 address)
+{
+    return (u64)((i64)(address << 16) >> 16) == address;
+}
+
+static bool may(u64 value, u32 allowed0, u32 allowed1)
+{
+    return ((u32)value & allowed0) == allowed0 && ((u32)value & ~allowed1) == 0;
+}
+
+static void check_controls(struct checker *c)
+{
+    const struct vmx_controls *lo = &vmx_caps.allowed0, *hi = &vmx_caps.allowed1;
+    require(c, may(vmread(PIN_BASED_CONTROLS), lo->pin, hi->pin), PIN_BASED_CONTROLS,
+            "reserved bits as IA32_VMX_PINBASED_CTLS says");
+    require(c, may(vmread(PRIMARY_CONTROLS), lo->primary, hi->primary), PRIMARY_CONTROLS,
+            "reserved bits as IA32_VMX_PROCBASED_CTLS says");
+    require(c, may(vmread(SECONDARY_CONTROLS), lo->secondary, hi->secondary), SECONDARY_CONTROLS,
+            "reserved bits as IA32_VMX_PROCBASED_CTLS2 says");
+    require(c, may(vmread(EXIT_CONTROLS), lo->exit, hi->exit), EXIT_CONTROLS,
+            "reserved bits as IA32_VMX_EXIT_CTLS says");
+    require(c, may(vmread(ENTRY_CONTROLS), lo->entry, hi->entry), ENTRY_CONTROLS,
+            "reserved bits as IA32_VMX_ENTRY_CTLS says");
+    u64 pin = vmread(PIN_BASED_CONTROLS), secondary = vmread(SECONDARY_CONTROLS);
+    if (pin & PIN_POSTED_INTERRUPTS) {
+        require(c, secondary & SECONDARY_VIRTUAL_INTERRUPT_DELIVERY, PIN_BASED_CONTROLS,
+                "posted interrupts need virtual-interrupt delivery");
+        require(c, (vmread(POSTED_INTERRUPT_DESCRIPTOR_ADDRESS) & 63) == 0,
+                POSTED_INTERRUPT_DESCRIPTOR_ADDRESS, "aligned to 64 bytes");
+    }
+    require(c, !(secondary & SECONDARY_X2APIC) || !(secondary & SECONDARY_APIC_ACCESSES),
+            SECONDARY_CONTROLS, "x2APIC mode and APIC accesses exclude one another");
+    require(c, !(pin & PIN_VIRTUAL_NMIS) || (pin & PIN_NMI_EXITING), PIN_BASED_CONTROLS,
+            "virtual NMIs need NMI exiting");
+    if (secondary & SECONDARY_VPID)
+        require(c, vmread(VPID) != 0, VPID, "not 0");
+}
+
+static void check_registers(struct checker *c)
+{
+    u64 cr0 = vmread(GUEST_CR0), cr4 = vmread(GUEST_CR4), entry = vmread(ENTRY_CONTROLS);
+    u64 free = CR0_PE | CR0_PG; // unrestricted guest
+    require(c, (~cr0 & vmx_caps.cr0_fixed0 & ~free) == 0, GUEST_CR0, "bits fixed to 1");
+    require(c, (cr0 & ~vmx_caps.cr0_fixed1) == 0, GUEST_CR0, "bits fixed to 0");
+    require(c, !(cr0 & CR0_PG) || (cr0 & CR0_PE), GUEST_CR0, "paging needs protection");
+    require(c, (~cr4 & vmx_caps.cr4_fixed0) == 0, GUEST_CR4, "bits fixed to 1");
+    require(c, (cr4 & ~vmx_caps.cr4_fixed1) == 0, GUEST_CR4, "bits fixed to 0");
+    if (entry & ENTRY_IA32E_GUEST) {
+        require(c, cr0 & CR0_PG, GUEST_CR0, "an IA-32e mode guest pages");
+        require(c, cr4 & CR4_PAE, GUEST_CR4, "an IA-32e mode guest has PAE");
+    } else {
+        require(c, !(cr4 & CR4_PCIDE), GUEST_CR4, "PCIDE outside IA-32e mode");
+    }
+    u64 efer = vmread(GUEST_EFER);
+    bool lma = efer & EFER_LMA;
+    require(c, lma == !!(entry & ENTRY_IA32E_GUEST), GUEST_EFER, "LMA as the entry control says");
+    require(c, !(cr0 & CR0_PG) || lma == !!(efer & EFER_LME), GUEST_EFER, "LMA = LME when paging");
+    require(c, vmread(GUEST_DR7) >> 32 == 0, GUEST_DR7, "bits 63:32 clear");
+    require(c, canonical(vmread(GUEST_SYSENTER_ESP)), GUEST_SYSENTER_ESP, "canonical");
+    require(c, canonical(vmread(GUEST_SYSENTER_EIP)), GUEST_SYSENTER_EIP, "canonical");
+}
+
+static void check_segment(struct checker *c, enum segment_name n, bool v8086)
+{
+    enum vmcs_field access_field = GUEST_ES_ACCESS + 2 * n, base_field = GUEST_ES_BASE + 2 * n;
+    u64 access = vmread(access_field), base = vmread(base_field);
+    u64 limit = vmread(GUEST_ES_LIMIT + 2 * n);
+    if (v8086 && n <= SEG_GS) {
+        require(c, base == vmread(GUEST_ES_SELECTOR + 2 * n) << 4, base_field,
+                "selector * 16 in virtual-8086 mode");
+        require(c, limit == 0xffff, GUEST_ES_LIMIT + 2 * n, "ffff in virtual-8086 mode");
+        require(c, access == 0xf3, access_field, "f3 in virtual-8086 mode");
+        return;
+    }
+    if ((access & SEGMENT_UNUSABLE) && n != SEG_CS && n != SEG_TR)
+        return;
+    unsigned type = access & 15;
+    if (n == SEG_CS)
+        require(c, type == 3 || type == 9 || type == 11 || type == 13 || type == 15, access_field,
+                "an accessed code segment's type");
+    else if (n == SEG_TR)
+        require(c, type == 11 || (type == 3 && !(vmread(GUEST_EFER) & EFER_LMA)), access_field,
+                "a busy TSS's type");
+    else if (n == SEG_LDTR)
+        require(c, type == 2, access_field, "an LDT's type");
+    else
+        require(c, (type & 1) && (!(type & 8) || (type & 2)), access_field,
+                "an accessed, readable segment's type");
+    require(c, !!(access & BIT(4)) == (n <= SEG_GS), access_field, "S bit");
+    require(c, access & BIT(7), access_field, "present");
+    require(c, (access & 0xfffe0f00) == 0, access_field, "reserved bits clear");
+    require(c, (limit & 0xfff) == 0xfff || !(access & BIT(15)), access_field,
+            "G clear when bits 11:0 of the limit are not all 1");
+    require(c, limit >> 20 == 0 || (access & BIT(15)), access_field,
+            "G set when the limit is above 1 MiB");
+    if (n == SEG_CS && (vmread(GUEST_EFER) & EFER_LMA))
+        require(c, !(access & BIT(13)) || !(access & BIT(14)), access_field, "not both L and D");
+    if (n == SEG_TR || n == SEG_FS || n == SEG_GS || n == SEG_LDTR)
+        require(c, canonical(base), base_field, "canonical");
+    else
+        require(c, base >> 32 == 0, base_field, "bits 63:32 clear");
+}
+
+static void check_rest(struct checker *c)
+{
+    u64 flags = vmread(GUEST_RFLAGS), rip = vmread(GUEST_RIP);
+    u64 blocking = vmread(GUEST_INTERRUPTIBILITY), event = vmread(ENTRY_INTERRUPTION_INFO);
+    bool lma = vmread(ENTRY_CONTROLS) & ENTRY_IA32E_GUEST;
+    require(c, lma && (vmread(GUEST_CS_ACCESS) & BIT(13)) ? canonical(rip) : rip >> 32 == 0,
+            GUEST_RIP, "canonical, or 32 bits outside 64-bit code");
+    require(c, (flags & ~0x3f7fd7ull) == 0 && (flags & RFLAGS_FIXED), GUEST_RFLAGS, "reserved bits");
+    require(c, !(flags & RFLAGS_VM) || (!lma && (vmread(GUEST_CR0) & CR0_PE)), GUEST_RFLAGS,
+            "VM only in protected mode outside IA-32e");
+    bool external = (event & EVENT_VALID) && EVENT_TYPE(event) == EVENT_EXTERNAL;
+    require(c, !external || (flags & RFLAGS_IF), GUEST_RFLAGS, "IF for an external interrupt");
+    require(c, vmread(GUEST_ACTIVITY) <= 3, GUEST_ACTIVITY, "0 to 3");
+    require(c, (blocking & ~0x1full) == 0, GUEST_INTERRUPTIBILITY, "reserved bits");
+    require(c, (blocking & 3) != 3, GUEST_INTERRUPTIBILITY, "not both STI and MOV SS");
+    require(c, !(blocking & BLOCKING_BY_STI) || (flags & RFLAGS_IF), GUEST_INTERRUPTIBILITY,
+            "blocking by STI needs IF");
+    require(c, !external || (blocking & 3) == 0, GUEST_INTERRUPTIBILITY,
+            "no blocking for an external interrupt");
+    require(c, canonical(vmread(GUEST_GDTR_BASE)), GUEST_GDTR_BASE, "canonical");
+    require(c, canonical(vmread(GUEST_IDTR_BASE)), GUEST_IDTR_BASE, "canonical");
+    require(c, vmread(GUEST_GDTR_LIMIT) >> 16 == 0, GUEST_GDTR_LIMIT, "16 bits");
+    require(c, vmread(GUEST_IDTR_LIMIT) >> 16 == 0, GUEST_IDTR_LIMIT, "16 bits");
+    require(c, vmread(VMCS_LINK_POINTER) == UINT64_MAX, VMCS_LINK_POINTER, "all ones");
+}
+
+const char *vmcs_check(struct vcpu *v, char *buf, size_t size)
+{
+    (void)v;
+    struct checker c = {.why = {.buf = buf, .size = size}};
+    buf[0] = '\0';
+    check_controls(&c);
+    check_registers(&c);
+    bool v8086 = vmread(GUEST_RFLAGS) & RFLAGS_VM;
+    for (unsigned n = 0; n < SEG_COUNT; n++)
+        check_segment(&c, (enum segment_name)n, v8086);
+    check_rest(&c);
+    return c.failed ? buf : NULL;
+}

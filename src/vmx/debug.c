@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: MIT
+// A debugger's hold on a vCPU: stopping, registers, single steps, breakpoints.
+#include "vmx/debug.h"
+
+#include "lib/string.h"
+#include "lib/x86.h"
+#include "vmx/caps.h"
+#include "vmx/vcpu_internal.h"
+#include "vmx/vmm.h"
+
+#define DR6_RESET 0xffff0ff0ull
+#define DR7_FIXED 0x400ull
+#define DR7_GD    BIT(13)
+#define DR6_BS    BIT(14)
+#define DR6_HITS  0xfull
+
+const struct debug_hooks *debug_hooks;
+
+// ---- holding -----------------------------------------------------------------------------------
+
+static void hold_here(struct vcpu *v, u32 why)
+{
+    if (v->hold == 0) {
+        bool was_running = v->state == VCPU_RUNNING || v->state == VCPU_RUNNABLE;
+        vmm_take_off(v, was_running ? VCPU_RUNNABLE : (enum vcpu_state)v->state);
+    }
+    v->hold |= why;
+}
+
+static void release_here(struct vcpu *v, u32 why)
+{
+    bool was_held = v->hold != 0;
+    v->hold &= ~why;
+    if (was_held && v->hold == 0 && v->state == VCPU_RUNNABLE) {
+        vmm_enqueue(v);
+        core_attention(v->core);
+    }
+}
+
+struct hold_call {
+    struct vcpu *v;
+    u32 why;
+    bool step, mask;
+};
+
+static void run_hold(void *arg)
+{
+    struct hold_call *c = arg;
+    hold_here(c->v, c->why);
+}
+
+static void run_release(void *arg)
+{
+    struct hold_call *c = arg;
+    struct vcpu *v = c->v;
+    if (c->why == HOLD_DEBUGGER) {
+        v->single_step = c->step;
+        v->step_masks_interrupts = c->step && c->mask;
+        v->emulated_step = false;
+        vcpu_note(v, REQUEST_DEBUG | REQUEST_EVENT);
+    }
+    release_here(v, c->why);
+}
+
+void vcpu_hold_for(struct vcpu *v, enum hold_reason why)
+{
+    struct hold_call c = {.v = v, .why = why};
+    core_call(v->core, run_hold, &c);
+}
+
+void vcpu_release_for(struct vcpu *v, enum hold_reason why)
+{
+    struct hold_call c = {.v = v, .why = why};
+    core_call(v->core, run_release, &c);
+}
+
+void vcpu_hold(struct vcpu *v)
+{
+    vcpu_hold_for(v, HOLD_DEBUGGER);
+}
+
+void vcpu_let_go(struct vcpu *v, bool step, bool mask_interrupts)
+{
+    struct hold_call c = {.v = v, .why = HOLD_DEBUGGER, .step = step, .mask = mask_interrupts};
+    core_call(v->core, run_release, &c);
+}
+
+bool vcpu_is_held(const struct vcpu *v)
+{
+    return __atomic_load_n(&v->hold, __ATOMIC_ACQUIRE) & HOLD_DEBUGGER;
+}
+
+// ---- registers ---------------------------------------------------------------------------------
+
+struct regs_call {
+    struct vcpu *v;
+    void *out;
+    const void *in;
+    enum error error;
+};
+
+static void run_read_regs(void *arg)
+{
+    struct regs_call *c = arg;
+    vcpu_load(c->v);
+    vcpu_get_regs(c->v, c->out);
+}
+
+static void run_write_regs(void *arg)
+{
+    struct regs_call *c = arg;
+    vcpu_load(c->v);
+    c->error = vcpu_set_regs(c->v, c->in);
+}
+
+void vcpu_read_regs(struct vcpu *v, struct vcpu_regs *out)
+{
+    struct regs_call c = {.v = v, .out = out};
+    core_call(v->core, run_read_regs, &c);
+}
+
+enum error vcpu_write_regs(struct vcpu *v, const struct vcpu_regs *in)
+{
+    struct regs_call c = {.v = v, .in = in};
+    core_call(v->core, run_write_regs, &c);
+    return c.error;
+}
+
+static void run_read_fpu(void *arg)
+{
+    struct regs_call *c = arg;
+    switch_save(c->v);
+    memcpy(c->out, c->v->xsave, FPU_STATE_SIZE);
+}
+
+static void run_write_fpu(void *arg)
+{
+    struct regs_call *c = arg;
+    struct vcpu *v = c->v;
+    const u8 *area = c->in;
+    u64 xstate_bv, xcomp_bv;
+    u32 mxcsr;
+    memcpy(&mxcsr, area + 24, sizeof(mxcsr));
+    memcpy(&xstate_bv, area + 512, sizeof(xstate_bv));
+    memcpy(&xcomp_bv, area + 520, sizeof(xcomp_bv));
+    // What XRSTOR would refuse (SDM Vol. 1, 13.8).
+    if ((mxcsr & 0xffff0000) != 0 || (xstate_bv & ~v->guest->xcr0_allowed) != 0 || xcomp_bv != 0) {
+        c->error = ERR_INVALID;
+        return;
+    }
+    switch_save(v);
+    memcpy(v->xsave, area, FPU_STATE_SIZE);
+    memset(v->xsave + 528, 0, 48);
+    if (v->core->vmm->on_core == v)
+        switch_load(v);
+    c->error = OK;
+}
+
+void vcpu_read_fpu(struct vcpu *v, void *area)
+{
+    struct regs_call c = {.v = v, .out = area};
+    core_call(v->core, run_read_fpu, &c);
+}
+
+enum error vcpu_write_fpu(struct vcpu *v, const void *area)
+{
+    struct regs_call c = {.v = v, .in = area};
+    core_call(v->core, run_write_fpu, &c);
+    return c.error;
+}
+
+// ---- breakpoints -------------------------------------------------------------------------------
+
+struct debug_call {
+    struct vcpu *v;
+    const u64 *dr;
+    u64 dr7;
+    bool on;
+    u8 vector;
+    bool has_error;
+    u32 error_code, length;
+};
+
+static void run_set_registers(void *arg)
+{
+    struct debug_call *c = arg;
+    struct vcpu *v = c->v;
+    bool take = (c->dr7 & 0xff) != 0;
+    vcpu_load(v);
+    switch_save(v);
+    if (take && !v->debug_registers)
+        v->guest_dr7 = vmread(GUEST_DR7);
+    v->debug_registers = take;
+    memcpy(v->debug_dr, c->dr, sizeof(v->debug_dr));
+    v->debug_dr7 = (c->dr7 | DR7_FIXED) & ~DR7_GD;
+    vmwrite(GUEST_DR7, take ? v->debug_dr7 : v->guest_dr7);
+    if (v->core->vmm->on_core == v)
+        switch_load(v);
+    vcpu_note(v, REQUEST_DEBUG);
+}
+
+void vcpu_set_breakpoint_registers(struct vcpu *v, const u64 dr[4], u64 dr7)
+{
+    struct debug_call c = {.v = v, .dr = dr, .dr7 = dr7};
+    core_call(v->core, run_set_registers, &c);
+}
+
+static void run_catch(void *arg)
+{
+    struct debug_call *c = arg;
+    c->v->catch_breakpoints = c->on;
+    vcpu_note(c->v, REQUEST_DEBUG);
+}
+
+void vcpu_catch_breakpoints(struct vcpu *v, bool on)
+{
+    struct debug_call c = {.v = v, .on = on};
+    core_call(v->core, run_catch, &c);
+}
+
+static void run_inject(void *arg)
+{
+    struct debug_call *c = arg;
+    vcpu_load(c->v);
+    vcpu_raise(c->v, c->vector, c->has_error, c->error_code);
+    if (c->vector == VECTOR_BP || c->vector == 4) {
+        c->v->event = (u32)(EVENT_VALID | EVENT_SOFTWARE_EXCEPTION << 8 | c->vector);
+        c->v->event_length = c->length;
+    }
+}
+
+void vcpu_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error_code,
+                           u32 instruction_length)
+{
+    struct debug_call c = {.v = v,
+                           .vector = vector,
+                           .has_error = has_error,
+                           .error_code = error_code,
+                           .length = instruction_length};
+    core_call(v->core, run_inject, &c);
+}
+
+// Brings the VMCS in line with what the debugger asked for.
+void debug_before_entry(struct vcpu *v)
+{
+    u64 primary = vmread(PRIMARY_CONTROLS) &
+                  ~(u64)(PRIMARY_MONITOR_TRAP_FLAG | PRIMARY_MOV_DR_EXITING);
+    if (v->single_step || v->page_step) {
+        primary |= PRIMARY_MONITOR_TRAP_FLAG;
+        // Blocking by STI and MOV SS lasts for one instruction, which is the one we step over.
+        u64 blocking = vmread(GUEST_INTERRUPTIBILITY);
+        if (v->step_masks_interrupts || v->page_step)
+            vmwrite(GUEST_INTERRUPTIBILITY,
+                    blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+    }
+    if (v->debug_registers)
+        primary |= PRIMARY_MOV_DR_EXITING;
+    vmwrite(PRIMARY_CONTROLS, primary);
+    u32 bitmap = v->exception_bitmap | (v->catch_breakpoints ? 1u << VECTOR_BP : 0);
+    vmwrite(EXCEPTION_BITMAP, bitmap);
+}
+
+// ---- exits -------------------------------------------------------------------------------------
+
+// Tells the debugger, which may want the vCPU held.
+static bool report(struct vcpu *v, enum debug_event event, u64 dr6)
+{
+    if (debug_hooks == NULL || !debug_hooks->event(v, event, dr6))
+        return false;
+    v->single_step = v->step_masks_interrupts = false;
+    vcpu_note(v, REQUEST_DEBUG);
+    hold_here(v, HOLD_DEBUGGER);
+    return true;
+}
+
+static void step_done(struct vcpu *v)
+{
+    v->emulated_step = false;
+    if (!report(v, DEBUG_STEP, 0)) {
+        v->single_step = v->step_masks_interrupts = false;
+        vcpu_note(v, REQUEST_DEBUG | REQUEST_EVENT);
+    }
+}
+
+void exit_monitor_trap(struct vcpu *v)
+{
+    if (v->page_step) {
+        v->page_step = false;
+        vcpu_note(v, REQUEST_DEBUG | REQUEST_EVENT);
+        v->guest->ops->page_stepped(v);
+        if (!v->single_step)
+            return;
+    }
+    step_done(v);
+}
+
+void debug_step_over_page(struct vcpu *v)
+{
+    v->page_step = true;
+    vcpu_note(v, REQUEST_DEBUG);
+}
+
+bool debug_exception(struct vcpu *v, u32 info)
+{
+    u8 vector = EVENT_VECTOR(info);
+    if (vector == VECTOR_BP && v->catch_breakpoints)
+        return report(v, DEBUG_BREAKPOINT, 0);
+    if (vector == VECTOR_DB && v->debug_registers) {
+        u64 q = vmread(EXIT_QUALIFICATION);
+        return (q & DR6_HITS) != 0 && report(v, DEBUG_REGISTER, q);
+    }
+    return false;
+}
+
+// The guest's MOV DR while the debugger has the registers: it works on its own values.
+void exit_mov_dr(struct vcpu *v)
+{
+    u64 q = vmread(EXIT_QUALIFICATION);
+    unsigned n = q & 7, gpr = q >> 8 & 15;
+    bool from = q & BIT(4);
+    if (n == 4 || n == 5) {
+        if (vmread(GUEST_CR4) & CR4_DE) {
+            vcpu_raise_ud(v);
+            return;
+        }
+        n += 2;
+    }
+    u64 *kept = n < 4 ? &v->dr[n] : &v->guest_dr7;
+    if (n == 6) {
+        if (from)
+            vcpu_set_gpr(v, gpr, read_dr6());
+        else
+            write_dr6((u32)vcpu_get_gpr(v, gpr));
+    } else if (from) {
+        vcpu_set_gpr(v, gpr, *kept);
+    } else {
+        u64 value = vcpu_get_gpr(v, gpr);
+        if (n == 7 && value >> 32 != 0) {
+            vcpu_raise_gp(v, 0);
+            return;
+        }
+        *kept = n == 7 ? (value | DR7_FIXED) & 0xffff2fff : value;
+    }
+    vcpu_skip_instruction(v);
+}
+
+bool debug_emulated_step(struct vcpu *v)
+{
+    if (!v->emulated_step || !v->single_step)
+        return false;
+    step_done(v);
+    return v->hold != 0;
+}

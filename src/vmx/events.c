@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+// Events into the guest: exceptions, interrupts, NMIs, and those lost to an exit during delivery
+// (SDM Vol. 3, 25.8.3, 27.6, 28.2.4).
+#include "lib/x86.h"
+#include "vmx/caps.h"
+#include "vmx/vcpu_internal.h"
+
+static bool is_contributory(u8 vector)
+{
+    return vector == 0 || (vector >= VECTOR_TS && vector <= VECTOR_GP);
+}
+
+static void set_event(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 error, u32 length)
+{
+    v->event = (u32)(EVENT_VALID | type << 8 | vector | (has_error ? EVENT_HAS_ERROR : 0));
+    v->event_error = error;
+    v->event_length = length;
+    vcpu_note(v, REQUEST_EVENT);
+}
+
+void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error)
+{
+    // An exception while another is being delivered (SDM Table 6-5).
+    if ((v->event & EVENT_VALID) && EVENT_TYPE(v->event) == EVENT_HARDWARE_EXCEPTION) {
+        u8 first = EVENT_VECTOR(v->event);
+        if (first == VECTOR_DF) {
+            v->event = 0;
+            v->guest->ops->triple_fault(v);
+            return;
+        }
+        bool twice = (is_contributory(first) && is_contributory(vector)) ||
+                     (first == VECTOR_PF && (is_contributory(vector) || vector == VECTOR_PF));
+        if (twice) {
+            vector = VECTOR_DF;
+            has_error = true;
+            error = 0;
+        }
+    }
+    if (!(vmread(GUEST_CR0) & CR0_PE))
+        has_error = false; // real mode has no error codes
+    set_event(v, EVENT_HARDWARE_EXCEPTION, vector, has_error, error, 0);
+    // A fault resumes at its instruction with RF set in the pushed flags; traps are not raised here.
+    vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) | RFLAGS_RF);
+}
+
+void vcpu_raise_ud(struct vcpu *v)
+{
+    vcpu_raise(v, VECTOR_UD, false, 0);
+}
+
+void vcpu_raise_gp(struct vcpu *v, u32 error)
+{
+    vcpu_raise(v, VECTOR_GP, true, error);
+}
+
+void vcpu_raise_pf(struct vcpu *v, u64 address, u32 error)
+{
+    v->cr2 = address;
+    write_cr2(address);
+    vcpu_raise(v, VECTOR_PF, true, error);
+}
+
+// What was being delivered when the exit came must be delivered again.
+void events_take_back(struct vcpu *v)
+{
+    u32 info = (u32)vmread(IDT_VECTORING_INFO);
+    if (!(info & EVENT_VALID))
+        return;
+    u32 type = EVENT_TYPE(info);
+    bool has_length = type == EVENT_SOFTWARE_INTERRUPT || type == EVENT_SOFTWARE_EXCEPTION ||
+                      type == EVENT_PRIVILEGED_SOFTWARE_EXCEPTION;
+    bool has_error = info & EVENT_HAS_ERROR;
+    set_event(v, type, EVENT_VECTOR(info), has_error,
+              has_error ? (u32)vmread(IDT_VECTORING_ERROR_CODE) : 0,
+              has_length ? (u32)vmread(EXIT_INSTRUCTION_LENGTH) : 0);
+    if (type == EVENT_NMI) // its delivery begins again, blocking with it
+        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) & ~BLOCKING_BY_NMI);
+}
+
+static void set_primary(u32 bit, bool on)
+{
+    u64 c = vmread(PRIMARY_CONTROLS);
+    vmwrite(PRIMARY_CONTROLS, on ? c | bit : c & ~(u64)bit);
+}
+
+static void set_window(struct vcpu *v, bool interrupt, bool nmi)
+{
+    if (interrupt != v->interrupt_window)
+        set_primary(PRIMARY_INTERRUPT_WINDOW, interrupt);
+    if (nmi != v->nmi_window)
+        set_primary(PRIMARY_NMI_WINDOW, nmi);
+    v->interrupt_window = interrupt;
+    v->nmi_window = nmi;
+}
+
+static bool can_take_interrupt(void)
+{
+    return (vmread(GUEST_RFLAGS) & RFLAGS_IF) &&
+           !(vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+}
+
+static bool can_take_nmi(void)
+{
+    return !(vmread(GUEST_INTERRUPTIBILITY) &
+             (BLOCKING_BY_NMI | BLOCKING_BY_MOV_SS | BLOCKING_BY_STI));
+}
+
+// Before an entry: chooses at most one event, and asks to be told when the next can be delivered.
+void events_prepare(struct vcpu *v)
+{
+    bool nmi_waits = false, interrupt_waits = v->guest->ops->sync(v);
+    u32 requests = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE);
+
+    if (requests & REQUEST_NMI) {
+        if (!(v->event & EVENT_VALID) && can_take_nmi()) {
+            __atomic_fetch_and(&v->requests, ~(u32)REQUEST_NMI, __ATOMIC_ACQ_REL);
+            set_event(v, EVENT_NMI, 2, false, 0, 0);
+        } else {
+            nmi_waits = true;
+        }
+    }
+    if (interrupt_waits && !(v->event & EVENT_VALID) && !v->step_masks_interrupts &&
+        can_take_interrupt()) {
+        set_event(v, EVENT_EXTERNAL, v->guest->ops->accept(v), false, 0, 0);
+        v->interrupts_injected++;
+        interrupt_waits = v->guest->ops->sync(v);
+    }
+    set_window(v, interrupt_waits && !v->step_masks_interrupts, nmi_waits);
+
+    if (v->event & EVENT_VALID) {
+        vmwrite(ENTRY_INTERRUPTION_INFO, v->event);
+        if (v->event & EVENT_HAS_ERROR)
+            vmwrite(ENTRY_EXCEPTION_ERROR_CODE, v->event_error);
+        if (v->event_length != 0)
+            vmwrite(ENTRY_INSTRUCTION_LENGTH, v->event_length);
+        v->event = 0;
+        v->event_length = 0;
+    }
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+// RDMSR and WRMSR: what the guest may touch directly stands in the bitmap; the rest is remembered
+// here, asked of the room above, or raises #GP.
+#include "lib/string.h"
+#include "lib/x86.h"
+#include "vmx/caps.h"
+#include "vmx/cpuid.h"
+#include "vmx/msr.h"
+#include "vmx/vcpu_internal.h"
+
+enum {
+    MSR_P5_MC_ADDR = 0,
+    MSR_P5_MC_TYPE = 1,
+    MSR_TSC = 0x10,
+    MSR_PLATFORM_ID = 0x17,
+    MSR_BIOS_UPDT_TRIG = 0x79,
+    MSR_MCG_CAP = 0x179,
+    MSR_MCG_STATUS = 0x17a,
+    MSR_MCG_CTL = 0x17b,
+    MSR_PERF_STATUS = 0x198,
+    MSR_MTRR_PHYSBASE0 = 0x200,
+    MSR_MTRR_PHYSMASK7 = 0x20f,
+    MSR_MTRR_DEF_TYPE = 0x2ff,
+    MSR_PLATFORM_INFO = 0xce,
+    MSR_MISC_FEATURES = 0x140,
+};
+
+#define MTRR_VARIABLE 8
+#define MTRRCAP       (MTRR_VARIABLE | BIT(8) | BIT(10)) // fixed ranges, write-combining
+
+static const u32 mtrr_fixed_msr[11] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
+                                       0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
+
+static void bitmap_allow(u8 *bitmap, u32 msr, bool read, bool write)
+{
+    u32 at = msr & 0x1fff;
+    u32 base = msr >= 0xc0000000 ? 1024 : 0;
+    if (read)
+        bitmap[base + at / 8] &= (u8)~BIT(at % 8);
+    if (write)
+        bitmap[base + 2048 + at / 8] &= (u8)~BIT(at % 8);
+}
+
+void msr_bitmap_init(u8 *bitmap)
+{
+    static const u32 direct[] = {MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
+                                 MSR_IA32_PAT,         MSR_EFER,              MSR_STAR,
+                                 MSR_LSTAR,            MSR_CSTAR,             MSR_FMASK,
+                                 MSR_FS_BASE,          MSR_GS_BASE,           MSR_KERNEL_GS_BASE};
+    memset(bitmap, 0xff, PAGE_SIZE);
+    for (unsigned i = 0; i < ARRAY_SIZE(direct); i++)
+        bitmap_allow(bitmap, direct[i], true, true);
+    if (cpuid_info.rdtscp)
+        bitmap_allow(bitmap, MSR_TSC_AUX, true, true);
+    bitmap_allow(bitmap, MSR_TSC, true, false); // with TSC offsetting
+}
+
+void msr_bitmap_x2apic(u8 *bitmap, u64 reads, u64 writes)
+{
+    for (u32 i = 0; i < 64; i++) {
+        u32 msr = MSR_X2APIC_FIRST + i;
+        bitmap[msr / 8] |= (u8)BIT(msr % 8);
+        bitmap[2048 + msr / 8] |= (u8)BIT(msr % 8);
+        bitmap_allow(bitmap, msr, reads >> i & 1, writes >> i & 1);
+    }
+}
+
+static u64 *remembered(struct vcpu *v, u32 msr)
+{
+    switch (msr) {
+    case MSR_IA32_MISC_ENABLE:
+        return &v->misc_enable;
+    case MSR_MTRR_DEF_TYPE:
+        return &v->mtrr_def_type;
+    case MSR_IA32_BIOS_SIGN_ID:
+        return &v->bios_sign_id;
+    case MSR_IA32_TSC_ADJUST:
+        return &v->tsc_adjust;
+    default:
+        break;
+    }
+    if (msr >= MSR_MTRR_PHYSBASE0 && msr <= MSR_MTRR_PHYSMASK7)
+        return &v->mtrr_variable[msr - MSR_MTRR_PHYSBASE0];
+    for (unsigned i = 0; i < ARRAY_SIZE(mtrr_fixed_msr); i++) {
+        if (mtrr_fixed_msr[i] == msr)
+            return &v->mtrr_fixed[i];
+    }
+    return NULL;
+}
+
+static bool read_msr(struct vcpu *v, u32 msr, u64 *value)
+{
+    const u64 *kept = remembered(v, msr);
+    if (kept != NULL) {
+        *value = *kept;
+        return true;
+    }
+    switch (msr) {
+    case MSR_IA32_MTRRCAP:
+        *value = MTRRCAP;
+        return true;
+    case MSR_P5_MC_ADDR:
+    case MSR_P5_MC_TYPE:
+    case MSR_PLATFORM_ID:
+    case MSR_MCG_CAP: // no banks
+    case MSR_MCG_STATUS:
+    case MSR_PERF_STATUS:
+    case MSR_PLATFORM_INFO:
+    case MSR_MISC_FEATURES:
+    case MSR_IA32_DEBUGCTL:
+        *value = 0;
+        return true;
+    case MSR_IA32_FEATURE_CONTROL:
+        *value = BIT(0); // locked, VMX off
+        return true;
+    default:
+        return v->guest->ops->msr_read(v, msr, value);
+    }
+}
+
+static bool memory_type_ok(u64 type)
+{
+    return type <= 1 || (type >= 4 && type <= 6);
+}
+
+static bool mtrr_value_ok(const struct vcpu *v, u32 msr, u64 value)
+{
+    if (msr == MSR_MTRR_DEF_TYPE)
+        return (value & ~0xcffull) == 0 && memory_type_ok(value & 0xff);
+    u64 above = ~(BIT(v->guest->maxphyaddr) - 1);
+    if (msr >= MSR_MTRR_PHYSBASE0 && msr <= MSR_MTRR_PHYSMASK7) {
+        if (msr & 1)
+            return (value & (above | 0x7ff)) == 0;
+        return (value & (above | 0xf00)) == 0 && memory_type_ok(value & 0xff);
+    }
+    for (unsigned i = 0; i < 64; i += 8) {
+        if (!memory_type_ok(value >> i & 0xff))
+            return false;
+    }
+    return true;
+}
+
+static void set_tsc_adjust(struct vcpu *v, u64 adjust)
+{
+    v->tsc_adjust = adjust;
+    vcpu_note(v, REQUEST_TSC | REQUEST_TIMER);
+}
+
+static bool write_msr(struct vcpu *v, u32 msr, u64 value)
+{
+    switch (msr) {
+    case MSR_IA32_MISC_ENABLE:
+        v->misc_enable = value;
+        return true;
+    case MSR_IA32_BIOS_SIGN_ID:
+        return true; // writing 0 before CPUID is how software asks; the answer stays
+    case MSR_IA32_TSC_ADJUST:
+        set_tsc_adjust(v, value);
+        return true;
+    case MSR_TSC: // moves TSC_ADJUST by as much (SDM 18.17.3)
+        set_tsc_adjust(v, v->tsc_adjust + value - vcpu_guest_tsc(v, rdtsc()));
+        return true;
+    case MSR_BIOS_UPDT_TRIG:
+    case MSR_P5_MC_ADDR:
+    case MSR_P5_MC_TYPE:
+        return true;
+    case MSR_MCG_STATUS:
+    case MSR_IA32_DEBUGCTL:
+    case MSR_MISC_FEATURES:
+        return value == 0;
+    default:
+        break;
+    }
+    u64 *kept = remembered(v, msr);
+    if (kept != NULL) {
+        if (!mtrr_value_ok(v, msr, value))
+            return false;
+        *kept = value;
+        return true;
+    }
+    return v->guest->ops->msr_write(v, msr, value);
+}
+
+void exit_rdmsr(struct vcpu *v)
+{
+    u64 value;
+    if (!read_msr(v, (u32)v->gpr[RCX], &value)) {
+        vcpu_raise_gp(v, 0);
+        return;
+    }
+    v->gpr[RAX] = (u32)value;
+    v->gpr[RDX] = value >> 32;
+    vcpu_skip_instruction(v);
+}
+
+void exit_wrmsr(struct vcpu *v)
+{
+    u64 value = (v->gpr[RDX] << 32) | (u32)v->gpr[RAX];
+    if (write_msr(v, (u32)v->gpr[RCX], value))
+        vcpu_skip_instruction(v);
+    else
+        vcpu_raise_gp(v, 0);
+}
+
+bool vcpu_read_msr(struct vcpu *v, u32 msr, u64 *value)
+{
+    switch (msr) {
+    case MSR_IA32_SYSENTER_CS:
+        *value = vmread(GUEST_SYSENTER_CS);
+        return true;
+    case MSR_IA32_SYSENTER_ESP:
+        *value = vmread(GUEST_SYSENTER_ESP);
+        return true;
+    case MSR_IA32_SYSENTER_EIP:
+        *value = vmread(GUEST_SYSENTER_EIP);
+        return true;
+    case MSR_IA32_PAT:
+        *value = vmread(GUEST_PAT);
+        return true;
+    case MSR_EFER:
+        *value = vmread(GUEST_EFER);
+        return true;
+    case MSR_FS_BASE:
+        *value = vmread(GUEST_FS_BASE);
+        return true;
+    case MSR_GS_BASE:
+        *value = vmread(GUEST_GS_BASE);
+        return true;
+    case MSR_TSC:
+        *value = vcpu_guest_tsc(v, rdtsc());
+        return true;
+    default:
+        break;
+    }
+    switch_save(v);
+    const struct {
+        u32 msr;
+        u64 value;
+    } switched[] = {{MSR_STAR, v->star},   {MSR_LSTAR, v->lstar},
+                    {MSR_CSTAR, v->cstar}, {MSR_FMASK, v->fmask},
+                    {MSR_KERNEL_GS_BASE, v->kernel_gs_base}, {MSR_TSC_AUX, v->tsc_aux}};
+    for (unsigned i = 0; i < ARRAY_SIZE(switched); i++) {
+        if (switched[i].msr == msr) {
+            *value = switched[i].value;
+            return true;
+        }
+    }
+    return read_msr(v, msr, value);
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "lib/types.h"
+
+struct vcpu;
+
+// Makes a VM's MSR bitmap (4 KiB): all caught but those that are switched or in the VMCS.
+void msr_bitmap_init(u8 *bitmap);
+
+// Lets through, or catches again, the x2APIC registers 800H + bit of `reads` and `writes`.
+void msr_bitmap_x2apic(u8 *bitmap, u64 reads, u64 writes);
+
+// An MSR of a vCPU as the guest would read it. False: it would raise #GP. Its core, VMCS current.
+bool vcpu_read_msr(struct vcpu *v, u32 msr, u64 *value);

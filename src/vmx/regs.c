@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+// A vCPU's registers, wherever they are at the moment: in its struct, in the VMCS, on the core.
+#include "lib/string.h"
+#include "lib/x86.h"
+#include "vmx/caps.h"
+#include "vmx/vcpu_internal.h"
+#include "vmx/vmm.h"
+
+// Encodings of a segment's fields follow the order of enum segment_name.
+void vmcs_get_segment(enum segment_name n, struct segment *s)
+{
+    s->selector = (u16)vmread(GUEST_ES_SELECTOR + 2 * n);
+    s->limit = (u32)vmread(GUEST_ES_LIMIT + 2 * n);
+    s->access = (u32)vmread(GUEST_ES_ACCESS + 2 * n);
+    s->base = vmread(GUEST_ES_BASE + 2 * n);
+}
+
+void vmcs_set_segment(enum segment_name n, const struct segment *s)
+{
+    vmwrite(GUEST_ES_SELECTOR + 2 * n, s->selector);
+    vmwrite(GUEST_ES_LIMIT + 2 * n, s->limit);
+    vmwrite(GUEST_ES_ACCESS + 2 * n, s->access);
+    vmwrite(GUEST_ES_BASE + 2 * n, s->base);
+}
+
+u64 vcpu_get_gpr(struct vcpu *v, unsigned n)
+{
+    return n == RSP ? vmread(GUEST_RSP) : v->gpr[n];
+}
+
+void vcpu_set_gpr(struct vcpu *v, unsigned n, u64 value)
+{
+    if (n == RSP)
+        vmwrite(GUEST_RSP, value);
+    else
+        v->gpr[n] = value;
+}
+
+u64 vcpu_cr0(const struct vcpu *v)
+{
+    (void)v;
+    u64 mask = vmread(CR0_MASK);
+    return (vmread(GUEST_CR0) & ~mask) | (vmread(CR0_SHADOW) & mask);
+}
+
+u64 vcpu_cr4(const struct vcpu *v)
+{
+    (void)v;
+    u64 mask = vmread(CR4_MASK);
+    return (vmread(GUEST_CR4) & ~mask) | (vmread(CR4_SHADOW) & mask);
+}
+
+// EFER.LMA follows LME and CR0.PG, and the "IA-32e mode guest" entry control follows LMA.
+static void update_long_mode(u64 efer, u64 cr0)
+{
+    bool active = (efer & EFER_LME) && (cr0 & CR0_PG);
+    efer = active ? efer | EFER_LMA : efer & ~EFER_LMA;
+    vmwrite(GUEST_EFER, efer);
+    u64 entry = vmread(ENTRY_CONTROLS) & ~(u64)ENTRY_IA32E_GUEST;
+    vmwrite(ENTRY_CONTROLS, entry | (active ? ENTRY_IA32E_GUEST : 0));
+}
+
+// With PAE paging the four PDPTEs are registers, loaded from CR3 by whoever sets up the mode.
+static void load_pdptes(struct vcpu *v, u64 cr0, u64 cr3, u64 cr4, u64 efer)
+{
+    if (!(cr0 & CR0_PG) || !(cr4 & CR4_PAE) || (efer & EFER_LME))
+        return;
+    u64 pdpte[4];
+    if (guest_read(&v->guest->memory, GPA(cr3 & 0xffffffe0), pdpte, sizeof(pdpte)) != OK)
+        return;
+    for (unsigned i = 0; i < 4; i++)
+        vmwrite(GUEST_PDPTE0 + 2 * i, pdpte[i]);
+}
+
+#define CR0_DEFINED                                                                                \
+    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+
+bool vcpu_set_cr0(struct vcpu *v, u64 value)
+{
+    u64 efer = vmread(GUEST_EFER), cr4 = vmread(GUEST_CR4);
+    bool pg = value & CR0_PG;
+    if (value >> 32 != 0 || (pg && !(value & CR0_PE)) || ((value & CR0_NW) && !(value & CR0_CD)))
+        return false;
+    if (pg && !(vmread(GUEST_CR0) & CR0_PG) && (efer & EFER_LME) &&
+        (!(cr4 & CR4_PAE) || (vmread(GUEST_CS_ACCESS) & BIT(13))))
+        return false;
+    if (!pg && (efer & EFER_LMA) && (vmread(GUEST_CS_ACCESS) & BIT(13)))
+        return false;
+    value = (value & CR0_DEFINED) | CR0_ET;
+    vmwrite(CR0_SHADOW, value);
+    u64 real = (value & ~CR0_HOST_OWNED) | CR0_NE;
+    bool paging_changed = (real ^ vmread(GUEST_CR0)) & (CR0_PG | CR0_WP);
+    vmwrite(GUEST_CR0, real);
+    update_long_mode(efer, real);
+    if (paging_changed) {
+        load_pdptes(v, real, vmread(GUEST_CR3), cr4, efer);
+        vpid_flush(v->vpid);
+    }
+    return true;
+}
+
+bool vcpu_set_cr4(struct vcpu *v, u64 value)
+{
+    u64 cr0 = vmread(GUEST_CR0), efer = vmread(GUEST_EFER), old = vmread(GUEST_CR4);
+    if ((value & ~v->guest->cr4_allowed) != 0)
+        return false;
+    if ((efer & EFER_LMA) && (!(value & CR4_PAE) || ((value ^ old) & CR4_LA57)))
+        return false;
+    if ((value & CR4_PCIDE) && !(old & CR4_PCIDE) &&
+        (!(efer & EFER_LMA) || (vmread(GUEST_CR3) & 0xfff) != 0))
+        return false;
+    vmwrite(CR4_SHADOW, value);
+    vmwrite(GUEST_CR4, value | CR4_VMXE);
+    load_pdptes(v, cr0, vmread(GUEST_CR3), value, efer);
+    vpid_flush(v->vpid);
+    return true;
+}
+
+void vcpu_paging_state(struct vcpu *v, struct paging_state *ps)
+{
+    *ps = (struct paging_state){
+        .cr0 = vmread(GUEST_CR0),
+        .cr3 = vmread(GUEST_CR3),
+        .cr4 = vmread(GUEST_CR4),
+        .efer = vmread(GUEST_EFER),
+        .rflags = vmread(GUEST_RFLAGS),
+        .cpl = vmread(GUEST_SS_ACCESS) >> 5 & 3,
+        .maxphyaddr = v->guest->maxphyaddr,
+        .use_pdpte = true,
+    };
+    for (unsigned i = 0; i < 4; i++)
+        ps->pdpte[i] = vmread(GUEST_PDPTE0 + 2 * i);
+}
+
+void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *r)
+{
+    memset(r, 0, sizeof(*r));
+    for (unsigned n = 0; n < GPR_COUNT; n++)
+        r->gpr[n] = vcpu_get_gpr(v, n);
+    r->rip = vmread(GUEST_RIP);
+    r->rflags = vmread(GUEST_RFLAGS);
+    for (unsigned n = 0; n < SEG_COUNT; n++)
+        vmcs_get_segment((enum segment_name)n, &r->seg[n]);
+    r->gdtr = (struct descriptor_table){vmread(GUEST_GDTR_BASE), (u32)vmread(GUEST_GDTR_LIMIT)};
+    r->idtr = (struct descriptor_table){vmread(GUEST_IDTR_BASE), (u32)vmread(GUEST_IDTR_LIMIT)};
+    r->cr0 = vcpu_cr0(v);
+    r->cr3 = vmread(GUEST_CR3);
+    r->cr4 = vcpu_cr4(v);
+    r->cr8 = v->guest->ops->cr8_read(v);
+    r->efer = vmread(GUEST_EFER);
+    switch_save(v);
+    r->cr2 = v->cr2;
+    r->kernel_gs_base = v->kernel_gs_base;
+    r->xcr0 = v->xcr0;
+    memcpy(r->dr, v->dr, sizeof(r->dr));
+    r->dr6 = v->dr6;
+    r->dr7 = v->debug_registers ? v->guest_dr7 : vmread(GUEST_DR7);
+}
+
+static bool regs_acceptable(struct vcpu *v, const struct vcpu_regs *r)
+{
+    u64 efer_allowed = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+    bool lma = (r->efer & EFER_LME) && (r->cr0 & CR0_PG);
+    return (r->efer & ~efer_allowed) == 0 && (r->cr4 & ~v->guest->cr4_allowed) == 0 &&
+           r->cr0 >> 32 == 0 && (!(r->cr0 & CR0_PG) || (r->cr0 & CR0_PE)) &&
+           (!lma || (r->cr4 & CR4_PAE)) && r->cr8 < 16 && r->dr7 >> 32 == 0 &&
+           (r->rflags & ~0x3f7fd7ull) == 0 && (r->rflags & RFLAGS_FIXED) &&
+           (r->xcr0 & ~v->guest->xcr0_allowed) == 0 && (r->xcr0 & 1);
+}
+
+enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r)
+{
+    if (!regs_acceptable(v, r))
+        return ERR_INVALID;
+    switch_save(v);
+    for (unsigned n = 0; n < GPR_COUNT; n++)
+        vcpu_set_gpr(v, n, r->gpr[n]);
+    vmwrite(GUEST_RIP, r->rip);
+    vmwrite(GUEST_RFLAGS, r->rflags);
+    for (unsigned n = 0; n < SEG_COUNT; n++)
+        vmcs_set_segment((enum segment_name)n, &r->seg[n]);
+    vmwrite(GUEST_GDTR_BASE, r->gdtr.base);
+    vmwrite(GUEST_GDTR_LIMIT, r->gdtr.limit);
+    vmwrite(GUEST_IDTR_BASE, r->idtr.base);
+    vmwrite(GUEST_IDTR_LIMIT, r->idtr.limit);
+
+    bool tables_changed = r->cr3 != vmread(GUEST_CR3) || r->cr0 != vcpu_cr0(v) ||
+                          r->cr4 != vcpu_cr4(v) || r->efer != vmread(GUEST_EFER);
+    vmwrite(CR0_SHADOW, r->cr0);
+    vmwrite(GUEST_CR0, (r->cr0 & ~CR0_HOST_OWNED) | CR0_NE);
+    vmwrite(GUEST_CR3, r->cr3);
+    vmwrite(CR4_SHADOW, r->cr4);
+    vmwrite(GUEST_CR4, r->cr4 | CR4_VMXE);
+    update_long_mode(r->efer, r->cr0);
+    if (tables_changed) {
+        load_pdptes(v, r->cr0, r->cr3, r->cr4, r->efer);
+        vpid_flush(v->vpid);
+    }
+    v->guest->ops->cr8_write(v, r->cr8);
+
+    v->cr2 = r->cr2;
+    v->kernel_gs_base = r->kernel_gs_base;
+    v->xcr0 = r->xcr0;
+    memcpy(v->dr, r->dr, sizeof(v->dr));
+    v->dr6 = r->dr6;
+    v->guest_dr7 = r->dr7;
+    if (!v->debug_registers)
+        vmwrite(GUEST_DR7, r->dr7);
+    if (v->core->vmm->on_core == v)
+        switch_load(v);
+    vcpu_note(v, REQUEST_CHECK);
+    return OK;
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// Registers that neither the VMCS nor an exit saves: vector state, SYSCALL's MSRs, debug registers.
+// Root mode uses none of them, so they stay on the core while one vCPU has it.
+#include "lib/x86.h"
+#include "vmx/vcpu_internal.h"
+#include "vmx/vmm.h"
+
+// xcr0_allowed is 0 on a CPU without XSAVE: then there is x87 and SSE state alone.
+static void vector_save(struct vcpu *v)
+{
+    u64 mask = v->guest->xcr0_allowed;
+    if (mask == 0) {
+        __asm__ volatile("fxsave64 (%0)" ::"r"(v->xsave) : "memory");
+        return;
+    }
+    v->xcr0 = xgetbv(0);
+    xsetbv(0, mask);
+    __asm__ volatile("xsave64 (%0)" ::"r"(v->xsave), "a"((u32)mask), "d"((u32)(mask >> 32))
+                     : "memory");
+    xsetbv(0, v->xcr0);
+}
+
+static void vector_load(struct vcpu *v)
+{
+    u64 mask = v->guest->xcr0_allowed;
+    if (mask == 0) {
+        __asm__ volatile("fxrstor64 (%0)" ::"r"(v->xsave) : "memory");
+        return;
+    }
+    xsetbv(0, mask);
+    __asm__ volatile("xrstor64 (%0)" ::"r"(v->xsave), "a"((u32)mask), "d"((u32)(mask >> 32))
+                     : "memory");
+    xsetbv(0, v->xcr0);
+}
+
+void switch_save(struct vcpu *v)
+{
+    if (v->core->vmm->on_core != v)
+        return;
+    v->cr2 = read_cr2();
+    v->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+    v->star = rdmsr(MSR_STAR);
+    v->lstar = rdmsr(MSR_LSTAR);
+    v->cstar = rdmsr(MSR_CSTAR);
+    v->fmask = rdmsr(MSR_FMASK);
+    if (!v->debug_registers) {
+        v->dr[0] = read_dr0();
+        v->dr[1] = read_dr1();
+        v->dr[2] = read_dr2();
+        v->dr[3] = read_dr3();
+    }
+    v->dr6 = read_dr6();
+    if (v->guest->has_rdtscp)
+        v->tsc_aux = rdmsr(MSR_TSC_AUX);
+    vector_save(v);
+}
+
+void switch_load(struct vcpu *v)
+{
+    v->core->vmm->on_core = v;
+    write_cr2(v->cr2);
+    wrmsr(MSR_KERNEL_GS_BASE, v->kernel_gs_base);
+    wrmsr(MSR_STAR, v->star);
+    wrmsr(MSR_LSTAR, v->lstar);
+    wrmsr(MSR_CSTAR, v->cstar);
+    wrmsr(MSR_FMASK, v->fmask);
+    if (v->guest->has_rdtscp)
+        wrmsr(MSR_TSC_AUX, v->tsc_aux);
+    const u64 *dr = v->debug_registers ? v->debug_dr : v->dr;
+    write_dr0(dr[0]);
+    write_dr1(dr[1]);
+    write_dr2(dr[2]);
+    write_dr3(dr[3]);
+    write_dr6(v->dr6);
+    vector_load(v);
+}

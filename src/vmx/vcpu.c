@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT
+#include "vmx/vcpu.h"
+
+#include "boot/log.h"
+#include "boot/memory.h"
+#include "lib/format.h"
+#include "lib/string.h"
+#include "lib/x86.h"
+#include "smp/apic.h"
+#include "smp/descriptors.h"
+#include "vmx/caps.h"
+#include "vmx/msr.h"
+#include "vmx/vcpu_internal.h"
+#include "vmx/vmm.h"
+
+_Static_assert(offsetof(struct vcpu, launched) == 128, "entry.S: VCPU_LAUNCHED");
+_Static_assert(offsetof(struct vcpu, host_rsp) == 136, "entry.S: HOST_RSP_CACHE");
+
+#define MISC_ENABLE_RESET      0x1801ull // fast strings; BTS and PEBS unavailable
+#define MTRR_DEF_TYPE_RESET    0xc06ull  // enabled, fixed enabled, write-back
+#define MTRR_FIXED_WRITE_BACK  0x0606060606060606ull
+#define FCW_RESET              0x037f
+#define MXCSR_RESET            0x1f80
+
+static u32 next_vpid = 1;
+
+static void timer_expired(struct timer *t)
+{
+    struct vcpu *v = CONTAINER_OF(t, struct vcpu, timer);
+    v->guest->ops->timer(v);
+}
+
+static void woken(struct message *m)
+{
+    struct vcpu *v = CONTAINER_OF(m, struct vcpu, wake);
+    if (v->core == this_core())
+        vcpu_check_wake(v);
+}
+
+bool vcpu_would_wake(struct vcpu *v)
+{
+    return (__atomic_load_n(&v->requests, __ATOMIC_SEQ_CST) & REQUEST_NMI) ||
+           (v->sleeps_interruptible && v->guest->ops->wakes(v));
+}
+
+void vcpu_check_wake(struct vcpu *v)
+{
+    if (v->state != VCPU_SLEEPING && v->state != VCPU_WAIT_SIPI)
+        return;
+    u32 now = REQUEST_TIMER | REQUEST_INIT | REQUEST_SIPI;
+    u32 requests = __atomic_fetch_and(&v->requests, ~now, __ATOMIC_SEQ_CST) & now;
+    if (requests & (REQUEST_INIT | REQUEST_SIPI))
+        v->guest->ops->startup(v, requests & REQUEST_INIT, requests & REQUEST_SIPI);
+    if (requests & REQUEST_TIMER)
+        v->guest->ops->timer(v);
+    if (v->state == VCPU_SLEEPING && vcpu_would_wake(v)) {
+        v->wakeups++;
+        vmm_make_runnable(v);
+    }
+}
+
+struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *core)
+{
+    hpa_t memory = memory_alloc(ALIGN_UP(sizeof(struct vcpu), PAGE_SIZE), PAGE_SIZE);
+    hpa_t vmcs = page_alloc(), xsave = page_alloc(), bitmap = page_alloc();
+    if (memory.v == 0 || vmcs.v == 0 || xsave.v == 0 || bitmap.v == 0)
+        return NULL;
+    struct vcpu *v = phys_to_virt(memory);
+    memset(v, 0, sizeof(*v));
+    v->guest = guest;
+    v->index = index;
+    v->core = core;
+    v->vmcs = vmcs;
+    v->xsave = phys_to_virt(xsave);
+    v->msr_bitmap = phys_to_virt(bitmap);
+    msr_bitmap_init(v->msr_bitmap);
+    v->vpid = (u16)__atomic_fetch_add(&next_vpid, 1, __ATOMIC_RELAXED);
+    v->weight = 100;
+    v->state = VCPU_OFF;
+    list_init(&v->run_link);
+    timer_init(&v->timer, timer_expired);
+    v->wake.run = woken;
+    struct vmcs *region = phys_to_virt(vmcs);
+    region->revision = (u32)vmx_caps.basic & 0x7fffffff;
+    return v;
+}
+
+static void reset_vector_state(struct vcpu *v)
+{
+    memset(v->xsave, 0, FPU_STATE_SIZE);
+    u16 fcw = FCW_RESET;
+    u32 mxcsr = MXCSR_RESET;
+    memcpy(v->xsave, &fcw, sizeof(fcw));
+    memcpy(v->xsave + 24, &mxcsr, sizeof(mxcsr));
+    v->xcr0 = 1;
+}
+
+void vcpu_reset(struct vcpu *v)
+{
+    if (v->core->vmm->on_core == v)
+        v->core->vmm->on_core = NULL;
+    memset(v->gpr, 0, sizeof(v->gpr));
+    v->gpr[RDX] = cpuid(1, 0).eax;
+    v->event = 0;
+    v->interrupt_window = v->nmi_window = false;
+    v->cr2 = v->kernel_gs_base = v->star = v->lstar = v->cstar = v->fmask = v->tsc_aux = 0;
+    memset(v->dr, 0, sizeof(v->dr));
+    v->dr6 = 0xffff0ff0;
+    v->misc_enable = MISC_ENABLE_RESET;
+    v->mtrr_def_type = MTRR_DEF_TYPE_RESET;
+    for (unsigned i = 0; i < ARRAY_SIZE(v->mtrr_fixed); i++)
+        v->mtrr_fixed[i] = MTRR_FIXED_WRITE_BACK;
+    memset(v->mtrr_variable, 0, sizeof(v->mtrr_variable));
+    v->tsc_adjust = 0;
+    reset_vector_state(v);
+
+    vcpu_load(v);
+    vmcs_setup(v);
+    vmcs_reset_guest(v);
+    if (v->debug_registers || v->catch_breakpoints)
+        vcpu_note(v, REQUEST_DEBUG);
+    vpid_flush(v->vpid);
+    ept_flush(&v->guest->ept);
+}
+
+void vcpu_load(struct vcpu *v)
+{
+    struct vmm *vmm = v->core->vmm;
+    if (vmm->current == v)
+        return;
+    if (!v->loaded) {
+        vmclear(v->vmcs); // gives the region its initial launch state
+        v->launched = 0;
+        v->host_rsp = 0;
+    }
+    vmptrld(v->vmcs);
+    vmm->current = v;
+    if (!v->loaded) {
+        v->loaded = true;
+        vmcs_set_core(v);
+        vpid_flush(v->vpid);
+        ept_flush(&v->guest->ept);
+    }
+}
+
+void vcpu_unload(struct vcpu *v)
+{
+    struct vmm *vmm = v->core->vmm;
+    switch_save(v);
+    if (vmm->on_core == v)
+        vmm->on_core = NULL;
+    if (v->loaded)
+        vmclear(v->vmcs);
+    if (vmm->current == v)
+        vmm->current = NULL;
+    v->loaded = false;
+    v->launched = 0;
+}
+
+void vcpu_request(struct vcpu *v, u32 request)
+{
+    __atomic_fetch_or(&v->requests, request, __ATOMIC_SEQ_CST);
+    u32 state = __atomic_load_n(&v->state, __ATOMIC_SEQ_CST);
+    struct core *c = v->core;
+    if (state == VCPU_SLEEPING || state == VCPU_WAIT_SIPI) {
+        message_post(c, &v->wake);
+    } else if (state == VCPU_RUNNING && c != this_core()) {
+        core_attention(c);
+        apic_send(c->apic_id, VECTOR_WAKE);
+    }
+}
+
+void vcpu_skip_bytes(struct vcpu *v, u64 length)
+{
+    (void)v;
+    u64 rip = vmread(GUEST_RIP) + length;
+    // Outside 64-bit code RIP has 32 bits.
+    if (rip >> 32 != 0 && !(vmread(GUEST_CS_ACCESS) & BIT(13)))
+        rip = (u32)rip;
+    vmwrite(GUEST_RIP, rip);
+    u64 blocking = vmread(GUEST_INTERRUPTIBILITY);
+    if (blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS))
+        vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+    // An instruction that we carried out is stepped over like any other.
+    if (vmread(GUEST_RFLAGS) & RFLAGS_TF)
+        vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | BIT(14));
+    if (v->single_step) {
+        v->emulated_step = true;
+        vcpu_note(v, REQUEST_DEBUG);
+    }
+}
+
+void vcpu_skip_instruction(struct vcpu *v)
+{
+    vcpu_skip_bytes(v, vmread(EXIT_INSTRUCTION_LENGTH));
+}
+
+void vcpu_dump(struct vcpu *v)
+{
+    struct vcpu_regs r;
+    vcpu_get_regs(v, &r);
+#define G(n) (unsigned long long)r.gpr[n]
+#define L(x) (unsigned long long)(x)
+    const char *n = v->guest->name;
+    log_line("vm", "%s vcpu %u: exit %s, qualification %llx, linear %llx, physical %llx", n, v->index,
+             exit_reason_name(v->reason), L(vmread(EXIT_QUALIFICATION)),
+             L(vmread(GUEST_LINEAR_ADDRESS)), L(vmread(GUEST_PHYSICAL_ADDRESS)));
+    log_line("vm", "%s rip %04x:%016llx rsp %016llx rflags %08llx", n, r.seg[SEG_CS].selector,
+             L(r.rip), G(RSP), L(r.rflags));
+    log_line("vm", "%s rax %016llx rbx %016llx rcx %016llx rdx %016llx", n, G(RAX), G(RBX), G(RCX),
+             G(RDX));
+    log_line("vm", "%s rsi %016llx rdi %016llx rbp %016llx r8  %016llx", n, G(RSI), G(RDI), G(RBP),
+             G(R8));
+    log_line("vm", "%s r9  %016llx r10 %016llx r11 %016llx r12 %016llx", n, G(R9), G(R10), G(R11),
+             G(R12));
+    log_line("vm", "%s r13 %016llx r14 %016llx r15 %016llx efer %llx", n, G(R13), G(R14), G(R15),
+             L(r.efer));
+    log_line("vm", "%s cr0 %08llx cr2 %016llx cr3 %016llx cr4 %08llx", n, L(r.cr0), L(r.cr2),
+             L(r.cr3), L(r.cr4));
+    log_line("vm", "%s cs base %llx limit %x access %x; idt %llx limit %x; event %x", n,
+             L(r.seg[SEG_CS].base), r.seg[SEG_CS].limit, r.seg[SEG_CS].access, L(r.idtr.base),
+             r.idtr.limit, (u32)vmread(IDT_VECTORING_INFO));
+#undef G
+#undef L
+}
+
+void vcpu_crash(struct vcpu *v, const char *fmt, ...)
+{
+    char reason[160];
+    va_list args;
+    va_start(args, fmt);
+    str_vformat(reason, sizeof(reason), fmt, args);
+    va_end(args);
+    vcpu_dump(v);
+    v->guest->ops->crash(v, reason);
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT
+// A virtual CPU and the part of its VM that running it needs.
+//
+// A vCPU belongs to one core at a time. Only that core touches it, except for the fields marked
+// public, which others change by atomic operations; whoever wants more asks the core by message.
+#pragma once
+
+#include "ept/ept.h"
+#include "ept/memory.h"
+#include "ept/walk.h"
+#include "lib/list.h"
+#include "lib/lock.h"
+#include "lib/types.h"
+#include "smp/core.h"
+#include "smp/message.h"
+#include "smp/timer.h"
+#include "vmx/debug.h"
+#include "vmx/exit_reasons.h"
+#include "vmx/vmcs.h"
+
+struct vcpu;
+
+// What vmx asks of the rooms above it. All are called on the vCPU's core, in root mode, and may
+// not wait for another core.
+struct guest_ops {
+    // One access of size 1, 2 or 4 bytes to an emulated port.
+    void (*io)(struct vcpu *v, u16 port, unsigned size, bool write, u32 *value);
+    // One access of 1 to 8 bytes to guest-physical memory that is not RAM.
+    void (*mmio)(struct vcpu *v, gpa_t gpa, unsigned size, bool write, u64 *value);
+    // An MSR that vmx does not know itself. False: #GP.
+    bool (*msr_read)(struct vcpu *v, u32 msr, u64 *value);
+    bool (*msr_write)(struct vcpu *v, u32 msr, u64 value);
+    // CR8, where there is no TPR shadow.
+    u64 (*cr8_read)(struct vcpu *v);
+    void (*cr8_write)(struct vcpu *v, u64 value);
+    // Takes in what others posted and brings the VMCS up to date: before an entry, when
+    // REQUEST_EVENT is set. Returns true when an interrupt is to be injected by vmx, which then
+    // calls accept when the guest can take it.
+    bool (*sync)(struct vcpu *v);
+    u8 (*accept)(struct vcpu *v);
+    // Whether an interrupt waits that would end HLT.
+    bool (*wakes)(struct vcpu *v);
+    // The exits of APIC virtualization; the address of the xAPIC page.
+    u64 (*apic_base)(struct vcpu *v);
+    void (*apic_write)(struct vcpu *v, u32 offset);
+    void (*eoi_induced)(struct vcpu *v, u8 vector);
+    // The vCPU's timer is due, or may have moved.
+    void (*timer)(struct vcpu *v);
+    // A hypercall beyond number 0. The result goes to RAX.
+    u64 (*hypercall)(struct vcpu *v, u64 number);
+    // A write to a page that was write-protected on request. True: handled, run on (perhaps after
+    // debug_step_over_page: then page_stepped follows when the write is done).
+    bool (*write_protected)(struct vcpu *v, gpa_t gpa);
+    void (*page_stepped)(struct vcpu *v);
+    // The vCPU halted with interrupts off: only an NMI, INIT or reset ends that.
+    void (*halted)(struct vcpu *v);
+    // INIT or a start-up IPI arrived: resets v, or starts it at v->sipi_vector.
+    void (*startup)(struct vcpu *v, bool init, bool sipi);
+    // The VM is at its end (triple fault, or something the hypervisor will not run).
+    void (*triple_fault)(struct vcpu *v);
+    void (*crash)(struct vcpu *v, const char *reason);
+};
+
+// What all vCPUs of a VM share. Set before the first runs; only tsc_offset changes later, while all
+// are held.
+struct guest {
+    const char *name;
+    unsigned id; // VM number, from 1
+    const struct guest_ops *ops;
+    struct ept ept;
+    struct guest_memory memory;
+    u8 *io_bitmap;  // 8 KiB
+    u64 tsc_offset; // guest TSC = host TSC + this
+    u64 xcr0_allowed;
+    u64 cr4_allowed;
+    unsigned maxphyaddr;
+    bool has_rdtscp;
+    unsigned vcpu_count;
+    u8 apic_log; // log2 of the number of APIC IDs, for CPUID's topology
+};
+
+enum vcpu_state {
+    VCPU_OFF,       // not started, or its VM has ended
+    VCPU_WAIT_SIPI, // after INIT
+    VCPU_RUNNABLE,  // in its core's queue
+    VCPU_RUNNING,   // on its core
+    VCPU_SLEEPING,  // HLT: waits for an event
+};
+
+// Requests: bits that make the vCPU's core look before the next entry. Public.
+enum {
+    REQUEST_EVENT = 1 << 0,        // interrupts may have been posted; sync
+    REQUEST_HOLD = 1 << 1,         // the debugger or the VM's end wants it out of the guest
+    REQUEST_FLUSH = 1 << 2,        // EPT changed
+    REQUEST_NMI = 1 << 3,
+    REQUEST_INIT = 1 << 4,
+    REQUEST_SIPI = 1 << 5,
+    REQUEST_TIMER = 1 << 6,        // its device timers may have moved
+    REQUEST_TSC = 1 << 7,          // guest->tsc_offset changed
+    REQUEST_CHECK = 1 << 8,        // run the SDM's checks before the next entry
+    REQUEST_DEBUG = 1 << 9,        // what the debugger asked for changed
+};
+
+enum hold_reason { HOLD_DEBUGGER = 1, HOLD_VM = 2 };
+
+struct vcpu {
+    // Offsets known to entry.S.
+    u64 gpr[GPR_COUNT]; // RSP's place is not used: it is in the VMCS
+    u8 launched;        // the VMCS's launch state (SDM 25.1)
+    u64 host_rsp;       // as in the VMCS
+
+    // Hot.
+    u32 requests ALIGNED(64); // public
+    u32 state;                // enum vcpu_state; read by others
+    struct core *core;        // owner; changes only while the vCPU is off or moving
+    struct guest *guest;
+    u32 index;  // number in its VM, from 0
+    u32 reason; // of the present exit
+    bool interrupt_window, nmi_window;
+    bool single_step, step_masks_interrupts; // monitor trap flag for the debugger
+    bool emulated_step;   // the stepped instruction was carried out by us
+    bool page_step;       // monitor trap flag to step over a write to a watched page
+    bool sleeps_interruptible; // RFLAGS.IF when it went to sleep
+    bool halted_for_good; // HLT with interrupts off was reported
+    bool loaded; // its VMCS is active on `core`
+
+    hpa_t vmcs;
+    u16 vpid;
+    u32 exception_bitmap;
+
+    // An event to be delivered at the next entry; 0: none. VMCS format (SDM 25.8.3).
+    u32 event;
+    u32 event_error;
+    u32 event_length;
+
+    // Registers that stay on the core until another vCPU takes it.
+    u64 cr2, kernel_gs_base, star, lstar, cstar, fmask, tsc_aux, xcr0;
+    u64 dr[4], dr6;
+    u8 *xsave; // FPU_STATE_SIZE bytes
+    u8 *msr_bitmap; // 4 KiB; the vCPU's own, since the x2APIC's part follows its APIC's mode
+
+    // MSRs that are only remembered.
+    u64 misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_variable[16], bios_sign_id;
+    u64 tsc_adjust;
+    u64 tsc_offset; // as in the VMCS
+
+    // Scheduling; the owner core's.
+    struct list run_link;
+    u64 vruntime, weight, started; // ticks weighted; share; when it got the core
+    u64 runtime;                   // ticks on a core in all
+    struct timer timer;
+    struct message wake; // from whoever posted an event while it slept
+
+    // Debugger; changed by the owner core, on request.
+    u32 hold; // enum hold_reason bits
+    u64 debug_dr[4], debug_dr7;
+    u64 guest_dr7;
+    bool debug_registers, catch_breakpoints;
+
+    u8 sipi_vector;
+    u64 exits[EXIT_REASONS];
+    u64 interrupts_injected, interrupts_posted, wakeups;
+    void *apic; // of the room above
+    void *vm;
+};
+
+// ---- life --------------------------------------------------------------------------------
+
+// Allocates what a vCPU of guest needs, owned by core. NULL when memory runs out.
+struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *core);
+
+// Puts it into the state after RESET with everything cleared (SDM 10.1.1), off. Its own core.
+void vcpu_reset(struct vcpu *v);
+
+// Makes v's VMCS current on the calling core, which owns it.
+void vcpu_load(struct vcpu *v);
+
+// Takes v's state off the core, so that another may run it (VMCLEAR).
+void vcpu_unload(struct vcpu *v);
+
+// ---- events ------------------------------------------------------------------------------
+
+// Sets request bits and sees to it that v's core looks at them soon, waking v if it sleeps. Any core.
+void vcpu_request(struct vcpu *v, u32 request);
+
+// Wakes v if something waits that ends its sleep. Its core.
+void vcpu_check_wake(struct vcpu *v);
+
+// Sets request bits on v's own core, outside the guest.
+static inline void vcpu_note(struct vcpu *v, u32 request)
+{
+    __atomic_fetch_or(&v->requests, request, __ATOMIC_RELAXED);
+}
+
+// Raises an exception at the present instruction, merging with one that was being delivered
+// (double and triple fault, SDM Table 6-5). For exits and emulation.
+void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error);
+void vcpu_raise_ud(struct vcpu *v);
+void vcpu_raise_gp(struct vcpu *v, u32 error);
+void vcpu_raise_pf(struct vcpu *v, u64 address, u32 error);
+
+// ---- helpers for exits -------------------------------------------------------------------
+
+// Moves RIP past the instruction that caused the exit and ends blocking by STI and MOV SS.
+void vcpu_skip_instruction(struct vcpu *v);
+void vcpu_skip_bytes(struct vcpu *v, u64 length);
+
+// Runs the next instruction with the monitor trap flag and nothing injected, then calls
+// guest_ops.page_stepped.
+void debug_step_over_page(struct vcpu *v);
+
+// Keeps v out of the guest, or lets it go, for one of several reasons. Any core; waits.
+void vcpu_hold_for(struct vcpu *v, enum hold_reason why);
+void vcpu_release_for(struct vcpu *v, enum hold_reason why);
+
+// Ends the VM because of this vCPU, with a register dump in the log.
+void vcpu_crash(struct vcpu *v, const char *fmt, ...) PRINTF(2, 3);
+void vcpu_dump(struct vcpu *v);
+
+static inline u64 vcpu_guest_tsc(const struct vcpu *v, u64 host_tsc)
+{
+    return host_tsc + v->tsc_offset;
+}
+
+u64 vcpu_get_gpr(struct vcpu *v, unsigned n);
+void vcpu_set_gpr(struct vcpu *v, unsigned n, u64 value);
+
+// The paging state for walks of v's page tables; its core.
+void vcpu_paging_state(struct vcpu *v, struct paging_state *ps);
+
+// Registers as in vmx/debug.h; the vCPU's core, its VMCS current.
+void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *r);
+enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r);
+
+// CR0, CR4 and EFER as the guest sees or writes them. False: the value raises #GP.
+u64 vcpu_cr0(const struct vcpu *v);
+u64 vcpu_cr4(const struct vcpu *v);
+bool vcpu_set_cr0(struct vcpu *v, u64 value);
+bool vcpu_set_cr4(struct vcpu *v, u64 value);
+
+// ---- running -----------------------------------------------------------------------------
+
+// Enters the guest until something needs the core's main loop. entry.S; the VMCS is current.
+void vcpu_enter(struct vcpu *v);

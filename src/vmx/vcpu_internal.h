@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// What the files of this room share and others do not see.
+#pragma once
+
+#include "boot/paging.h"
+#include "lib/x86.h"
+#include "vmx/vcpu.h"
+
+// CR0 bits that the guest does not change by itself: NE is fixed in VMX operation, CD and NW would
+// slow the core down for others.
+#define CR0_HOST_OWNED (CR0_NE | CR0_CD | CR0_NW)
+
+// VM-entry interruption information (SDM 25.8.3); the exit and IDT-vectoring fields are alike.
+#define EVENT_VALID      BIT(31)
+#define EVENT_HAS_ERROR  BIT(11)
+#define EVENT_VECTOR(e)  ((u8)(e))
+#define EVENT_TYPE(e)    ((e) >> 8 & 7)
+#define NMI_UNBLOCKED_BY_IRET BIT(12) // in the exit field
+enum {
+    EVENT_EXTERNAL = 0,
+    EVENT_NMI = 2,
+    EVENT_HARDWARE_EXCEPTION = 3,
+    EVENT_SOFTWARE_INTERRUPT = 4,
+    EVENT_PRIVILEGED_SOFTWARE_EXCEPTION = 5,
+    EVENT_SOFTWARE_EXCEPTION = 6,
+};
+
+// Guest interruptibility (SDM 25.4.2).
+#define BLOCKING_BY_STI    BIT(0)
+#define BLOCKING_BY_MOV_SS BIT(1)
+#define BLOCKING_BY_NMI    BIT(3)
+
+#define SEGMENT_UNUSABLE BIT(16)
+
+enum { VECTOR_DB = 1, VECTOR_BP = 3, VECTOR_UD = 6, VECTOR_DF = 8, VECTOR_TS = 10, VECTOR_NP = 11,
+       VECTOR_SS = 12, VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_AC = 17, VECTOR_MC = 18 };
+
+extern u8 vmx_exit_entry[];
+
+// vmcs_setup.c
+void vmcs_setup(struct vcpu *v);
+void vmcs_set_core(struct vcpu *v);
+void vmcs_reset_guest(struct vcpu *v);
+
+// vcpu.c: something waits that ends HLT.
+bool vcpu_would_wake(struct vcpu *v);
+
+// regs.c
+void vmcs_set_segment(enum segment_name n, const struct segment *s);
+void vmcs_get_segment(enum segment_name n, struct segment *s);
+
+// switch.c: registers that stay on the core until another vCPU takes it.
+void switch_save(struct vcpu *v);
+void switch_load(struct vcpu *v);
+
+// events.c
+void events_take_back(struct vcpu *v); // after each exit that may have interrupted a delivery
+void events_prepare(struct vcpu *v);   // before an entry from the main loop
+
+// check.c: the SDM's checks of guest state and controls (27.2, 27.3). NULL: passes; else what the
+// first offending field is and why, in buf.
+const char *vmcs_check(struct vcpu *v, char *buf, size_t size);
+
+// exits
+typedef void exit_handler(struct vcpu *v);
+exit_handler exit_exception, exit_external_interrupt, exit_cpuid, exit_hlt, exit_io, exit_rdmsr,
+    exit_wrmsr, exit_cr, exit_ept_violation, exit_preemption_timer, exit_xsetbv, exit_vmcall,
+    exit_monitor_trap, exit_apic_access, exit_apic_write, exit_eoi, exit_mov_dr, exit_tpr;
+
+// vmm.c: the vCPU sleeps, or steps back in the queue.
+void vmm_sleep(struct vcpu *v);
+void vmm_yield(struct vcpu *v);
+
+// debug.c
+bool debug_exception(struct vcpu *v, u32 info); // true: the debugger took it
+void debug_before_entry(struct vcpu *v);
+bool debug_emulated_step(struct vcpu *v); // true: the vCPU is held now

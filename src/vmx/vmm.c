@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+#include "vmx/vmm.h"
+
+#include "boot/log.h"
+#include "boot/memory.h"
+#include "lib/math.h"
+#include "lib/string.h"
+#include "lib/x86.h"
+#include "smp/apic.h"
+#include "smp/message.h"
+#include "smp/time.h"
+#include "vmx/caps.h"
+#include "vmx/entry.h"
+#include "vmx/vcpu_internal.h"
+
+#define FEATURE_CONTROL_LOCK BIT(0)
+#define FEATURE_CONTROL_VMX  BIT(2)
+#define CPUID_1_ECX_XSAVE    BIT(26)
+
+const char *vmm_init(void)
+{
+    struct core *c = this_core();
+    hpa_t memory = memory_alloc(ALIGN_UP(sizeof(struct vmm), PAGE_SIZE), PAGE_SIZE);
+    hpa_t region = page_alloc();
+    if (memory.v == 0 || region.v == 0)
+        return "no memory for the VMXON region";
+    struct vmm *vmm = phys_to_virt(memory);
+    memset(vmm, 0, sizeof(*vmm));
+    vmm->vmxon = phys_to_virt(region);
+    vmm->vmxon->revision = (u32)vmx_caps.basic & 0x7fffffff;
+    vmm->slice_end = UINT64_MAX;
+    vmm->armed = UINT64_MAX;
+    list_init(&vmm->queue);
+
+    u64 control = rdmsr(MSR_IA32_FEATURE_CONTROL);
+    if (!(control & FEATURE_CONTROL_LOCK))
+        wrmsr(MSR_IA32_FEATURE_CONTROL, control | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX);
+    else if (!(control & FEATURE_CONTROL_VMX))
+        return "firmware has locked VMX off on this core (IA32_FEATURE_CONTROL)";
+
+    write_cr0((read_cr0() | vmx_caps.cr0_fixed0) & vmx_caps.cr0_fixed1);
+    u64 cr4 = (read_cr4() | vmx_caps.cr4_fixed0 | CR4_OSFXSR | CR4_OSXMMEXCPT) & vmx_caps.cr4_fixed1;
+    write_cr4(cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE ? cr4 | CR4_OSXSAVE : cr4);
+
+    bool failed;
+    hpa_t pa = region;
+    __asm__ volatile("vmxon %1" : "=@ccbe"(failed) : "m"(pa.v) : "memory");
+    if (failed)
+        return "VMXON: VMfailInvalid";
+    ept_flush_all(); // whatever an earlier user of VMX left
+    c->vmm = vmm;
+    return NULL;
+}
+
+void vmm_stop(void)
+{
+    struct vmm *vmm = this_vmm();
+    if (vmm == NULL)
+        return;
+    if (vmm->current != NULL)
+        vcpu_unload(vmm->current);
+    __asm__ volatile("vmxoff" ::: "memory");
+    write_cr4(read_cr4() & ~CR4_VMXE);
+    this_core()->vmm = NULL;
+}
+
+// ---- run queue ---------------------------------------------------------------------------------
+
+static void enqueue(struct vmm *vmm, struct vcpu *v)
+{
+    struct list *pos = vmm->queue.next;
+    while (pos != &vmm->queue && LIST_ENTRY(pos, struct vcpu, run_link)->vruntime <= v->vruntime)
+        pos = pos->next;
+    list_insert(pos, &v->run_link);
+    vmm->queued++;
+}
+
+static void dequeue(struct vmm *vmm, struct vcpu *v)
+{
+    list_remove(&v->run_link);
+    vmm->queued--;
+}
+
+static struct vcpu *head(struct vmm *vmm)
+{
+    return list_empty(&vmm->queue) ? NULL : LIST_ENTRY(vmm->queue.next, struct vcpu, run_link);
+}
+
+// Charges the running vCPU for the time since it got the core or was last charged.
+static void charge(struct vmm *vmm, u64 now)
+{
+    struct vcpu *v = vmm->running;
+    u64 ticks = now - v->started;
+    v->started = now;
+    v->runtime += ticks;
+    v->vruntime += ticks * 100 / v->weight;
+    vmm->min_vruntime = MAX(vmm->min_vruntime, v->vruntime);
+}
+
+static u64 slice_ticks(void)
+{
+    return tsc_hz / (1000000 / SLICE_US);
+}
+
+void vmm_make_runnable(struct vcpu *v)
+{
+    if (v->state == VCPU_RUNNABLE || v->state == VCPU_RUNNING)
+        return;
+    __atomic_store_n(&v->state, VCPU_RUNNABLE, __ATOMIC_SEQ_CST);
+    if (v->hold)
+        return;
+    vmm_enqueue(v);
+    core_attention(v->core);
+}
+
+// Puts a runnable vCPU into the queue. One that slept does not bring back the time it did not use,
+// beyond a slice: so it runs soon, and cannot keep the core for long.
+void vmm_enqueue(struct vcpu *v)
+{
+    struct vmm *vmm = v->core->vmm;
+    u64 floor = vmm->min_vruntime > slice_ticks() ? vmm->min_vruntime - slice_ticks() : 0;
+    v->vruntime = MAX(v->vruntime, floor);
+    enqueue(vmm, v);
+    if (vmm->running != NULL) {
+        u64 now = rdtsc();
+        charge(vmm, now);
+        u64 end = v->vruntime < vmm->running->vruntime ? now : now + slice_ticks();
+        vmm->slice_end = MIN(vmm->slice_end, end);
+        core_attention(v->core);
+    }
+}
+
+void vmm_take_off(struct vcpu *v, enum vcpu_state state)
+{
+    struct vmm *vmm = v->core->vmm;
+    if (vmm->running == v) {
+        charge(vmm, rdtsc());
+        vmm->running = NULL;
+        core_attention(v->core);
+    } else if (!list_empty(&v->run_link)) {
+        dequeue(vmm, v);
+    }
+    __atomic_store_n(&v->state, state, __ATOMIC_SEQ_CST);
+}
+
+void vmm_sleep(struct vcpu *v)
+{
+    vmm_take_off(v, VCPU_SLEEPING);
+    // A sender either sees that we sleep and posts a wake-up, or we see what it posted.
+    vcpu_check_wake(v);
+}
+
+void vmm_yield(struct vcpu *v)
+{
+    v->core->vmm->slice_end = 0;
+    core_attention(v->core);
+}
+
+// The vCPU that is to have the core now; NULL: none.
+static struct vcpu *pick(struct vmm *vmm, u64 now)
+{
+    struct vcpu *v = vmm->running;
+    if (v != NULL && (vmm->queued == 0 || now < vmm->slice_end)) {
+        if (vmm->queued == 0)
+            vmm->slice_end = UINT64_MAX;
+        return v;
+    }
+    if (v != NULL) {
+        charge(vmm, now);
+        __atomic_store_n(&v->state, VCPU_RUNNABLE, __ATOMIC_SEQ_CST);
+        enqueue(vmm, v);
+    }
+    v = head(vmm);
+    vmm->running = v;
+    if (v == NULL)
+        return NULL;
+    dequeue(vmm, v);
+    __atomic_store_n(&v->state, VCPU_RUNNING, __ATOMIC_SEQ_CST);
+    v->started = now;
+    vmm->slice_end = vmm->queued > 0 ? now + slice_ticks() : UINT64_MAX;
+    return v;
+}
+
+// ---- main loop ---------------------------------------------------------------------------------
+
+void vmm_add_work(struct core *c, struct core_work *w)
+{
+    w->next = c->vmm->work;
+    c->vmm->work = w;
+}
+
+static void idle(struct core *c)
+{
+    u64 before = rdtsc();
+    apic_set_deadline(c->timer_deadline);
+    if (!__atomic_load_n(&c->attention, __ATOMIC_ACQUIRE))
+        sti_hlt_cli();
+    if (c->timer_deadline != UINT64_MAX)
+        apic_set_deadline(UINT64_MAX);
+    c->vmm->armed = UINT64_MAX;
+    c->vmm->idle_ticks += rdtsc() - before;
+}
+
+NORETURN void vmm_loop(void)
+{
+    struct core *c = this_core();
+    struct vmm *vmm = c->vmm;
+    for (;;) {
+        __atomic_store_n(&c->attention, 0, __ATOMIC_SEQ_CST);
+        messages_run();
+        for (struct core_work *w = vmm->work; w != NULL; w = w->next)
+            w->run();
+        u64 now = rdtsc();
+        timers_run(now);
+        struct vcpu *v = pick(vmm, now);
+        if (v == NULL) {
+            idle(c);
+            continue;
+        }
+        if (vmm->on_core != v) {
+            if (vmm->on_core != NULL)
+                switch_save(vmm->on_core);
+            vcpu_load(v);
+            switch_load(v);
+            vmm->switches++;
+        }
+        vcpu_load(v);
+        if (!vcpu_prepare(v) || __atomic_load_n(&c->attention, __ATOMIC_ACQUIRE))
+            continue;
+        arm_timer(c, vmm);
+        vmm->entries++;
+        vcpu_enter(v);
+    }
+}

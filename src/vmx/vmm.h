@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// One VMM per core: VMX operation, the run queue, the main loop.
+#pragma once
+
+#include "lib/list.h"
+#include "smp/core.h"
+#include "vmx/vcpu.h"
+
+// Work of an upper room (console, debugger) that a core's loop does before it runs anything, as
+// often as something happened.
+struct core_work {
+    struct core_work *next;
+    void (*run)(void);
+};
+
+#define SLICE_US 5000 // a vCPU that shares its core runs this long at a stretch
+
+struct vmm {
+    struct vmcs *vmxon;     // the VMXON region
+    struct vcpu *current;   // whose VMCS is current
+    struct vcpu *on_core;   // whose switched registers are on the core
+    struct vcpu *running;   // the one that has the core now
+    struct list queue;      // runnable vCPUs, smallest vruntime first
+    unsigned queued;
+    u64 slice_end;          // TSC ticks; UINT64_MAX: nobody else wants the core
+    u64 min_vruntime;
+    u64 armed;              // what the local APIC is set to, where there is no preemption timer
+    struct core_work *work;
+    u64 idle_ticks, switches, entries;
+};
+
+static inline struct vmm *this_vmm(void)
+{
+    return this_core()->vmm;
+}
+
+// Allocates the core's VMM and enters VMX operation (SDM 24.7): CR0 and CR4 as the fixed bits
+// demand, IA32_FEATURE_CONTROL locked with VMX on where firmware left it open. The core itself.
+// Returns NULL or what failed.
+const char *vmm_init(void);
+
+// Leaves VMX operation (VMCLEAR of what is active, VMXOFF). The core itself.
+void vmm_stop(void);
+
+// Runs the core's vCPUs; never returns.
+NORETURN void vmm_loop(void);
+
+// Makes v runnable (after reset, at VM start or wake-up). v's core.
+void vmm_make_runnable(struct vcpu *v);
+
+// Puts a vCPU that is runnable and not held into its core's queue. Its core.
+void vmm_enqueue(struct vcpu *v);
+
+// Takes v out of the queue or off the core and leaves it in `state`. v's core, outside the guest.
+void vmm_take_off(struct vcpu *v, enum vcpu_state state);
+
+void vmm_add_work(struct core *c, struct core_work *w);
