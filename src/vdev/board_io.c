@@ -153,18 +153,10 @@ static bool wide_io(struct board *b, u16 port, unsigned size, bool write, u32 *v
     }
 }
 
-bool board_io(struct board *b, u16 port, unsigned size, bool write, u32 *value, u64 now)
+// Everything but the hot ports, kept apart so that these need no stack frame.
+static __attribute__((noinline)) bool general_io(struct board *b, u16 port, unsigned size,
+                                                 bool write, u32 *value, u64 now)
 {
-    now = board_advance(b, now);
-    if (!write && port == PM_TMR && size == 4) { // the two that must be fast
-        *value = acpipm_timer(&b->pm, now);
-        return true;
-    }
-    if (!write && (port & ~1) == 0x4d0 && size == 1) {
-        *value = b->pic.chip[port & 1].elcr;
-        return true;
-    }
-
     u32 mask = size >= 4 ? UINT32_MAX : (1u << 8 * size) - 1;
     u32 v = *value & mask;
     if (find_device(port) == NOBODY && size == 1) {
@@ -188,6 +180,20 @@ bool board_io(struct board *b, u16 port, unsigned size, bool write, u32 *value, 
     if (!write)
         *value = v & mask;
     return claimed;
+}
+
+bool board_io(struct board *b, u16 port, unsigned size, bool write, u32 *value, u64 now)
+{
+    now = board_advance(b, now);
+    if (!write && port == PM_TMR && size == 4) {
+        *value = acpipm_timer(&b->pm, now);
+        return true;
+    }
+    if (!write && (port & ~1) == 0x4d0 && size == 1) {
+        *value = b->pic.chip[port & 1].elcr;
+        return true;
+    }
+    return general_io(b, port, size, write, value, now);
 }
 
 bool board_mmio(struct board *b, gpa_t gpa, unsigned size, bool write, u64 *value, u64 now)

@@ -217,6 +217,10 @@ static void ends_and_resets(void **state)
     out(0xcf8, 4, 0x80000600); // the dword is PCI's, whatever its second byte
     assert_int_equal(in(0xcf8, 4), 0x80000600);
     assert_int_equal(resets, 3);
+    out(0xcf9, 1, 0x00);
+    out(0xcf8, 2, 0x0600); // a word is for the ports that it covers
+    assert_int_equal(resets, 4);
+    assert_int_equal(in(0xcf8, 2), 0x06ff);
     out(0xcf8, 4, 0x80000000);
     assert_int_equal(in(0xcfc, 2), 0x8086);
     assert_int_equal(in(0xcff, 1), 0x0d);
@@ -305,6 +309,12 @@ static void late_ticks_follow(void **state)
     assert_int_equal(ticks, 101);
     run(now + HZ / 1000); // and the edges go on as before
     assert_true(intr);
+    assert_int_equal(run(now + 5 * HZ / 1000), 5); // each seen in time, none served
+    for (ticks = 0; intr; ticks++) {
+        board_pic_ack(&board, now);
+        out(0x20, 1, 0x20);
+    }
+    assert_int_equal(ticks, 6);
 }
 
 static void one_shot_owes_nothing(void **state)

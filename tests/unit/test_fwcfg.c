@@ -79,8 +79,9 @@ static void files(void **state)
 {
     (void)state;
     assert_int_equal(value(0x19, 4), 0);
-    assert_int_equal(fwcfg_add_file(&fw, "opt/b", "xyz", 3), OK);
-    assert_int_equal(fwcfg_add_file(&fw, "opt/a", "hello", 5), OK);
+    // The data go on behind what is told of them.
+    assert_int_equal(fwcfg_add_file(&fw, "opt/b", "xyz123", 3), OK);
+    assert_int_equal(fwcfg_add_file(&fw, "opt/a", "hello world", 5), OK);
     assert_int_equal(fwcfg_add_file(&fw, "opt/a", "", 0), ERR_INVALID);
     assert_int_equal(fwcfg_add_file(&fw, "", "", 0), ERR_INVALID);
     char longest[57] = {0};
