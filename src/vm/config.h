@@ -15,16 +15,16 @@
 #include "vm/load.h"
 
 #define CONFIG_FILE_MAX    (64 * KiB)
-#define CONFIG_LINE_MAX    4095 // characters
-#define CONFIG_VMS         16
-#define CONFIG_VCPUS       64 // of one VM
-#define CONFIG_CORES       256
-#define CONFIG_NAME_MAX    31 // characters of a VM's name
-#define CONFIG_IMAGE_MAX   63 // of an image's name
-#define CONFIG_CMDLINE_MAX 2047
-#define CONFIG_ARGS_MAX    191 // of a module's arguments
-#define CONFIG_IMAGES_MAX  31  // different images; the boot loader hands over one module more
-#define CONFIG_REPORTS_MAX 32  // lines reported for one file; then one that says there are more
+#define CONFIG_LINE_MAX    4095u // characters
+#define CONFIG_VMS         16u
+#define CONFIG_VCPUS       64u // of one VM
+#define CONFIG_CORES       256u
+#define CONFIG_NAME_MAX    31u // characters of a VM's name
+#define CONFIG_IMAGE_MAX   63u // of an image's name
+#define CONFIG_CMDLINE_MAX 2047u
+#define CONFIG_ARGS_MAX    191u // of a module's arguments
+#define CONFIG_IMAGES_MAX  31u  // different images; the boot loader hands over one module more
+#define CONFIG_REPORTS_MAX 32u  // lines reported for one file; then one that says there are more
 
 struct core_set {
     u64 bits[CONFIG_CORES / 64];

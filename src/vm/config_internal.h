@@ -44,7 +44,7 @@ bool config_vm_key_repeats(enum config_vm_key key);
 bool config_set_vm_key(struct config_vm *vm, enum config_vm_key key, struct value *v);
 
 // The same for [appliance]. Keys are numbered from 0 to CONFIG_APPLIANCE_KEYS - 1.
-#define CONFIG_APPLIANCE_KEYS 1
+#define CONFIG_APPLIANCE_KEYS 1u
 const char *config_appliance_key_name(unsigned key);
 unsigned config_find_appliance_key(struct slice name);
 bool config_set_appliance_key(struct config *c, unsigned key, struct value *v);

@@ -199,7 +199,7 @@ static bool set_cores(struct config_vm *vm, struct value *v)
         return true;
     while (slice_next(&rest, ',', &item)) {
         const char *dash = memchr(item.p, '-', item.len);
-        unsigned first, last;
+        unsigned first = 0, last = 0;
         struct slice from = item, to = item;
         if (dash != NULL) {
             from.len = (size_t)(dash - item.p);

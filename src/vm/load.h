@@ -53,7 +53,7 @@ enum image_format image_format(const struct image *image);
 // file". Writes into buf (size bytes) and returns it.
 const char *image_describe(const struct image *image, char *buf, size_t size);
 
-#define LOAD_MODULES 8
+#define LOAD_MODULES 8u
 
 struct load_module {
     struct image image;

@@ -49,13 +49,13 @@ enum {
 #define CMDLINE_AT 0x20000u
 
 struct bzimage {
-    const u8 *header; // the image's first bytes
-    unsigned header_end;
-    const u8 *code; // the protected-mode part
-    u64 code_size;  // bytes
-    u64 at;         // gpa it is loaded at
-    u64 window_end; // gpa where what the kernel needs before it reads the memory map ends
-    u64 initrd_at;  // gpa
+    const u8 *header;     // the image's first bytes
+    unsigned header_size; // bytes from BP_HEADER on that boot_params takes over
+    const u8 *code;       // the protected-mode part
+    u64 code_size;        // bytes
+    u64 at;               // gpa it is loaded at
+    u64 window_end;       // gpa where what the kernel needs before it reads the memory map ends
+    u64 initrd_at;        // gpa
 };
 
 // The parts of the file, as its header describes them.
@@ -65,7 +65,6 @@ static enum error check_file(struct loader *l, struct bzimage *b)
     if (k->size < BP_HEADER_MIN_END)
         return load_fail(l, ERR_TRUNCATED, "kernel", "%s is truncated: it ends within its header",
                          k->name);
-    b->header = k->data;
     unsigned version = get16(b->header + BP_VERSION);
     if (version < 0x020a)
         return load_fail(l, ERR_UNSUPPORTED, "kernel",
@@ -75,11 +74,11 @@ static enum error check_file(struct loader *l, struct bzimage *b)
     if ((b->header[BP_LOADFLAGS] & LOADED_HIGH) == 0)
         return load_fail(l, ERR_UNSUPPORTED, "kernel", "%s is a zImage, not a bzImage", k->name);
 
-    b->header_end = 0x202u + b->header[BP_JUMP_OFFSET];
+    unsigned header_end = 0x202u + b->header[BP_JUMP_OFFSET];
     u64 sectors = b->header[BP_SETUP_SECTS] == 0 ? 4 : b->header[BP_SETUP_SECTS];
     u64 setup = (sectors + 1) * SECTOR;
     b->code_size = (u64)get32(b->header + BP_SYSSIZE) * 16;
-    if (b->header_end < BP_HEADER_MIN_END || b->header_end > setup || b->code_size == 0)
+    if (header_end < BP_HEADER_MIN_END || header_end > setup || b->code_size == 0)
         return load_fail(l, ERR_FORMAT, "kernel", "%s is damaged: its header contradicts itself",
                          k->name);
     if (k->size < setup + b->code_size)
@@ -91,6 +90,7 @@ static enum error check_file(struct loader *l, struct bzimage *b)
     if (payload_end > b->code_size)
         return load_fail(l, ERR_FORMAT, "kernel",
                          "%s is damaged: its payload ends outside of the file", k->name);
+    b->header_size = MIN(header_end, (unsigned)BP_HEADER_MAX_END) - BP_HEADER;
     b->code = k->data + setup;
     return OK;
 }
@@ -157,8 +157,7 @@ static enum error write_boot_params(struct loader *l, const struct bzimage *b)
     const struct load_request *r = l->request;
     u8 bp[BP_E820_TABLE + E820_ENTRIES * sizeof(struct e820_entry)];
     memset(bp, 0, sizeof(bp));
-    memcpy(bp + BP_HEADER, b->header + BP_HEADER,
-           MIN(b->header_end, (unsigned)BP_HEADER_MAX_END) - BP_HEADER);
+    memcpy(bp + BP_HEADER, b->header + BP_HEADER, b->header_size);
     put64(bp + BP_ACPI_RSDP, r->rsdp.v);
     bp[BP_TYPE_OF_LOADER] = LOADER_UNDEFINED;
     bp[BP_LOADFLAGS] &= (u8) ~(KEEP_SEGMENTS | CAN_USE_HEAP);
@@ -194,7 +193,7 @@ static enum error write_all(struct loader *l, const struct bzimage *b)
 enum error load_bzimage(struct loader *l)
 {
     const struct load_request *r = l->request;
-    struct bzimage b = {0};
+    struct bzimage b = {.header = r->kernel.data};
 
     if (r->interrupts)
         return load_fail(l, ERR_UNSUPPORTED, "interrupts",

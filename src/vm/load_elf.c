@@ -89,7 +89,7 @@ static enum error add_segment(struct loader *l, const struct elf *f, const u8 *p
 
 enum error elf_segments(struct loader *l, struct load_segments *out)
 {
-    struct elf f;
+    struct elf f = {0};
     *out = (struct load_segments){0};
     enum error e = check_header(l, &f);
     if (e != OK)
@@ -131,7 +131,7 @@ enum error elf_segments(struct loader *l, struct load_segments *out)
 
 enum error elf_find_sections(struct loader *l, struct elf_sections *out)
 {
-    struct elf f;
+    struct elf f = {0};
     *out = (struct elf_sections){0};
     enum error e = check_header(l, &f);
     if (e != OK)

@@ -41,7 +41,7 @@ enum error load_bzimage(struct loader *l);
 enum error load_multiboot(struct loader *l);
 enum error load_flat(struct loader *l);
 
-#define LOAD_SEGMENTS 16
+#define LOAD_SEGMENTS 16u
 
 struct load_segment {
     const u8 *data;

@@ -27,8 +27,8 @@ enum {
 #define HAS_MMAP        BIT(6)
 #define HAS_LOADER_NAME BIT(9)
 
-#define MODULE_ENTRY    16u
-#define MMAP_ENTRY      24u
+#define MODULE_ENTRY    16ull
+#define MMAP_ENTRY      24ull
 
 // Takes len bytes of the block.
 static enum error take(struct loader *l, struct multiboot *m, u64 len, u32 *gpa)
@@ -97,7 +97,7 @@ static enum error put_memory_map(struct loader *l, struct multiboot *m, u8 *info
     }
     u32 at = 0;
     enum error e = put_block(l, m, table, n * MMAP_ENTRY, &at);
-    put32(info + MBI_MMAP_LENGTH, n * MMAP_ENTRY);
+    put32(info + MBI_MMAP_LENGTH, (u32)(n * MMAP_ENTRY));
     put32(info + MBI_MMAP_ADDR, at);
     put32(info + MBI_MEM_LOWER, LOW_RAM_END / KiB);
     put32(info + MBI_MEM_UPPER, (u32)((e820_high_ram_end(memory) - HIGH_RAM) / KiB));
@@ -108,7 +108,7 @@ enum error multiboot_write_info(struct loader *l, struct multiboot *m, u32 *gdt,
 {
     static const char loader_name[] = "Vitrine";
     u8 info[MBI_SIZE] = {0};
-    u32 flags = HAS_MEM | HAS_CMDLINE | HAS_MODS | HAS_MMAP | HAS_LOADER_NAME, at;
+    u32 flags = HAS_MEM | HAS_CMDLINE | HAS_MODS | HAS_MMAP | HAS_LOADER_NAME, at = 0;
 
     enum error e = put_block(l, m, load_gdt, LOAD_GDT_SIZE, gdt);
     if (e == OK)
