@@ -1,0 +1,934 @@
+// SPDX-License-Identifier: MIT
+// Instruction emulation, against the CPU that runs the test: random instructions with random
+// registers and memory are executed natively, in 64-bit and in 32-bit code, and emulated;
+// registers, flags and memory must agree. Then what a user program cannot try: other modes, faults,
+// ports.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "ept/walk.h"
+#include "vmx/alu.h"
+#include "vmx/emulate.h"
+
+#define ROUNDS 400000
+
+static u64 random64(void)
+{
+    static u64 x = 88172645463325252ull;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return x;
+}
+
+static bool one_in(unsigned n)
+{
+    return random64() % n == 0;
+}
+
+// ---- native execution ---------------------------------------------------------------------
+
+// Registers before the instruction and after it; the assembly knows the offsets.
+struct native {
+    u64 gpr[GPR_COUNT], rflags;         // at 0, 128
+    u64 gpr_out[GPR_COUNT], rflags_out; // at 136, 264
+    u64 host_rsp;                       // at 272
+    u64 entry;                          // at 280
+    struct {
+        u32 offset;
+        u16 selector;
+    } PACKED entry_32; // at 288
+};
+extern struct native native;
+struct native native;
+void native_run(void);    // runs 64-bit code at entry
+void native_run_32(void); // runs 32-bit code at entry_32
+void native_return(void); // where both come back to, in 64-bit mode
+
+// The registers in the order of their numbers, but for RSP, which goes last.
+#define EACH(op)                                                                                   \
+    op("rax", "0") op("rcx", "1") op("rdx", "2") op("rbx", "3") op("rbp", "5") op("rsi", "6")      \
+        op("rdi", "7") op("r8", "8") op("r9", "9") op("r10", "10") op("r11", "11") op("r12", "12") \
+            op("r13", "13") op("r14", "14") op("r15", "15") op("rsp", "4")
+#define LOAD(reg, n)  "mov native+8*" n "(%rip), %" reg "\n"
+#define STORE(reg, n) "mov %" reg ", native+136+8*" n "(%rip)\n"
+#define PREPARE                                                                  \
+    "push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; pushfq\n" \
+    "mov %rsp, native+272(%rip); push native+128(%rip); popfq\n" EACH(LOAD)
+
+__asm__(".text\n"
+        "native_run:\n" PREPARE "jmp *native+280(%rip)\n"
+        "native_run_32:\n" PREPARE "ljmp *native+288(%rip)\n"
+        "native_return:\n" EACH(STORE) //
+        "mov native+272(%rip), %rsp; pushfq; pop native+264(%rip); popfq\n"
+        "pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx; ret\n");
+
+#define MEMORY  (3 * 4096)
+#define GS_BASE 0x1000
+#define CS_32   0x23
+#define CS_64   0x33
+#define USER_DS 0x2b
+#define SET_GS  0x1001 // arch_prctl
+
+static u8 *code;            // one page, below 4 GiB: the instruction and the way back
+static u8 *memory;          // MEMORY bytes, below 4 GiB: what it works on
+static u8 emulated[MEMORY]; // the same for the emulator
+static u64 gs_base;
+
+static void run_native(const u8 *bytes, unsigned length, bool code_32)
+{
+    u8 *at = code;
+    u64 back = (u64)(uintptr_t)native_return;
+    memcpy(at, bytes, length);
+    at += length;
+    if (code_32) { // JMP FAR to the next bytes in 64-bit mode
+        u32 next = (u32)(uintptr_t)at + 7;
+        u16 selector = CS_64;
+        *at++ = 0xea;
+        memcpy(at, &next, 4);
+        memcpy(at + 4, &selector, 2);
+        at += 6;
+    }
+    memcpy(at, "\xff\x25\0\0\0\0", 6); // JMP [RIP]
+    memcpy(at + 6, &back, 8);
+    native.entry = (u64)(uintptr_t)code;
+    native.entry_32.offset = (u32)(uintptr_t)code;
+    native.entry_32.selector = CS_32;
+    if (code_32)
+        native_run_32();
+    else
+        native_run();
+}
+
+// ---- the emulator's world -----------------------------------------------------------------
+
+static enum error translate_same(void *ctx, gva_t gva, u32 access, gpa_t *gpa, u32 *error_code)
+{
+    (void)ctx;
+    (void)access;
+    *gpa = GPA(gva.v);
+    *error_code = 0;
+    u64 start = (u64)(uintptr_t)memory;
+    return gva.v >= start && gva.v < start + MEMORY ? OK : ERR_FAULT;
+}
+
+static u64 read_memory(void *ctx, gpa_t gpa, unsigned size)
+{
+    u64 value = 0, offset = gpa.v - (u64)(uintptr_t)memory;
+    (void)ctx;
+    assert_true(offset < MEMORY && size <= MEMORY - offset);
+    memcpy(&value, emulated + offset, size);
+    return value;
+}
+
+static void write_memory(void *ctx, gpa_t gpa, unsigned size, u64 value)
+{
+    u64 offset = gpa.v - (u64)(uintptr_t)memory;
+    (void)ctx;
+    assert_true(offset < MEMORY && size <= MEMORY - offset);
+    memcpy(emulated + offset, &value, size);
+}
+
+static u64 flat_base(void *ctx, enum segment_name segment)
+{
+    (void)ctx;
+    return segment == SEG_GS ? gs_base : 0;
+}
+
+static const struct emulate_ops native_ops = {
+    .translate = translate_same,
+    .read = read_memory,
+    .write = write_memory,
+    .segment_base = flat_base,
+};
+
+// ---- random instructions ------------------------------------------------------------------
+
+enum { ANY = 8 }; // ModRM.reg names a register
+enum {
+    LOCKABLE = 1,  // with a memory operand
+    BIT_REG = 2,   // reg is a bit number
+    ONLY_64 = 4,   // another instruction in 32-bit code
+    NO_66 = 8,     // no 16-bit form
+    MEMORY_ = 16,  // no register form
+    NO_MODRM = 32, // moffs
+};
+#define AF_   FLAG_AF
+#define BIT_F (FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF)
+
+// Every form the emulator knows but string instructions, with the flags that it leaves undefined.
+static const struct form {
+    u8 map, first, last, group, how;
+    u64 undefined;
+} forms[] = {
+    {MAP_ONE_BYTE, 0x00, 0x03, ANY, LOCKABLE, 0},           // ADD
+    {MAP_ONE_BYTE, 0x08, 0x0b, ANY, LOCKABLE, AF_},         // OR
+    {MAP_ONE_BYTE, 0x10, 0x13, ANY, LOCKABLE, 0},           // ADC
+    {MAP_ONE_BYTE, 0x18, 0x1b, ANY, LOCKABLE, 0},           // SBB
+    {MAP_ONE_BYTE, 0x20, 0x23, ANY, LOCKABLE, AF_},         // AND
+    {MAP_ONE_BYTE, 0x28, 0x2b, ANY, LOCKABLE, 0},           // SUB
+    {MAP_ONE_BYTE, 0x30, 0x33, ANY, LOCKABLE, AF_},         // XOR
+    {MAP_ONE_BYTE, 0x38, 0x3b, ANY, 0, 0},                  // CMP
+    {MAP_ONE_BYTE, 0x63, 0x63, ANY, ONLY_64, 0},            // MOVSXD
+    {MAP_ONE_BYTE, 0x80, 0x81, 0, LOCKABLE, 0},             // ADD imm
+    {MAP_ONE_BYTE, 0x80, 0x81, 1, LOCKABLE, AF_},           // OR imm
+    {MAP_ONE_BYTE, 0x80, 0x81, 2, LOCKABLE, 0},             // ADC imm
+    {MAP_ONE_BYTE, 0x80, 0x81, 3, LOCKABLE, 0},             // SBB imm
+    {MAP_ONE_BYTE, 0x80, 0x81, 4, LOCKABLE, AF_},           // AND imm
+    {MAP_ONE_BYTE, 0x80, 0x81, 5, LOCKABLE, 0},             // SUB imm
+    {MAP_ONE_BYTE, 0x80, 0x81, 6, LOCKABLE, AF_},           // XOR imm
+    {MAP_ONE_BYTE, 0x80, 0x81, 7, 0, 0},                    // CMP imm
+    {MAP_ONE_BYTE, 0x83, 0x83, 0, LOCKABLE, 0},             // ADD imm8
+    {MAP_ONE_BYTE, 0x83, 0x83, 1, LOCKABLE, AF_},           // OR imm8
+    {MAP_ONE_BYTE, 0x83, 0x83, 4, LOCKABLE, AF_},           // AND imm8
+    {MAP_ONE_BYTE, 0x83, 0x83, 7, 0, 0},                    // CMP imm8
+    {MAP_ONE_BYTE, 0x84, 0x85, ANY, 0, AF_},                // TEST
+    {MAP_ONE_BYTE, 0x86, 0x87, ANY, LOCKABLE, 0},           // XCHG
+    {MAP_ONE_BYTE, 0x88, 0x8b, ANY, 0, 0},                  // MOV
+    {MAP_ONE_BYTE, 0xa0, 0xa3, ANY, MEMORY_ | NO_MODRM, 0}, // MOV moffs
+    {MAP_ONE_BYTE, 0xc6, 0xc7, 0, 0, 0},                    // MOV imm
+    {MAP_ONE_BYTE, 0xf6, 0xf7, 0, 0, AF_},                  // TEST imm
+    {MAP_ONE_BYTE, 0xf6, 0xf7, 1, 0, AF_},                  // the same
+    {MAP_ONE_BYTE, 0xf6, 0xf7, 2, LOCKABLE, 0},             // NOT
+    {MAP_ONE_BYTE, 0xf6, 0xf7, 3, LOCKABLE, 0},             // NEG
+    {MAP_ONE_BYTE, 0xfe, 0xff, 0, LOCKABLE, 0},             // INC
+    {MAP_ONE_BYTE, 0xfe, 0xff, 1, LOCKABLE, 0},             // DEC
+    {MAP_0F, 0x40, 0x4f, ANY, 0, 0},                        // CMOVcc
+    {MAP_0F, 0x90, 0x9f, ANY, 0, 0},                        // SETcc
+    {MAP_0F, 0xa3, 0xa3, ANY, BIT_REG, BIT_F},              // BT
+    {MAP_0F, 0xab, 0xab, ANY, BIT_REG | LOCKABLE, BIT_F},   // BTS
+    {MAP_0F, 0xb3, 0xb3, ANY, BIT_REG | LOCKABLE, BIT_F},   // BTR
+    {MAP_0F, 0xbb, 0xbb, ANY, BIT_REG | LOCKABLE, BIT_F},   // BTC
+    {MAP_0F, 0xba, 0xba, 4, 0, BIT_F},                      // BT imm
+    {MAP_0F, 0xba, 0xba, 5, LOCKABLE, BIT_F},               // BTS imm
+    {MAP_0F, 0xba, 0xba, 6, LOCKABLE, BIT_F},               // BTR imm
+    {MAP_0F, 0xba, 0xba, 7, LOCKABLE, BIT_F},               // BTC imm
+    {MAP_0F, 0xb0, 0xb1, ANY, LOCKABLE, 0},                 // CMPXCHG
+    {MAP_0F, 0xb6, 0xb7, ANY, 0, 0},                        // MOVZX
+    {MAP_0F, 0xbe, 0xbf, ANY, 0, 0},                        // MOVSX
+    {MAP_0F, 0xc0, 0xc1, ANY, LOCKABLE, 0},                 // XADD
+    {MAP_0F, 0xc3, 0xc3, ANY, MEMORY_ | NO_66, 0},          // MOVNTI
+};
+
+struct sample {
+    const struct form *form;
+    bool code_32;
+    u8 bytes[32];
+    unsigned displacement_at; // where in bytes a 4- or 8-byte displacement would be
+    struct instruction i;
+    u64 gpr[GPR_COUNT];
+    u64 rflags;
+};
+
+// Values near the edges of each size are as likely as any others.
+static u64 random_value(void)
+{
+    u64 r = random64();
+    switch (r & 7) {
+    case 0:
+        return (r >> 8 & 7) - 3;
+    case 1:
+        return 0x80ull + (r >> 8 & 7) - 3;
+    case 2:
+        return 0x8000ull + (r >> 8 & 7) - 3;
+    case 3:
+        return 0x80000000ull + (r >> 8 & 7) - 3;
+    case 4:
+        return BIT(63) + (r >> 8 & 7) - 3;
+    default:
+        return random64();
+    }
+}
+
+static void random_bytes(struct sample *s)
+{
+    static const u8 ignored[] = {0x26, 0x36, 0x3e, 0x2e}; // CS last: 32-bit code cannot write there
+    unsigned n = 0;
+    u64 r = random64();
+    const struct form *f = &forms[r % ARRAY_SIZE(forms)];
+    u8 modrm = (u8)(r >> 16);
+    if ((f->how & MEMORY_) || (r >> 24 & 3) != 0)
+        modrm = (u8)((modrm & 0x3f) | (random64() % 3) << 6); // memory
+    if (f->group != ANY)
+        modrm = (u8)((modrm & 0xc7) | f->group << 3);
+    s->form = f;
+    s->code_32 = r >> 32 & 1;
+    if (s->code_32 && (f->how & ONLY_64))
+        s->code_32 = false;
+    if (!(f->how & NO_66) && one_in(3))
+        s->bytes[n++] = 0x66;
+    if (!s->code_32 && one_in(4)) // in 32-bit code addresses would fall below 64 KiB
+        s->bytes[n++] = 0x67;
+    if (!s->code_32 && one_in(5))
+        s->bytes[n++] = 0x65;
+    if (one_in(6))
+        s->bytes[n++] = ignored[random64() % (s->code_32 ? 3 : 4)];
+    u8 opcode = (u8)(f->first + random64() % (f->last - f->first + 1u));
+    bool to_reg = f->map == MAP_ONE_BYTE && f->last < 0x40 && (opcode & 2);
+    if ((f->how & LOCKABLE) && modrm < 0xc0 && !to_reg && one_in(4))
+        s->bytes[n++] = 0xf0;
+    if (!s->code_32 && !one_in(3))
+        s->bytes[n++] = (u8)(0x40 | (random64() & 15));
+    if (f->map == MAP_0F)
+        s->bytes[n++] = 0x0f;
+    s->bytes[n++] = opcode;
+    if (!(f->how & NO_MODRM)) {
+        s->bytes[n++] = modrm;
+        if (modrm < 0xc0 && (modrm & 7) == 4)
+            n++;
+    }
+    s->displacement_at = n;
+    if (!(f->how & NO_MODRM) && modrm < 0xc0 && (modrm & 7) == 4)
+        s->bytes[n - 1] = (u8)random64();
+    for (unsigned k = 0; k < 2; k++) {
+        u64 noise = random_value();
+        memcpy(s->bytes + n + k * 8, &noise, 8);
+    }
+}
+
+static bool locked(const struct sample *s)
+{
+    return s->i.lock || (s->i.map == MAP_ONE_BYTE && (s->i.opcode & 0xfe) == 0x86);
+}
+
+// Chooses registers, or the displacement, so that the operand is in memory[]. False: try another.
+static bool place_operand(struct sample *s)
+{
+    const struct memory_operand *m = &s->i.memory;
+    u64 start = (u64)(uintptr_t)memory;
+    u64 target = start + MEMORY / 4 + random64() % (MEMORY / 2);
+    if (one_in(4))
+        target = start + 4096 * (1 + random64() % 2) - random64() % 8;
+    if (locked(s)) // across cache lines it is slow, or forbidden
+        target &= ~7ull;
+    u64 offset = target - (m->segment == SEG_GS ? GS_BASE : 0);
+    if (m->base != NO_REGISTER) {
+        if (m->base == m->index)
+            return false;
+        u64 index = m->index == NO_REGISTER ? 0 : s->gpr[m->index] * m->scale;
+        s->gpr[m->base] = offset - index - (u64)m->displacement;
+        if (s->i.address_size == 4) // the upper halves do not count
+            s->gpr[m->base] ^= random64() << 32;
+    } else {
+        if (m->index != NO_REGISTER) {
+            s->gpr[m->index] = random64() & 0xffff;
+            offset -= s->gpr[m->index] * m->scale;
+        }
+        if (m->rip_based)
+            offset -= (u64)(uintptr_t)code + s->i.length;
+        memcpy(s->bytes + s->displacement_at, &offset,
+               s->form->how & NO_MODRM ? s->i.address_size : 4);
+    }
+    if (s->form->how & BIT_REG) {
+        // Near enough to stay in memory[]; sign bits above the operand's size do not count.
+        if (s->i.reg == m->base || s->i.reg == m->index)
+            return false;
+        unsigned bits = s->i.operand_size * 8;
+        u64 number = random64() % 16384 - 8192;
+        s->gpr[s->i.reg] = bits == 64 ? number : (number & (BIT(bits) - 1)) | random64() << bits;
+    }
+    return true;
+}
+
+// A new random instruction with registers and memory that it can run with.
+static void random_sample(struct sample *s)
+{
+    for (;;) {
+        *s = (struct sample){0};
+        random_bytes(s);
+        enum code_size size = s->code_32 ? CODE_32 : CODE_64;
+        enum error error = decode(s->bytes, INSTRUCTION_MAX, size, &s->i);
+        if (error == ERR_FORMAT) // too many prefixes
+            continue;
+        assert_int_equal(error, OK);
+        for (unsigned n = 0; n < GPR_COUNT; n++)
+            s->gpr[n] = random_value();
+        s->rflags =
+            (random64() & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)) | 0x202;
+        if (!s->i.has_memory || place_operand(s)) {
+            assert_int_equal(decode(s->bytes, INSTRUCTION_MAX, size, &s->i), OK);
+            return;
+        }
+    }
+}
+
+static void random_memory(void)
+{
+    for (unsigned n = 0; n < MEMORY; n += 8) {
+        u64 value = random_value();
+        memcpy(memory + n, &value, 8);
+    }
+}
+
+#define EXPECT_EQUAL(s, what, got, wanted)                                              \
+    do {                                                                                \
+        if ((got) != (wanted)) {                                                        \
+            describe(s);                                                                \
+            fail_msg("%s: emulated %llx, native %llx", what, (unsigned long long)(got), \
+                     (unsigned long long)(wanted));                                     \
+        }                                                                               \
+    } while (0)
+
+static void describe(const struct sample *s)
+{
+    print_error("%s-bit code:", s->code_32 ? "32" : "64");
+    for (unsigned n = 0; n < s->i.length; n++)
+        print_error(" %02x", s->bytes[n]);
+    print_error("\n");
+}
+
+// Runs s on the CPU and in the emulator and compares. repeats: as in struct emulation.
+static void run_both(const struct sample *s, unsigned repeats)
+{
+    static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                        "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+    u64 gpr[GPR_COUNT];
+    memcpy(emulated, memory, MEMORY);
+    memcpy(gpr, s->gpr, sizeof(gpr));
+    struct emulation e = {
+        .ops = &native_ops,
+        .code_size = s->code_32 ? CODE_32 : CODE_64,
+        .gpr = gpr,
+        .rip = (u64)(uintptr_t)code,
+        .rflags = s->rflags | FLAG_RF,
+        .repeats = repeats,
+    };
+    gs_base = GS_BASE;
+    enum emulate_status status;
+    do {
+        status = emulate(&e, &s->i);
+    } while (status == EMULATE_AGAIN);
+    EXPECT_EQUAL(s, "status", (u64)status, (u64)EMULATE_DONE);
+
+    memcpy(native.gpr, s->gpr, sizeof(gpr));
+    native.rflags = s->rflags;
+    run_native(s->bytes, s->i.length, s->code_32);
+    u64 mask = s->code_32 ? UINT32_MAX : UINT64_MAX; // nothing is promised of the upper halves
+    for (unsigned n = 0; n < (s->code_32 ? 8u : GPR_COUNT); n++)
+        EXPECT_EQUAL(s, names[n], gpr[n] & mask, native.gpr_out[n] & mask);
+    u64 defined = ~s->form->undefined;
+    EXPECT_EQUAL(s, "rflags", e.rflags & defined, native.rflags_out & defined);
+    EXPECT_EQUAL(s, "rip", e.rip, (u64)(uintptr_t)code + s->i.length);
+    for (unsigned n = 0; memcmp(emulated, memory, MEMORY) != 0 && n < MEMORY; n++)
+        EXPECT_EQUAL(s, "memory", (u64)emulated[n], (u64)memory[n]);
+}
+
+static bool can_run_32; // this kernel lets programs run 32-bit code
+
+static void as_native(void **state)
+{
+    (void)state;
+    unsigned done_32 = 0;
+    random_memory();
+    for (unsigned n = 0; n < ROUNDS; n++) {
+        struct sample s;
+        random_sample(&s);
+        if (s.code_32 && !can_run_32)
+            continue;
+        done_32 += s.code_32;
+        if (n % 64 == 0)
+            random_memory();
+        // Half the time CMPXCHG is to find what it looks for.
+        if (s.i.map == MAP_0F && (s.i.opcode & 0xfe) == 0xb0 && one_in(2)) {
+            u64 value = s.i.has_memory ? 0 : s.gpr[s.i.rm];
+            if (s.i.has_memory && s.i.memory.base != RAX && s.i.memory.index != RAX) {
+                u64 at = memory_offset(&s.i, s.gpr, (u64)(uintptr_t)code);
+                at += s.i.memory.segment == SEG_GS ? GS_BASE : 0;
+                memcpy(&s.gpr[RAX], (void *)(uintptr_t)at, 8);
+            } else if (!s.i.has_memory) {
+                s.gpr[RAX] = value;
+            }
+        }
+        run_both(&s, 1);
+    }
+    if (!can_run_32)
+        print_message("no 32-bit code on this machine: 64-bit code only\n");
+    else
+        assert_true(done_32 > ROUNDS / 4);
+}
+
+static void strings_as_native(void **state)
+{
+    (void)state;
+    static const u8 opcodes[] = {0xa4, 0xa6, 0xaa, 0xac, 0xae};
+    static const struct form all_defined = {0};
+    u64 start = (u64)(uintptr_t)memory;
+    for (unsigned n = 0; n < ROUNDS / 8; n++) {
+        struct sample s = {.form = &all_defined, .code_32 = can_run_32 && (random64() & 256)};
+        unsigned at = 0;
+        if (one_in(3))
+            s.bytes[at++] = 0x66;
+        if (!s.code_32 && one_in(3))
+            s.bytes[at++] = 0x67;
+        bool gs = !s.code_32 && one_in(4);
+        if (gs)
+            s.bytes[at++] = 0x65;
+        if (!one_in(4))
+            s.bytes[at++] = random64() & 256 ? 0xf2 : 0xf3;
+        if (!s.code_32 && one_in(2))
+            s.bytes[at++] = (u8)(0x40 | (random64() & 15));
+        s.bytes[at++] = opcodes[random64() % sizeof(opcodes)] | (random64() >> 9 & 1);
+        assert_int_equal(decode(s.bytes, at, s.code_32 ? CODE_32 : CODE_64, &s.i), OK);
+        for (unsigned reg = 0; reg < GPR_COUNT; reg++)
+            s.gpr[reg] = random_value();
+        s.rflags = 0x202 | (random64() & FLAG_DF) | (random64() & FLAG_ZF);
+        s.gpr[RSI] = start + 4096 + random64() % 4096 - (gs ? GS_BASE : 0);
+        s.gpr[RDI] = start + 4096 + random64() % 4096;
+        if (one_in(3)) // overlapping
+            s.gpr[RDI] = s.gpr[RSI] + (gs ? GS_BASE : 0) + random64() % 32 - 16;
+        s.gpr[RCX] = random64() % (one_in(3) ? 4 : 500);
+        // The upper halves do not count; but CPUs differ in what becomes of them when ECX is 0.
+        if (s.i.address_size == 4 && s.gpr[RCX] != 0)
+            for (unsigned k = 0; k < 3; k++)
+                s.gpr[k == 0 ? RSI : k == 1 ? RDI : RCX] |= random64() << 32;
+        // CMPS and SCAS are to find something now and then.
+        if (n % 8 == 0)
+            random_memory();
+        else if (n % 8 == 4)
+            memset(memory, (int)(random64() % 4), MEMORY);
+        if (one_in(2))
+            memset(&s.gpr[RAX], memory[100], 8);
+        run_both(&s, 1 + random64() % 64);
+    }
+}
+
+// ---- by hand --------------------------------------------------------------------------------
+
+// A guest whose linear page n is physical page 0x1000 - n, so that neighbours are not neighbours.
+// Memory reads as a pattern; every access is noted.
+#define ACCESSES 64
+struct world {
+    struct {
+        u64 gpa, value;
+        unsigned size;
+        bool write, port;
+    } log[ACCESSES];
+    unsigned count, translations;
+    u64 base[6];
+    u64 absent; // linear page number that gives `error`
+    enum error error;
+};
+static struct world world;
+
+static enum error world_translate(void *ctx, gva_t gva, u32 access, gpa_t *gpa, u32 *error_code)
+{
+    struct world *w = ctx;
+    u64 page = gva.v >> 12;
+    w->translations++;
+    assert_true(access == WALK_READ || access == WALK_WRITE);
+    assert_true(gva.v <= UINT32_MAX);
+    *error_code = access == WALK_WRITE ? PF_WRITE : 0;
+    if (page == w->absent)
+        return w->error;
+    *gpa = GPA((0x1000 - (page & 0xfff)) << 12 | (gva.v & 0xfff));
+    return OK;
+}
+
+static void note(struct world *w, u64 gpa, unsigned size, u64 value, bool write, bool port)
+{
+    assert_true(w->count < ACCESSES);
+    assert_true(size == 1 || size == 2 || size == 4 || size == 8);
+    w->log[w->count].gpa = gpa;
+    w->log[w->count].size = size;
+    w->log[w->count].value = value;
+    w->log[w->count].write = write;
+    w->log[w->count++].port = port;
+}
+
+static u64 world_read(void *ctx, gpa_t gpa, unsigned size)
+{
+    u64 value = 0;
+    for (unsigned n = 0; n < size; n++)
+        value |= (u64)(u8)((gpa.v + n) * 3) << (n * 8);
+    note(ctx, gpa.v, size, value, false, false);
+    return value | (size < 8 ? ~0ull << (size * 8) : 0); // what is too much is to be cut
+}
+
+static void world_write(void *ctx, gpa_t gpa, unsigned size, u64 value)
+{
+    note(ctx, gpa.v, size, value, true, false);
+}
+
+static u64 world_base(void *ctx, enum segment_name segment)
+{
+    struct world *w = ctx;
+    assert_true(segment <= SEG_GS);
+    return w->base[segment];
+}
+
+static u32 world_port_read(void *ctx, u16 port, unsigned size)
+{
+    struct world *w = ctx;
+    note(ctx, port, size, 0, false, true);
+    return 0x11110000 + w->count;
+}
+
+static void world_port_write(void *ctx, u16 port, unsigned size, u32 value)
+{
+    note(ctx, port, size, value, true, true);
+}
+
+static const struct emulate_ops world_ops = {
+    .translate = world_translate,
+    .read = world_read,
+    .write = world_write,
+    .segment_base = world_base,
+    .port_read = world_port_read,
+    .port_write = world_port_write,
+};
+
+static u64 regs[GPR_COUNT];
+static struct emulation e;
+
+static int new_world(void **state)
+{
+    (void)state;
+    world = (struct world){.absent = UINT64_MAX};
+    memset(regs, 0, sizeof(regs));
+    e = (struct emulation){
+        .ops = &world_ops, .ctx = &world, .gpr = regs, .rip = 0x1000, .rflags = 2, .repeats = 32};
+    return 0;
+}
+
+static enum emulate_status step(enum code_size size, const char *bytes, unsigned count)
+{
+    struct instruction i;
+    assert_int_equal(decode((const u8 *)bytes, count, size, &i), OK);
+    assert_int_equal(i.length, count);
+    e.code_size = size;
+    return emulate(&e, &i);
+}
+
+#define STEP(size, bytes) step(size, bytes, sizeof(bytes) - 1)
+
+static u64 gpa_of(u64 gva)
+{
+    return (0x1000 - (gva >> 12 & 0xfff)) << 12 | (gva & 0xfff);
+}
+
+static void expect_access(unsigned n, bool write, u64 gva, unsigned size, u64 value)
+{
+    assert_true(n < world.count);
+    assert_int_equal(world.log[n].write, write);
+    assert_int_equal(world.log[n].gpa, gpa_of(gva));
+    assert_int_equal(world.log[n].size, size);
+    assert_int_equal(world.log[n].value, value);
+    assert_false(world.log[n].port);
+}
+
+// A device sees one access of the right size for each read and write, and no other.
+static void accesses(void **state)
+{
+    (void)state;
+    regs[RBX] = 0x4010;
+    regs[RAX] = 0x1122334455667788;
+    assert_int_equal(STEP(CODE_64, "\x89\x03"), EMULATE_DONE); // MOV [rbx], eax
+    assert_int_equal(world.count, 1);
+    expect_access(0, true, 0x4010, 4, 0x55667788);
+    assert_int_equal(e.rip, 0x1002);
+    assert_int_equal(STEP(CODE_64, "\x0f\xb6\x0b"), EMULATE_DONE); // MOVZX ecx, byte [rbx]
+    expect_access(1, false, 0x4010, 1, 0x30);
+    assert_int_equal(regs[RCX], 0x30);
+    assert_int_equal(STEP(CODE_64, "\x83\x0b\x01"), EMULATE_DONE); // OR dword [rbx], 1
+    expect_access(2, false, 0x4010, 4, 0x39363330);
+    expect_access(3, true, 0x4010, 4, 0x39363331);
+    assert_int_equal(STEP(CODE_64, "\x48\x39\x03"), EMULATE_DONE);       // CMP [rbx], rax
+    assert_int_equal(STEP(CODE_64, "\xf7\x03\x01\0\0\0"), EMULATE_DONE); // TEST dword [rbx], 1
+    assert_int_equal(STEP(CODE_64, "\x48\x63\x0b"), EMULATE_DONE);       // MOVSXD rcx, [rbx]
+    assert_int_equal(STEP(CODE_64, "\x0f\x45\x0b"), EMULATE_DONE);       // CMOVNZ ecx, [rbx]
+    assert_int_equal(world.count, 8);
+    for (unsigned n = 4; n < 8; n++)
+        assert_false(world.log[n].write);
+    assert_int_equal(world.log[4].size, 8);
+    assert_int_equal(world.log[6].size, 4);
+    assert_int_equal(STEP(CODE_64, "\x0f\x94\x03"), EMULATE_DONE); // SETZ [rbx]
+    expect_access(8, true, 0x4010, 1, (e.rflags & FLAG_ZF) != 0);
+    assert_int_equal(world.count, 9);
+}
+
+static void real_mode(void **state)
+{
+    (void)state;
+    world.base[SEG_ES] = 0xb8000;
+    world.base[SEG_SS] = 0x20000;
+    world.base[SEG_DS] = 0x30000;
+    regs[RDI] = 0xffff0010; // upper half not used
+    regs[RAX] = 0x1234;
+    assert_int_equal(STEP(CODE_16, "\x26\x89\x45\x02"), EMULATE_DONE); // MOV es:[di + 2], ax
+    expect_access(0, true, 0xb8012, 2, 0x1234);
+    regs[RBP] = 0x8000;
+    regs[RSI] = 0x7fff;
+    assert_int_equal(STEP(CODE_16, "\x88\x42\x03"), EMULATE_DONE); // MOV [bp + si + 3], al: wraps
+    expect_access(1, true, 0x20002, 1, 0x34);
+    assert_int_equal(STEP(CODE_16, "\x67\x66\x8b\x4c\x33\x04"),
+                     EMULATE_DONE); // MOV ecx, [ebx+esi+4]
+    expect_access(2, false, 0x38003, 4, 0x120f0c09);
+    assert_int_equal(regs[RCX], 0x120f0c09);
+    // BT counts bits beyond a word from the address on, inside 64 KiB.
+    regs[RCX] = 0x8000; // -32768: 4096 bytes down
+    regs[RBX] = 0x10;
+    assert_int_equal(STEP(CODE_16, "\x0f\xa3\x0f"), EMULATE_DONE); // BT [bx], cx
+    expect_access(3, false, 0x3f010, 2, 0x3330);
+    // With 4 GiB segments linear addresses wrap.
+    world.base[SEG_DS] = 0xfffff000;
+    regs[RBX] = 0x2345;
+    assert_int_equal(STEP(CODE_32, "\x88\x03"), EMULATE_DONE);
+    expect_access(4, true, 0x1345, 1, 0x34);
+    // In 64-bit mode only FS and GS have a base.
+    world.base[SEG_GS] = 0x5000;
+    assert_int_equal(STEP(CODE_64, "\x3e\x88\x03"), EMULATE_DONE);
+    expect_access(5, true, 0x2345, 1, 0x34);
+    assert_int_equal(STEP(CODE_64, "\x65\x88\x03"), EMULATE_DONE);
+    expect_access(6, true, 0x7345, 1, 0x34);
+}
+
+// Across a page each half has its own translation, and nothing happens before both are known.
+static void page_crossing(void **state)
+{
+    (void)state;
+    regs[RBX] = 0x4ffe;
+    regs[RAX] = 0xaabbccdd;
+    assert_int_equal(STEP(CODE_64, "\x89\x03"), EMULATE_DONE);
+    assert_int_equal(world.count, 4);
+    expect_access(0, true, 0x4ffe, 1, 0xdd);
+    expect_access(1, true, 0x4fff, 1, 0xcc);
+    expect_access(2, true, 0x5000, 1, 0xbb);
+    expect_access(3, true, 0x5001, 1, 0xaa);
+    assert_int_equal(STEP(CODE_64, "\x8b\x0b"), EMULATE_DONE);
+    assert_int_equal(regs[RCX], (u8)(gpa_of(0x4ffe) * 3) | (u8)(gpa_of(0x4fff) * 3) << 8 |
+                                    (u8)(gpa_of(0x5000) * 3) << 16 |
+                                    (u64)(u8)(gpa_of(0x5001) * 3) << 24);
+    world.count = 0;
+    world.absent = 5;
+    world.error = ERR_FAULT;
+    assert_int_equal(STEP(CODE_64, "\x01\x03"), EMULATE_FAULT); // ADD [rbx], eax
+    assert_int_equal(world.count, 0);
+    assert_int_equal(e.exception.vector, 14);
+    assert_int_equal(e.exception.cr2, 0x5000);
+    assert_int_equal(e.exception.error_code, PF_WRITE);
+    // The last bytes of 4 GiB and the first.
+    world.absent = UINT64_MAX;
+    regs[RBX] = 0xffffffff;
+    assert_int_equal(STEP(CODE_32, "\x66\x89\x03"), EMULATE_DONE);
+    expect_access(0, true, 0xffffffff, 1, 0xdd);
+    expect_access(1, true, 0, 1, 0xcc);
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    regs[RBX] = 0x4010;
+    regs[RBP] = 0x4020;
+    world.absent = 4;
+    world.error = ERR_FAULT;
+    assert_int_equal(STEP(CODE_64, "\x8b\x03"), EMULATE_FAULT);
+    assert_int_equal(e.exception.vector, 14);
+    assert_true(e.exception.has_error);
+    assert_int_equal(e.exception.error_code, 0);
+    assert_int_equal(e.exception.cr2, 0x4010);
+    world.error = ERR_INVALID;
+    assert_int_equal(STEP(CODE_64, "\x8b\x03"), EMULATE_FAULT);
+    assert_int_equal(e.exception.vector, 13);
+    assert_int_equal(STEP(CODE_64, "\x8b\x45\x00"), EMULATE_FAULT); // by RBP: the stack segment
+    assert_int_equal(e.exception.vector, 12);
+    assert_true(e.exception.has_error);
+    world.error = ERR_BUSY;
+    assert_int_equal(STEP(CODE_64, "\x8b\x03"), EMULATE_AGAIN);
+    world.error = ERR_NOT_FOUND;
+    assert_int_equal(STEP(CODE_64, "\x8b\x03"), EMULATE_FAILED);
+    assert_int_equal(e.error, ERR_NOT_FOUND);
+    world.absent = UINT64_MAX;
+    world.translations = 0;
+    static const char *const locked[] = {"\xf0\x89\x03", "\xf0\x39\x03", "\xf0\x03\x03",
+                                         "\xf0\x01\xc0", "\xf0\x0f\xa3\x03"};
+    for (unsigned n = 0; n < ARRAY_SIZE(locked); n++) {
+        assert_int_equal(step(CODE_64, locked[n], n == 4 ? 4 : 3), EMULATE_FAULT);
+        assert_int_equal(e.exception.vector, 6);
+        assert_false(e.exception.has_error);
+    }
+    assert_int_equal(STEP(CODE_64, "\x0f\x28\x03"), EMULATE_UNSUPPORTED);     // MOVAPS
+    assert_int_equal(STEP(CODE_64, "\xc5\xf8\x28\x03"), EMULATE_UNSUPPORTED); // VMOVAPS
+    assert_int_equal(STEP(CODE_64, "\xd9\x03"), EMULATE_UNSUPPORTED);         // FLD
+    assert_int_equal(STEP(CODE_64, "\xff\x13"), EMULATE_UNSUPPORTED);         // CALL
+    assert_int_equal(STEP(CODE_32, "\x63\x03"), EMULATE_UNSUPPORTED);         // ARPL
+    assert_int_equal(STEP(CODE_64, "\xf7\x3b"), EMULATE_UNSUPPORTED);         // IDIV
+    assert_int_equal(STEP(CODE_64, "\x90"), EMULATE_UNSUPPORTED);
+    assert_int_equal(world.count + world.translations, 0);
+    assert_int_equal(e.rip, 0x1000);
+    assert_int_equal(e.rflags, 2);
+}
+
+static void repeated_strings(void **state)
+{
+    (void)state;
+    // Bounded, and taken up again.
+    regs[RDI] = 0x4000;
+    regs[RCX] = 40;
+    regs[RAX] = 0xabcd;
+    e.repeats = 30;
+    assert_int_equal(STEP(CODE_64, "\xf3\x66\xab"), EMULATE_AGAIN); // REP STOSW
+    assert_int_equal(world.count, 30);
+    assert_int_equal(regs[RCX], 10);
+    assert_int_equal(regs[RDI], 0x403c);
+    assert_int_equal(e.rip, 0x1000);
+    assert_int_equal(STEP(CODE_64, "\xf3\x66\xab"), EMULATE_DONE);
+    assert_int_equal(world.count, 40);
+    expect_access(39, true, 0x404e, 2, 0xabcd);
+    assert_int_equal(e.rip, 0x1003);
+
+    // A fault in the middle: what is done is done, and it goes on from there.
+    new_world(NULL);
+    world.absent = 9;
+    world.error = ERR_FAULT;
+    regs[RSI] = 0x4100;
+    regs[RDI] = 0x8ff8;
+    regs[RCX] = 5;
+    assert_int_equal(STEP(CODE_64, "\xf3\xa5"), EMULATE_FAULT); // REP MOVSD
+    assert_int_equal(e.exception.cr2, 0x9000);
+    assert_int_equal(e.exception.error_code, PF_WRITE);
+    assert_int_equal(regs[RCX], 3);
+    assert_int_equal(regs[RSI], 0x4108);
+    assert_int_equal(world.count, 4); // the third element was not read
+    world.absent = UINT64_MAX;
+    assert_int_equal(STEP(CODE_64, "\xf3\xa5"), EMULATE_DONE);
+    assert_int_equal(world.count, 10);
+    assert_int_equal(regs[RCX], 0);
+
+    // A fault leaves the flags of CMPS as they were.
+    new_world(NULL);
+    world.absent = 5;
+    world.error = ERR_FAULT;
+    regs[RSI] = 0x4ffe;
+    regs[RDI] = 0x4ffe;
+    regs[RCX] = 9;
+    assert_int_equal(STEP(CODE_64, "\xf3\xa6"), EMULATE_FAULT);
+    assert_int_equal(regs[RCX], 7);
+    assert_int_equal(e.rflags, 2);
+
+    // 16-bit addresses: CX, SI, DI alone, wrapping; ES cannot be overridden.
+    new_world(NULL);
+    world.base[SEG_DS] = 0x10000;
+    world.base[SEG_ES] = 0x20000;
+    world.base[SEG_FS] = 0x30000;
+    regs[RSI] = 0xaaaaffff;
+    regs[RDI] = 0xbbbb0000;
+    regs[RCX] = 0xcccc0002;
+    assert_int_equal(STEP(CODE_16, "\xf3\x64\xa4"), EMULATE_DONE);
+    expect_access(0, false, 0x3ffff, 1, (u8)(gpa_of(0x3ffff) * 3));
+    expect_access(1, true, 0x20000, 1, (u8)(gpa_of(0x3ffff) * 3));
+    expect_access(2, false, 0x30000, 1, (u8)(gpa_of(0x30000) * 3));
+    assert_int_equal(regs[RSI], 0xaaaa0001);
+    assert_int_equal(regs[RDI], 0xbbbb0002);
+    assert_int_equal(regs[RCX], 0xcccc0000);
+    assert_int_equal(STEP(CODE_16, "\xf3\xa4"), EMULATE_DONE); // nothing left to do
+    assert_int_equal(world.count, 4);
+}
+
+static void ports(void **state)
+{
+    (void)state;
+    struct string_io io = {.port = 0x1f0,
+                           .size = 2,
+                           .in = true,
+                           .rep = true,
+                           .address_size = 4,
+                           .instruction_length = 3};
+    e.code_size = CODE_32;
+    world.base[SEG_ES] = 0x100000;
+    regs[RDI] = 0x2000;
+    regs[RCX] = 3;
+    e.repeats = 2;
+    assert_int_equal(emulate_string_io(&e, &io), EMULATE_AGAIN);
+    assert_int_equal(e.rip, 0x1000);
+    assert_int_equal(emulate_string_io(&e, &io), EMULATE_DONE);
+    assert_int_equal(e.rip, 0x1003);
+    assert_int_equal(regs[RDI], 0x2006);
+    assert_int_equal(regs[RCX], 0);
+    assert_int_equal(world.count, 6);
+    assert_true(world.log[4].port && world.log[4].gpa == 0x1f0 && world.log[4].size == 2);
+    expect_access(5, true, 0x102004, 2, 0x11110005);
+    // The memory is tried before the port is read.
+    world.absent = 0x102;
+    world.error = ERR_FAULT;
+    regs[RCX] = 1;
+    assert_int_equal(emulate_string_io(&e, &io), EMULATE_FAULT);
+    assert_int_equal(e.exception.error_code, PF_WRITE);
+    assert_int_equal(world.count, 6);
+    assert_int_equal(regs[RCX], 1);
+
+    // OUTS, downwards, one element, 16-bit address, another segment.
+    new_world(NULL);
+    io = (struct string_io){
+        .port = 0xe9, .size = 1, .address_size = 2, .instruction_length = 2, .segment = SEG_FS};
+    e.code_size = CODE_16;
+    e.rflags |= FLAG_DF;
+    e.repeats = 1;
+    world.base[SEG_FS] = 0x40000;
+    regs[RSI] = 0x7770000;
+    regs[RCX] = 77;
+    assert_int_equal(emulate_string_io(&e, &io), EMULATE_DONE);
+    expect_access(0, false, 0x40000, 1, 0);
+    assert_true(world.log[1].port && world.log[1].write && world.log[1].gpa == 0xe9);
+    assert_int_equal(world.log[1].value, 0);
+    assert_int_equal(regs[RSI], 0x777ffff);
+    assert_int_equal(regs[RCX], 77);
+    // REP with nothing to do.
+    io.rep = true;
+    io.address_size = 8;
+    regs[RCX] = 0;
+    assert_int_equal(emulate_string_io(&e, &io), EMULATE_DONE);
+    assert_int_equal(world.count, 2);
+}
+
+// ---- set-up ---------------------------------------------------------------------------------
+
+// Some machines do not let programs run 32-bit code; a child finds out.
+static bool try_32_bit_code(void)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        run_native((const u8 *)"\x40", 1, true); // INC eax
+        _exit(native.gpr_out[RAX] == 1 ? 0 : 1);
+    }
+    int status = -1;
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
+static int start(void **state)
+{
+    (void)state;
+    int protection = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT;
+    code = mmap(NULL, 4096, protection | PROT_EXEC, flags, -1, 0);
+    memory = mmap(NULL, MEMORY, protection, flags, -1, 0);
+    if (code == MAP_FAILED || memory == MAP_FAILED)
+        return -1;
+    // 32-bit code needs data segments; 64-bit code does not care.
+    __asm__ volatile("mov %0, %%ds; mov %0, %%es" ::"r"(USER_DS));
+    native.rflags = 0x202;
+    can_run_32 = try_32_bit_code();
+    return syscall(SYS_arch_prctl, SET_GS, (unsigned long)GS_BASE) == 0 ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(as_native),
+        cmocka_unit_test(strings_as_native),
+        cmocka_unit_test_setup(accesses, new_world),
+        cmocka_unit_test_setup(real_mode, new_world),
+        cmocka_unit_test_setup(page_crossing, new_world),
+        cmocka_unit_test_setup(refusals, new_world),
+        cmocka_unit_test_setup(repeated_strings, new_world),
+        cmocka_unit_test_setup(ports, new_world),
+    };
+    return cmocka_run_group_tests_name("emulate", tests, start, NULL);
+}
