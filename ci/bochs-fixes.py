@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Mend faults of Bochs 3.0 in an unpacked source tree: four in VMX, one in the UART.
+"""Mend faults of Bochs 3.0 in an unpacked source tree.
 
 Usage: bochs-fixes.py DIRECTORY
 
@@ -94,6 +94,18 @@ FIXES = [
 """,
         after="""\
           BX_SER_THIS s[i].tty_id = open(dev, O_RDWR|O_NOCTTY);
+""",
+    ),
+    Fix(
+        # Each CPU takes three timers and the devices about twenty, so that 15 CPUs
+        # with two serial lines did not start.
+        why="too few timers for 15 CPUs",
+        file="pc_system.h",
+        before="""\
+#define BX_MAX_TIMERS 64
+""",
+        after="""\
+#define BX_MAX_TIMERS 128
 """,
     ),
 ]

@@ -16,6 +16,8 @@ BOCHS_BUILDER = Path(__file__).resolve().parent.parent / "bochs"
 BOCHS_BIOS = Path("/usr/share/bochs/BIOS-bochs-latest")
 BOCHS_VGA_BIOS = Path("/usr/share/vgabios/vgabios.bin")
 BOCHS_MOST_CPUS = 15
+BOCHS_MOST_HOST_MEMORY = 2048  # MB; a guest's memory beyond it is swapped to a file
+BOCHS_MEMORY_BLOCK = 2048  # KB
 # With the features that the appliance wants most; see `ci/bochs` for the emulator.
 BOCHS_CPU = "corei7_skylake_x"
 # Instructions per second of virtual time: about what it does in real time.
@@ -161,7 +163,10 @@ class Bochs:
             "reset_on_triple_fault=0, ignore_bad_msrs=1, msrs=msrs",
             # As fast as it can: virtual time follows the instructions alone.
             f"clock: sync=none, time0={rtc}",
-            f"memory: guest={wanted.memory}, host={wanted.memory}",
+            f"memory: guest={wanted.memory}, "
+            f"host={min(wanted.memory, BOCHS_MOST_HOST_MEMORY)}, "
+            # Its start takes the square of the number of blocks.
+            f"block_size={BOCHS_MEMORY_BLOCK}",
             f"romimage: file={BOCHS_BIOS}",
             f"vgaromimage: file={BOCHS_VGA_BIOS}",
             "speaker: enabled=0",

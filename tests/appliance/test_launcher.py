@@ -518,8 +518,9 @@ def test_signal_ends_the_emulator_too(qemu, iso, started, tmp_path, number):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_killed_launcher_takes_the_emulator_with_it(machine, iso, started):
-    launcher = started(*machine, "--iso", iso("echo"))
+def test_killed_launcher_takes_the_emulator_with_it(machine, iso, started, tmp_path):
+    launcher = started(*machine, "--iso", iso("echo"),
+                       env={**os.environ, "TMPDIR": str(tmp_path)})
     read_until(launcher.stdout.fileno(), STARTED)
     emulator = emulator_of(launcher)
     launcher.kill()
@@ -579,7 +580,9 @@ def test_terminal_is_restored_after_an_ordinary_end(qemu, iso):
             assert termios.tcgetattr(slave)[3] & termios.ECHO
 
 
-@pytest.mark.parametrize("arguments", [["--disk"], ["--cpus", "4"], ["--rtc", "946684800"]])
+@pytest.mark.parametrize("arguments", [
+    ["--disk"], ["--cpus", "15"], ["--memory", "5120"], ["--rtc", "946684800"],
+])
 def test_other_ways_to_boot(machine, iso, arguments):
     result = launch(*machine, "--iso", iso("ok off"), *arguments)
     assert (result.returncode, result.stderr) == (0, "")
