@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// Goes on while others on its core spin, and measures which share of the core it gets: it reads
+// the TSC in a loop, and a jump between two reads is time in which it was not running (A11).
+//   ticks=N    timer interrupts to wait for, 20 without it
+//   period=MS  milliseconds between them, 50 without it
+//   gap=N      TSC ticks between two reads that count as away, 4000 without it
+//   share=P    fail when the share is below P per cent, 0 without it
+#include "guest.h"
+
+struct share {
+    u64 here, away, longest; // TSC ticks
+};
+
+// Runs for a period or until the timer's next interrupt, whatever comes later.
+static void run(struct share *s, u64 deadline, u64 gap)
+{
+    u64 before = interrupts[VECTOR_TIMER];
+    u64 last = rdtsc();
+    timer_at(deadline);
+    interrupts_on();
+    while (interrupts[VECTOR_TIMER] == before || last < deadline) {
+        u64 now = rdtsc();
+        u64 step = now - last;
+        last = now;
+        if (step <= gap)
+            s->here += step;
+        else
+            s->away += step;
+        if (step > s->longest)
+            s->longest = step;
+    }
+    interrupts_off();
+}
+
+int main(void)
+{
+    u64 ticks = option_number("ticks", 20);
+    u64 period = tsc_ms(option_number("period", 50));
+    u64 gap = option_number("gap", 4000);
+    struct share total = {0};
+    timer_init();
+    u64 deadline = rdtsc();
+    for (u64 i = 1; i <= ticks; i++) {
+        deadline = MAX(deadline, rdtsc()) + period;
+        run(&total, deadline, gap);
+        printf("count: %lu\n", i);
+    }
+    u64 percent = total.here * 100 / MAX(total.here + total.away, 1ull);
+    printf("count: share %lu %% of the core, longest away %lu TSC ticks (%lu us)\n", percent,
+           total.longest, total.longest * 1000 / tsc_ms(1));
+    report(interrupts[VECTOR_TIMER] >= ticks, "A11: %lu timer interrupts arrived", ticks);
+    report(percent >= option_number("share", 0), "A11: got %lu %% of the core", percent);
+    return report_summary();
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// The runtime's GDT, and addresses below 1 MiB that it uses. Included by C and by assembly.
+#pragma once
+
+#define SEL_CODE64 0x08
+#define SEL_DATA   0x10 // flat, for 32-bit and 64-bit code
+#define SEL_CODE32 0x18
+#define SEL_CODE16 0x20
+#define SEL_DATA16 0x28
+
+// The start-up IPI's page for application processors, and a page for real-mode code.
+#define AP_START_PAGE          0x8000
+#define REAL_MODE_PAGE         0x7000
+
+#define MULTIBOOT_HEADER_MAGIC 0x1badb002
+#define MULTIBOOT_BOOT_MAGIC   0x2badb002
+
+#define MSR_IA32_EFER          0xc0000080
+#define EFER_LME               0x100
+#define EFER_NXE               0x800
+
+#define CR0_PE                 0x1
+#define CR0_WP                 0x10000
+#define CR0_NW                 0x20000000
+#define CR0_CD                 0x40000000
+#define CR0_PG                 0x80000000
+
+#define CR4_PSE                0x10
+#define CR4_PAE                0x20
