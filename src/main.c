@@ -1,29 +1,77 @@
 // SPDX-License-Identifier: MIT
+// The appliance from GRUB's hand-over to the VMMs' main loops: the one place that knows all rooms.
 #include "boot/acpi.h"
+#include "boot/cmdline.h"
 #include "boot/log.h"
 #include "boot/memory.h"
 #include "boot/multiboot2.h"
 #include "boot/paging.h"
 #include "boot/panic.h"
 #include "boot/power.h"
-#include "boot/uart.h"
-#include "lib/x86.h"
+#include "boot/serial.h"
 #include "smp/apic.h"
+#include "smp/descriptors.h"
 #include "smp/start.h"
 #include "smp/time.h"
+#include "vm/appliance.h"
+#include "vm/console.h"
+#include "vmx/caps.h"
+#include "vmx/cpuid.h"
+#include "vmx/vmm.h"
 
 void main(u32 magic, hpa_t info);
 
+static const char *vmx_missing;
+
+// Every core, the boot core last: into VMX operation and, when all are there, into the main loop.
 static void core_main(void)
 {
+    smp_barrier(); // the boot core has found out what VMX there is
+    if (vmx_missing == NULL) {
+        const char *failure = vmm_init();
+        if (failure != NULL)
+            log_line("vmx", "this core runs no guests: %s", failure);
+    }
+    smp_barrier();
+    if (this_core()->number == 0)
+        return;
+    smp_barrier(); // the boot core has made the VMs
+    if (this_core()->vmm != NULL)
+        vmm_loop();
     for (;;)
-        sti_hlt_cli();
+        core_stop();
+}
+
+static void log_machine(const char *missing)
+{
+    unsigned leaves;
+    unsigned bad = paging_count_writable_executable(&leaves);
+    log_line("boot", "Vitrine: %llu MiB of memory, %u boot modules%s",
+             (unsigned long long)(memory_total_bytes() / MiB), boot_info.modules,
+             boot_info.modules_left_out > 0 ? " (more were left out)" : "");
+    log_line("boot", "host paging: %u pages, %u of them writable and executable", leaves, bad);
+    if (missing != NULL)
+        log_line("boot", "ACPI: %s", missing);
+}
+
+static void start_vmx(void)
+{
+    char disable[256];
+    cmdline_value("vmx.disable", disable, sizeof(disable));
+    vmx_missing = vmx_probe(disable);
+    core_main();
+    if (vmx_missing != NULL)
+        power_off(vmx_missing);
+    if (this_core()->vmm == NULL)
+        power_off("the boot core cannot enter VMX operation");
+    cpuid_init();
+    vmx_log_capabilities();
 }
 
 void main(u32 magic, hpa_t info)
 {
     bool booted = multiboot2_read(magic, info);
-    uart_init();
+    serial_init();
     if (!booted)
         power_off("not started by a Multiboot2 loader with a memory map");
     memory_init();
@@ -31,16 +79,15 @@ void main(u32 magic, hpa_t info)
     const char *missing = acpi_init();
     smp_init();
     time_init();
-    log_line("boot", "Vitrine; %llu MiB of memory, %u modules",
-             (unsigned long long)(memory_total_bytes() / MiB), boot_info.modules);
-    if (missing != NULL)
-        log_line("boot", "ACPI: %s", missing);
-    ioapic_init();
+    log_machine(missing);
+    host_irqs_init();
     apic_init();
     smp_start(core_main);
 
-    unsigned leaves;
-    unsigned bad = paging_count_writable_executable(&leaves);
-    log_line("boot", "host paging: %u pages, %u of them writable and executable", leaves, bad);
-    power_off("no VMX");
+    start_vmx();
+    console_init();
+    appliance_start();
+    console_help();
+    smp_barrier();
+    vmm_loop();
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "boot/log.h"
 
-#include "boot/uart.h"
+#include "boot/serial.h"
 #include "lib/format.h"
 #include "lib/lock.h"
 #include "lib/string.h"
@@ -37,8 +37,8 @@ void log_line(const char *part, const char *fmt, ...)
     if (log_sink != NULL) {
         log_sink(line, t.len);
     } else {
-        uart_write(&uart_console, line, t.len - 1, false);
-        uart_write(&uart_console, "\r\n", 2, false);
+        serial_write(&serial_console, line, t.len - 1, false);
+        serial_write(&serial_console, "\r\n", 2, false);
     }
 }
 

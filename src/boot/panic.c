@@ -5,7 +5,7 @@
 #include "boot/log.h"
 #include "boot/paging.h"
 #include "boot/power.h"
-#include "boot/uart.h"
+#include "boot/serial.h"
 #include "lib/format.h"
 #include "lib/x86.h"
 
@@ -26,7 +26,7 @@ static void begin(void)
     if (panic_stop_others != NULL)
         panic_stop_others();
     // Whoever held these is stopped for good.
-    uart_console.lock = uart_debug.lock = (struct spinlock){0};
+    serial_console.lock = serial_debug.lock = (struct spinlock){0};
     log_sink = NULL;
 }
 

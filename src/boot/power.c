@@ -3,7 +3,7 @@
 
 #include "boot/acpi.h"
 #include "boot/log.h"
-#include "boot/uart.h"
+#include "boot/serial.h"
 #include "lib/x86.h"
 
 #define SLP_EN BIT(13)
@@ -15,8 +15,8 @@ NORETURN void power_off(const char *reason)
         log_line("appliance", "done: ok");
     else
         log_line("appliance", "done: failed: %s", reason);
-    uart_flush(&uart_debug);
-    uart_flush(&uart_console);
+    serial_flush(&serial_debug);
+    serial_flush(&serial_console);
 
     if (acpi.has_s5 && acpi.pm1a_control != 0) {
         outw(acpi.pm1a_control, (u16)(acpi.slp_typ_a << 10 | SLP_EN));

@@ -174,7 +174,7 @@ static inline void invlpg(const void *va)
 #define MSR_IA32_DEBUGCTL        0x1d9
 #define MSR_IA32_PAT             0x277
 #define MSR_IA32_TSC_DEADLINE    0x6e0
-#define MSR_X2APIC_FIRST         0x800
+#define MSR_IA32_X2APIC         0x800
 #define MSR_IA32_XSS             0xda0
 #define MSR_EFER                 0xc0000080
 #define MSR_STAR                 0xc0000081

@@ -39,13 +39,13 @@ static u64 timer_hz;        // one-shot mode: counts per second with divider 1
 
 static u32 apic_read(u32 reg)
 {
-    return x2apic ? (u32)rdmsr(MSR_X2APIC_FIRST + reg / 16) : xapic[reg / 4];
+    return x2apic ? (u32)rdmsr(MSR_IA32_X2APIC + reg / 16) : xapic[reg / 4];
 }
 
 static void apic_write(u32 reg, u32 v)
 {
     if (x2apic)
-        wrmsr(MSR_X2APIC_FIRST + reg / 16, v);
+        wrmsr(MSR_IA32_X2APIC + reg / 16, v);
     else
         xapic[reg / 4] = v;
 }
@@ -55,7 +55,7 @@ static void calibrate_timer(void)
 {
     apic_write(APIC_TIMER_DIVIDE, 0xb); // by 1
     apic_write(APIC_TIMER_INITIAL, UINT32_MAX);
-    u64 end = rdtsc() + tsc_hz / 100;
+    u64 end = rdtsc() + host_tsc_hz / 100;
     while (rdtsc() < end)
         cpu_relax();
     timer_hz = (u64)(UINT32_MAX - apic_read(APIC_TIMER_CURRENT)) * 100;
@@ -105,7 +105,7 @@ static void send(u32 dest, u32 low)
     if (x2apic) {
         // A WRMSR to an x2APIC register does not wait for earlier stores (SDM 11.12.3).
         __asm__ volatile("mfence; lfence" ::: "memory");
-        wrmsr(MSR_X2APIC_FIRST + APIC_ICR / 16, (u64)dest << 32 | low);
+        wrmsr(MSR_IA32_X2APIC + APIC_ICR / 16, (u64)dest << 32 | low);
         return;
     }
     while (apic_read(APIC_ICR) & ICR_PENDING)
@@ -144,7 +144,7 @@ void apic_set_deadline(u64 deadline)
     if (deadline != UINT64_MAX) {
         u64 now = rdtsc();
         u64 ticks = deadline > now ? deadline - now : 1;
-        count = (u32)MIN(MAX(muldiv64(ticks, timer_hz, tsc_hz), 1ull), (u64)UINT32_MAX);
+        count = (u32)MIN(MAX(muldiv64(ticks, timer_hz, host_tsc_hz), 1ull), (u64)UINT32_MAX);
     }
     apic_write(APIC_TIMER_INITIAL, count);
 }
@@ -170,7 +170,7 @@ static unsigned ioapic_pins(unsigned n)
     return (ioapic_read(n, 1) >> 16 & 0xff) + 1;
 }
 
-void ioapic_init(void)
+void host_irqs_init(void)
 {
     outb(0x21, 0xff);
     outb(0xa1, 0xff);
@@ -181,7 +181,7 @@ void ioapic_init(void)
     }
 }
 
-bool ioapic_route_isa(u8 irq, u8 vector, u32 id)
+bool host_irq_route(u8 irq, u8 vector, u32 id)
 {
     u32 gsi = acpi.isa[irq].gsi;
     for (unsigned n = 0; n < acpi.ioapics; n++) {

@@ -23,7 +23,7 @@ void apic_send_nmi(u32 apic_id);
 void apic_set_deadline(u64 deadline);
 
 // Routes an ISA interrupt to vector on the core with that APIC ID. False when no IOAPIC has it.
-bool ioapic_route_isa(u8 irq, u8 vector, u32 apic_id);
+bool host_irq_route(u8 irq, u8 vector, u32 apic_id);
 
 // Masks every pin of every IOAPIC and the 8259 pair. Boot core, before any route.
-void ioapic_init(void);
+void host_irqs_init(void);

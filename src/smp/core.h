@@ -51,6 +51,12 @@ static inline struct core *this_core(void)
     return c;
 }
 
+// Waits for an interrupt with nothing to do after it: a core that runs no guests.
+static inline void core_stop(void)
+{
+    __asm__ volatile("cli; hlt" ::: "memory");
+}
+
 // Asks the core's main loop to look round before it next enters a guest. The core itself, or
 // another one that also sends it an interrupt.
 static inline void core_attention(struct core *c)

@@ -12,7 +12,7 @@
 #define PIT_HZ        1193182u
 #define MEASURE_SHARE 200 // of a second
 
-u64 tsc_hz;
+u64 host_tsc_hz;
 static u64 tsc_start;
 
 static u64 measure_pm_timer(void)
@@ -69,21 +69,21 @@ void time_init(void)
         measured = measure_pit();
     u64 stated = cpuid_rate();
     u64 off = stated > measured ? stated - measured : measured - stated;
-    tsc_hz = stated != 0 && off < measured / 100 ? stated : measured;
+    host_tsc_hz = stated != 0 && off < measured / 100 ? stated : measured;
     log_clock = time_us;
     log_core = core_number;
-    log_line("time", "TSC runs at %llu kHz (%s)", (unsigned long long)(tsc_hz / 1000),
-             tsc_hz == stated ? "CPUID leaf 15H" : "measured");
+    log_line("time", "TSC runs at %llu kHz (%s)", (unsigned long long)(host_tsc_hz / 1000),
+             host_tsc_hz == stated ? "CPUID leaf 15H" : "measured");
 }
 
 u64 time_us(void)
 {
-    return muldiv64(rdtsc() - tsc_start, 1000000, tsc_hz);
+    return muldiv64(rdtsc() - tsc_start, 1000000, host_tsc_hz);
 }
 
 void time_delay_us(u64 us)
 {
-    u64 end = rdtsc() + muldiv64_up(us, tsc_hz, 1000000);
+    u64 end = rdtsc() + muldiv64_up(us, host_tsc_hz, 1000000);
     while (rdtsc() < end)
         cpu_relax();
 }

@@ -4,7 +4,7 @@
 
 #include "lib/types.h"
 
-extern u64 tsc_hz; // ticks per second, after time_init()
+extern u64 host_tsc_hz; // ticks per second, after time_init()
 
 // Finds the TSC's rate: CPUID leaf 15H when it agrees with the ACPI PM timer (or the 8254), else
 // what these measure. Boot core, once, before apic_init().

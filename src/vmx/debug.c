@@ -18,7 +18,7 @@ const struct debug_hooks *debug_hooks;
 
 // ---- holding -----------------------------------------------------------------------------------
 
-static void hold_here(struct vcpu *v, u32 why)
+void vcpu_hold_here(struct vcpu *v, enum hold_reason why)
 {
     if (v->hold == 0) {
         bool was_running = v->state == VCPU_RUNNING || v->state == VCPU_RUNNABLE;
@@ -39,14 +39,14 @@ static void release_here(struct vcpu *v, u32 why)
 
 struct hold_call {
     struct vcpu *v;
-    u32 why;
+    enum hold_reason why;
     bool step, mask;
 };
 
 static void run_hold(void *arg)
 {
     struct hold_call *c = arg;
-    hold_here(c->v, c->why);
+    vcpu_hold_here(c->v, c->why);
 }
 
 static void run_release(void *arg)
@@ -269,7 +269,7 @@ static bool report(struct vcpu *v, enum debug_event event, u64 dr6)
         return false;
     v->single_step = v->step_masks_interrupts = false;
     vcpu_note(v, REQUEST_DEBUG);
-    hold_here(v, HOLD_DEBUGGER);
+    vcpu_hold_here(v, HOLD_DEBUGGER);
     return true;
 }
 

@@ -117,10 +117,10 @@ static void init_basic(void)
     }
 
     // The TSC's rate as a ratio to a crystal, which is also the local APIC timer's clock.
-    u32 ratio = (u32)(tsc_hz / UINT32_MAX + 1);
-    cpuid_info.crystal_hz = tsc_hz / ratio;
+    u32 ratio = (u32)(host_tsc_hz / UINT32_MAX + 1);
+    cpuid_info.crystal_hz = host_tsc_hz / ratio;
     basic[0x15] = (struct cpuid){.eax = 1, .ebx = ratio, .ecx = (u32)cpuid_info.crystal_hz};
-    u32 mhz = (u32)MIN((tsc_hz + 500000) / 1000000, 0xffffull);
+    u32 mhz = (u32)MIN((host_tsc_hz + 500000) / 1000000, 0xffffull);
     basic[0x16] = (struct cpuid){.eax = mhz, .ebx = mhz, .ecx = 100};
 
     if (host_max >= 4) {

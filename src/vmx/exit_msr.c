@@ -58,7 +58,7 @@ void msr_bitmap_init(u8 *bitmap)
 void msr_bitmap_x2apic(u8 *bitmap, u64 reads, u64 writes)
 {
     for (u32 i = 0; i < 64; i++) {
-        u32 msr = MSR_X2APIC_FIRST + i;
+        u32 msr = MSR_IA32_X2APIC + i;
         bitmap[msr / 8] |= (u8)BIT(msr % 8);
         bitmap[2048 + msr / 8] |= (u8)BIT(msr % 8);
         bitmap_allow(bitmap, msr, reads >> i & 1, writes >> i & 1);
@@ -142,8 +142,11 @@ static bool mtrr_value_ok(const struct vcpu *v, u32 msr, u64 value)
 
 static void set_tsc_adjust(struct vcpu *v, u64 adjust)
 {
+    u64 before = vcpu_guest_tsc(v, rdtsc());
+    v->tsc_offset += adjust - v->tsc_adjust;
+    v->guest->ops->tsc_written(v, before, before + adjust - v->tsc_adjust);
     v->tsc_adjust = adjust;
-    vcpu_note(v, REQUEST_TSC | REQUEST_TIMER);
+    vmwrite(TSC_OFFSET, v->tsc_offset);
 }
 
 static bool write_msr(struct vcpu *v, u32 msr, u64 value)

@@ -46,6 +46,8 @@ struct guest_ops {
     void (*eoi_induced)(struct vcpu *v, u8 vector);
     // The vCPU's timer is due, or may have moved.
     void (*timer)(struct vcpu *v);
+    // The guest wrote its TSC, which would read `before` and now reads `after`.
+    void (*tsc_written)(struct vcpu *v, u64 before, u64 after);
     // A hypercall beyond number 0. The result goes to RAX.
     u64 (*hypercall)(struct vcpu *v, u64 number);
     // A write to a page that was write-protected on request. True: handled, run on (perhaps after
@@ -119,6 +121,7 @@ struct vcpu {
     bool interrupt_window, nmi_window;
     bool single_step, step_masks_interrupts; // monitor trap flag for the debugger
     bool emulated_step;   // the stepped instruction was carried out by us
+    gpa_t page_stepping;
     bool page_step;       // monitor trap flag to step over a write to a watched page
     bool sleeps_interruptible; // RFLAGS.IF when it went to sleep
     bool halted_for_good; // HLT with interrupts off was reported
@@ -210,6 +213,8 @@ void vcpu_skip_bytes(struct vcpu *v, u64 length);
 void debug_step_over_page(struct vcpu *v);
 
 // Keeps v out of the guest, or lets it go, for one of several reasons. Any core; waits.
+// vcpu_hold_here: on v's own core, from an exit handler too.
+void vcpu_hold_here(struct vcpu *v, enum hold_reason why);
 void vcpu_hold_for(struct vcpu *v, enum hold_reason why);
 void vcpu_release_for(struct vcpu *v, enum hold_reason why);
 

@@ -99,7 +99,7 @@ static void charge(struct vmm *vmm, u64 now)
 
 static u64 slice_ticks(void)
 {
-    return tsc_hz / (1000000 / SLICE_US);
+    return host_tsc_hz / (1000000 / SLICE_US);
 }
 
 void vmm_make_runnable(struct vcpu *v)

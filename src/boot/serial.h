@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 // The host's 16550 serial lines: output through a ring that the transmitter's interrupt, or any
-// call of uart_pump, drains; input handed to a receiver byte by byte.
+// call of serial_pump, drains; input handed to a receiver byte by byte.
 #pragma once
 
 #include "lib/lock.h"
 #include "lib/ring.h"
 #include "lib/types.h"
 
-#define UART_TX_SIZE 65536
+#define SERIAL_TX_SIZE 65536
 
-struct uart_line {
+struct serial_line {
     u16 port; // base; 0: there is no such line
     u8 irq;   // ISA interrupt
     bool interrupts;
@@ -20,22 +20,22 @@ struct uart_line {
     void (*line_break)(void);
 };
 
-extern struct uart_line uart_console, uart_debug;
+extern struct serial_line serial_console, serial_debug;
 
 // Sets up the two lines as the boot command line says (`console=comN,BAUD gdb=comN,BAUD`; default
 // com1 and com2 at 115200), or as far as that is understood. Boot core.
-void uart_init(void);
+void serial_init(void);
 
 // Queues n bytes for output; what finds the ring full waits for it to drain when wait is set, else
 // is dropped and counted. Any core.
-void uart_write(struct uart_line *u, const void *bytes, size_t n, bool wait);
+void serial_write(struct serial_line *u, const void *bytes, size_t n, bool wait);
 
 // Moves queued bytes into the transmitter as far as it takes them, received ones to the receiver.
 // The core that owns the lines.
-void uart_pump(struct uart_line *u);
+void serial_pump(struct serial_line *u);
 
 // Waits until all queued bytes are out.
-void uart_flush(struct uart_line *u);
+void serial_flush(struct serial_line *u);
 
-// From now on the line interrupts (its IRQ is routed): receive and transmit by uart_pump from there.
-void uart_enable_interrupts(struct uart_line *u);
+// From now on the line interrupts (its IRQ is routed): receive and transmit by serial_pump from there.
+void serial_enable_interrupts(struct serial_line *u);

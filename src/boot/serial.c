@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "boot/uart.h"
+#include "boot/serial.h"
 
 #include "boot/cmdline.h"
 #include "lib/string.h"
@@ -12,9 +12,9 @@ enum { LSR_DATA = 0x01, LSR_BREAK = 0x10, LSR_THRE = 0x20, LSR_IDLE = 0x40 };
 #define FIFO_SIZE 16
 #define SPIN_MAX  100000000u // polls before a transmitter counts as dead
 
-static u8 console_tx[UART_TX_SIZE], debug_tx[UART_TX_SIZE];
-struct uart_line uart_console = {.tx = RING(console_tx)};
-struct uart_line uart_debug = {.tx = RING(debug_tx)};
+static u8 console_tx[SERIAL_TX_SIZE], debug_tx[SERIAL_TX_SIZE];
+struct serial_line serial_console = {.tx = RING(console_tx)};
+struct serial_line serial_debug = {.tx = RING(debug_tx)};
 
 static const struct {
     u16 port;
@@ -37,7 +37,7 @@ static void parse(const char *text, unsigned *number, u32 *baud)
         *baud = value;
 }
 
-static void line_init(struct uart_line *u, const char *key, unsigned number)
+static void line_init(struct serial_line *u, const char *key, unsigned number)
 {
     char value[32];
     u32 baud = 115200;
@@ -62,22 +62,22 @@ static void line_init(struct uart_line *u, const char *key, unsigned number)
     u->irq = com[number].irq;
 }
 
-void uart_init(void)
+void serial_init(void)
 {
-    line_init(&uart_console, "console", 0);
-    line_init(&uart_debug, "gdb", 1);
-    if (uart_debug.port == uart_console.port)
-        uart_debug.port = 0;
+    line_init(&serial_console, "console", 0);
+    line_init(&serial_debug, "gdb", 1);
+    if (serial_debug.port == serial_console.port)
+        serial_debug.port = 0;
 }
 
-static void set_ier(struct uart_line *u)
+static void set_ier(struct serial_line *u)
 {
     if (u->interrupts)
         outb(u->port + REG_IER, IER_RX | IER_LINE | (ring_used(&u->tx) > 0 ? IER_TX : 0));
 }
 
 // With the lock held.
-static void transmit(struct uart_line *u)
+static void transmit(struct serial_line *u)
 {
     if (ring_used(&u->tx) == 0 || !(inb(u->port + REG_LSR) & LSR_THRE))
         return;
@@ -87,7 +87,7 @@ static void transmit(struct uart_line *u)
 }
 
 // Puts bytes into the ring; returns how many fitted. With the lock held.
-static size_t queue(struct uart_line *u, const u8 *bytes, size_t n)
+static size_t queue(struct serial_line *u, const u8 *bytes, size_t n)
 {
     size_t done = 0;
     while (done < n && ring_put(&u->tx, bytes[done]))
@@ -95,7 +95,7 @@ static size_t queue(struct uart_line *u, const u8 *bytes, size_t n)
     return done;
 }
 
-void uart_write(struct uart_line *u, const void *bytes, size_t n, bool wait)
+void serial_write(struct serial_line *u, const void *bytes, size_t n, bool wait)
 {
     if (u->port == 0)
         return;
@@ -113,7 +113,7 @@ void uart_write(struct uart_line *u, const void *bytes, size_t n, bool wait)
     spin_unlock(&u->lock);
 }
 
-void uart_pump(struct uart_line *u)
+void serial_pump(struct serial_line *u)
 {
     if (u->port == 0)
         return;
@@ -138,7 +138,7 @@ void uart_pump(struct uart_line *u)
     spin_unlock(&u->lock);
 }
 
-void uart_flush(struct uart_line *u)
+void serial_flush(struct serial_line *u)
 {
     if (u->port == 0)
         return;
@@ -148,7 +148,7 @@ void uart_flush(struct uart_line *u)
         cpu_relax();
 }
 
-void uart_enable_interrupts(struct uart_line *u)
+void serial_enable_interrupts(struct serial_line *u)
 {
     if (u->port == 0)
         return;

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+#include "vm/appliance.h"
+
+#include "boot/log.h"
+#include "boot/memory.h"
+#include "boot/multiboot2.h"
+#include "boot/paging.h"
+#include "boot/power.h"
+#include "lib/string.h"
+#include "vm/vm.h"
+
+#define CONFIG_MODULE "vitrine.conf"
+
+struct vm *vms[VMS_MAX];
+unsigned vm_count;
+
+static struct config *config;
+static unsigned running, failed;
+static char first_failure[200];
+
+bool appliance_image(void *ctx, const char *name, struct image *out)
+{
+    (void)ctx;
+    for (unsigned i = 0; i < boot_info.modules; i++) {
+        const struct boot_module *m = &boot_info.module[i];
+        if (strcmp(m->name, name) == 0) {
+            *out = (struct image){.name = m->name, .data = phys_to_virt(m->start), .size = m->size};
+            return true;
+        }
+    }
+    return false;
+}
+
+static void report(void *ctx, unsigned line, const char *text)
+{
+    (void)ctx;
+    if (line != 0)
+        log_line("config", "%s:%u: %s", CONFIG_MODULE, line, text);
+    else
+        log_line("config", "%s: %s", CONFIG_MODULE, text);
+}
+
+static void note_failure(const char *name, const char *what)
+{
+    if (failed++ == 0)
+        str_format(first_failure, sizeof(first_failure), "%s: %s", name, what);
+}
+
+static void finish(void)
+{
+    if (failed == 0)
+        power_off(NULL);
+    power_off(first_failure);
+}
+
+static bool read_config(void)
+{
+    struct image file;
+    if (!appliance_image(NULL, CONFIG_MODULE, &file)) {
+        log_line("config", "the boot menu gives no module named %s", CONFIG_MODULE);
+        return false;
+    }
+    hpa_t memory = memory_alloc(ALIGN_UP(sizeof(*config), PAGE_SIZE), PAGE_SIZE);
+    if (memory.v == 0)
+        return false;
+    config = phys_to_virt(memory);
+    config_parse(config, (const char *)file.data, file.size, report, NULL);
+
+    struct core_set online = {0};
+    for (unsigned i = 0; i < core_count; i++) {
+        if (cores[i]->vmm != NULL)
+            core_set_add(&online, i);
+    }
+    config_check_images(config, appliance_image, NULL, report, NULL);
+    config_check_machine(config, &online, memory_free_bytes(), report, NULL);
+    return true;
+}
+
+unsigned appliance_start(void)
+{
+    if (!read_config())
+        power_off("no configuration");
+    for (unsigned i = 0; i < config->vms; i++) {
+        struct config_vm *c = &config->vm[i];
+        if (!c->valid) {
+            log_line("vm", "%s left out: %s", c->name, c->reason);
+            note_failure(c->name, c->reason);
+            continue;
+        }
+        hpa_t memory = memory_alloc(ALIGN_UP(sizeof(struct vm), PAGE_SIZE), PAGE_SIZE);
+        struct vm *vm = memory.v != 0 ? phys_to_virt(memory) : NULL;
+        const char *reason = "no memory for it";
+        if (vm != NULL) {
+            memset(vm, 0, sizeof(*vm));
+            reason = vm_create(vm, vm_count + 1, c);
+        }
+        if (reason != NULL) {
+            log_line("vm", "%s left out: %s", c->name, reason);
+            note_failure(c->name, reason);
+            continue;
+        }
+        vms[vm_count++] = vm;
+    }
+    running = vm_count;
+    for (unsigned i = 0; i < vm_count; i++)
+        vm_start(vms[i]);
+    if (vm_count == 0) {
+        log_line("vm", "no VM can be started");
+        power_off(failed > 0 ? first_failure : "no VM");
+    }
+    return vm_count;
+}
+
+void appliance_vm_ended(struct vm *vm)
+{
+    if (vm->ending == END_CRASH)
+        note_failure(vm->config->name, vm->reason);
+    else if (vm->ending == END_KILLED)
+        note_failure(vm->config->name, "killed");
+    else if (vm->ending == END_EXIT && vm->exit_value != 0)
+        note_failure(vm->config->name, "its exit code is not 0");
+    if (--running > 0)
+        return;
+    if (config->poweroff_when_all_stopped)
+        finish();
+    log_line("vm", "all VMs have ended; the appliance waits (poweroff = never)");
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+// The board and its vCPUs: ports, memory-mapped registers, timers.
+#include "boot/log.h"
+#include "smp/time.h"
+#include "vm/vm.h"
+#include "vmx/cpuid.h"
+#include "vmx/vmm.h"
+
+// After a call into the board: its next event may have moved. Returns with the lock dropped.
+static void unlock_board(struct vm *vm, struct vcpu *v)
+{
+    u64 deadline = board_deadline(&vm->board);
+    bool moved = deadline != vm->board_deadline;
+    vm->board_deadline = deadline;
+    spin_unlock(&vm->lock);
+    if (!moved)
+        return;
+    if (v != NULL && v->index == 0)
+        devices_set_timer(v);
+    else
+        vcpu_request(vm->vcpu[0], REQUEST_TIMER);
+}
+
+static void port_io(struct vcpu *v, u16 port, unsigned size, bool write, u32 *value)
+{
+    struct vm *vm = vm_of(v);
+    spin_lock(&vm->lock);
+    board_io(&vm->board, port, size, write, value, vm_time(vm));
+    unlock_board(vm, v);
+}
+
+static void mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, u64 *value)
+{
+    struct vm *vm = vm_of(v);
+    if (vapic_mmio(v, gpa, size, write, value))
+        return;
+    spin_lock(&vm->lock);
+    board_mmio(&vm->board, gpa, size, write, value, vm_time(vm));
+    unlock_board(vm, v);
+}
+
+// A deadline in the guest's time as the host's.
+static u64 host_deadline(u64 deadline, u64 tsc_offset)
+{
+    if (deadline == UINT64_MAX)
+        return UINT64_MAX;
+    u64 host = deadline - tsc_offset;
+    return host > (u64)INT64_MAX ? 0 : host;
+}
+
+void devices_set_timer(struct vcpu *v)
+{
+    struct vm *vm = vm_of(v);
+    u64 deadline = host_deadline(lapic_deadline(&vapic_of(v)->lapic), v->tsc_offset);
+    if (v->index == 0)
+        deadline = MIN(deadline, host_deadline(__atomic_load_n(&vm->board_deadline, __ATOMIC_RELAXED),
+                                               vm->guest.tsc_offset));
+    timer_set(&v->timer, vm->frozen_at != 0 ? UINT64_MAX : deadline);
+}
+
+static void timer(struct vcpu *v)
+{
+    struct vm *vm = vm_of(v);
+    if (vm->frozen_at != 0)
+        return;
+    u64 now = rdtsc();
+    if (lapic_expire(&vapic_of(v)->lapic, vcpu_guest_tsc(v, now)))
+        vcpu_note(v, REQUEST_EVENT);
+    if (v->index == 0 && vm->board_deadline <= now + vm->guest.tsc_offset) {
+        spin_lock(&vm->lock);
+        board_expire(&vm->board, vm_time(vm));
+        vm->board_deadline = board_deadline(&vm->board);
+        spin_unlock(&vm->lock);
+        vcpu_note(v, REQUEST_EVENT);
+    }
+    devices_set_timer(v);
+    vcpu_check_wake(v);
+}
+
+// ---- callbacks of the board, the lock held ------------------------------------------------------
+
+static void on_intr(void *ctx, bool level)
+{
+    struct vm *vm = ctx;
+    if (level)
+        vcpu_request(vm->vcpu[0], REQUEST_EVENT);
+}
+
+static void on_msi(void *ctx, const struct ioapic_message *m)
+{
+    struct lapic_message message = {.dest = lapic_destination(m->dest),
+                                    .logical = m->logical,
+                                    .level = m->level,
+                                    .vector = m->vector,
+                                    .mode = (enum lapic_delivery)m->delivery_mode};
+    vapic_send_message(ctx, &message);
+}
+
+static void on_transmit(void *ctx, u8 byte)
+{
+    struct vm *vm = ctx;
+    console_guest_byte(&vm->console, byte);
+}
+
+static void on_shutdown(void *ctx)
+{
+    vm_request_end(ctx, END_POWEROFF, 0, "ACPI S5");
+}
+
+static void on_reset(void *ctx)
+{
+    vm_request_end(ctx, END_RESET, 0, "reset by a port");
+}
+
+static void on_exit(void *ctx, u32 value)
+{
+    vm_request_end(ctx, END_EXIT, value, "port 0xf4");
+}
+
+enum error devices_init(struct vm *vm)
+{
+    u64 below = MIN(vm->config->memory, MMIO_HOLE);
+    struct board_config config = {
+        .tsc_hz = host_tsc_hz,
+        .wall_clock = (i64)time_wall_clock(),
+        .memory_below_4g = below,
+        .memory_above_4g = vm->config->memory - below,
+        .fwcfg = {.vcpus = (u16)vm->vcpus,
+                  .memory = vm->config->memory,
+                  .cmdline = vm->config->cmdline},
+        .call = {.intr = on_intr,
+                 .msi = on_msi,
+                 .transmit = on_transmit,
+                 .shutdown = on_shutdown,
+                 .reset = on_reset,
+                 .exit = on_exit},
+        .ctx = vm,
+    };
+    vm->board_deadline = UINT64_MAX;
+    return board_init(&vm->board, &config, vm_time(vm));
+}
+
+// ---- what vmx asks ------------------------------------------------------------------------------
+
+static u64 hypercall(struct vcpu *v, u64 number)
+{
+    (void)v;
+    (void)number;
+    return UINT64_MAX; // there is only number 0, which does nothing
+}
+
+static void triple_fault(struct vcpu *v)
+{
+    vm_request_end(vm_of(v), END_RESET, 0, "triple fault");
+}
+
+static void crash(struct vcpu *v, const char *reason)
+{
+    vm_request_end(vm_of(v), END_CRASH, 0, reason);
+}
+
+static void halted(struct vcpu *v)
+{
+    log_line("vm", "%s vcpu %u halted with interrupts off: only an NMI or a reset ends that",
+             v->guest->name, v->index);
+}
+
+static bool write_protected(struct vcpu *v, gpa_t gpa)
+{
+    struct vm *vm = vm_of(v);
+    hpa_t hpa;
+    u32 permissions;
+    u64 size;
+    gpa_t page = GPA(gpa.v & PAGE_MASK);
+    if (!ept_lookup(&vm->guest.ept, gpa, &hpa, &permissions, &size))
+        return false;
+    if (permissions == EPT_RWX) { // another vCPU's step has it writable, or the mapping is stale
+        ept_flush(&vm->guest.ept);
+        return true;
+    }
+    if (vm_page_written == NULL)
+        return false;
+    vm_page_written(vm, page, true);
+    ept_protect(&vm->guest.ept, page, EPT_RWX);
+    ept_flush(&vm->guest.ept);
+    v->page_stepping = page;
+    debug_step_over_page(v);
+    return true;
+}
+
+static void page_stepped(struct vcpu *v)
+{
+    struct vm *vm = vm_of(v);
+    ept_protect(&vm->guest.ept, v->page_stepping, EPT_READ | EPT_EXECUTE);
+    for (unsigned i = 0; i < vm->vcpus; i++)
+        vcpu_request(vm->vcpu[i], REQUEST_FLUSH);
+    vm_page_written(vm, v->page_stepping, false);
+}
+
+const struct guest_ops vm_guest_ops = {
+    .io = port_io,
+    .mmio = mmio,
+    .msr_read = vapic_msr_read,
+    .msr_write = vapic_msr_write,
+    .cr8_read = vapic_cr8_read,
+    .cr8_write = vapic_cr8_write,
+    .sync = vapic_sync,
+    .accept = vapic_accept,
+    .wakes = vapic_wakes,
+    .apic_base = vapic_base_address,
+    .apic_write = vapic_write_done,
+    .eoi_induced = vapic_eoi_done,
+    .timer = timer,
+    .tsc_written = vapic_tsc_written,
+    .hypercall = hypercall,
+    .write_protected = write_protected,
+    .page_stepped = page_stepped,
+    .halted = halted,
+    .startup = vapic_startup,
+    .triple_fault = triple_fault,
+    .crash = crash,
+};

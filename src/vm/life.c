@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: MIT
+// A VM from its configuration to its end, and again.
+#include "boot/log.h"
+#include "boot/memory.h"
+#include "boot/paging.h"
+#include "lib/string.h"
+#include "lib/x86.h"
+#include "smp/time.h"
+#include "vdev/acpi.h"
+#include "vm/appliance.h"
+#include "vm/vm.h"
+#include "vmx/caps.h"
+#include "vmx/cpuid.h"
+#include "vmx/vmm.h"
+
+#define XCR0_AVX    0x6ull
+#define XCR0_AVX512 0xe6ull
+
+void clear_sse(void *at, u64 bytes);
+void clear_avx(void *at, u64 bytes);
+void clear_avx512(void *at, u64 bytes);
+
+static unsigned assigned[CORES_MAX]; // vCPUs per core
+
+void (*vm_page_written)(struct vm *vm, gpa_t page, bool before);
+
+// ---- making ------------------------------------------------------------------------------------
+
+static const char *add_ram(struct vm *vm, u64 gpa, u64 size)
+{
+    u64 align = size >= GiB && (vmx_caps.ept_vpid & EPT_CAP_1G) ? GiB : 2 * MiB;
+    hpa_t host = memory_alloc(size, align);
+    if (host.v == 0 && align == GiB)
+        host = memory_alloc(size, 2 * MiB);
+    if (host.v == 0)
+        return "not enough memory in one piece";
+    struct guest_memory *m = &vm->guest.memory;
+    m->region[m->count++] = (struct ram_region){GPA(gpa), size, phys_to_virt(host)};
+    return ept_map(&vm->guest.ept, GPA(gpa), host, size, EPT_RWX) == OK ? NULL
+                                                                       : "no memory for its EPT";
+}
+
+static const char *make_memory(struct vm *vm)
+{
+    struct guest *g = &vm->guest;
+    if (ept_init(&g->ept, vmx_caps.ept_vpid & EPT_CAP_2M, vmx_caps.ept_vpid & EPT_CAP_1G) != OK)
+        return "no memory for its EPT";
+    u64 below = MIN(vm->config->memory, MMIO_HOLE), above = vm->config->memory - below;
+    const char *reason = add_ram(vm, 0, below);
+    if (reason == NULL && above > 0)
+        reason = add_ram(vm, RAM_ABOVE_4G, above);
+    if (reason != NULL)
+        return reason;
+
+    hpa_t io = memory_alloc(2 * PAGE_SIZE, PAGE_SIZE), apic = page_alloc();
+    if (io.v == 0 || apic.v == 0)
+        return "no memory for its bitmaps";
+    g->io_bitmap = phys_to_virt(io);
+    memset(g->io_bitmap, 0xff, 2 * PAGE_SIZE);
+    vm->apic_page = phys_to_virt(apic);
+    memset(vm->apic_page, 0xff, PAGE_SIZE);
+    if (vmx_has_pin(PIN_POSTED_INTERRUPTS) &&
+        ept_map(&g->ept, GPA(LAPIC_DEFAULT_BASE), apic, PAGE_SIZE, EPT_READ | EPT_WRITE) != OK)
+        return "no memory for its EPT";
+    return NULL;
+}
+
+// The online core of the VM's set that has the fewest vCPUs so far.
+static struct core *choose_core(const struct config_vm *config)
+{
+    struct core *best = NULL;
+    for (unsigned i = 0; i < core_count; i++) {
+        if (cores[i]->vmm != NULL && core_set_has(&config->cores, i) &&
+            (best == NULL || assigned[i] < assigned[best->number]))
+            best = cores[i];
+    }
+    if (best != NULL)
+        assigned[best->number]++;
+    return best;
+}
+
+static void run_end(struct message *m);
+static void run_start(struct message *m);
+
+const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config)
+{
+    vm->config = config;
+    vm->guest = (struct guest){.name = config->name,
+                               .id = id,
+                               .ops = &vm_guest_ops,
+                               .xcr0_allowed = cpuid_info.xcr0,
+                               .cr4_allowed = cpuid_info.cr4,
+                               .maxphyaddr = cpuid_info.maxphyaddr,
+                               .has_rdtscp = cpuid_info.rdtscp,
+                               .vcpu_count = config->vcpus};
+    while (1u << vm->guest.apic_log < config->vcpus)
+        vm->guest.apic_log++;
+    vm->vcpus = config->vcpus;
+    vm->end_message.run = run_end;
+    vm->start_message.run = run_start;
+    console_vm_init(&vm->console, id, config->name);
+
+    const char *reason = make_memory(vm);
+    for (unsigned i = 0; i < config->vcpus && reason == NULL; i++) {
+        struct core *core = choose_core(config);
+        if (core == NULL)
+            return "none of its cores is online";
+        struct vcpu *v = vcpu_new(&vm->guest, i, core);
+        if (v == NULL)
+            return "no memory for its vCPUs";
+        v->weight = config->weight;
+        v->hold = HOLD_VM;
+        vm->vcpu[i] = v;
+        reason = vapic_create(vm, v);
+    }
+    vm->guest.tsc_offset = 0 - rdtsc(); // its time begins
+    if (reason == NULL && devices_init(vm) != OK)
+        reason = "the TSC is too slow for its devices";
+    return reason;
+}
+
+// ---- start -------------------------------------------------------------------------------------
+
+static void clear_memory(const struct guest_memory *m)
+{
+    // The core's vector registers are about to be used.
+    struct vmm *vmm = this_vmm();
+    if (vmm->on_core != NULL)
+        vcpu_unload(vmm->on_core);
+    u64 xcr0 = cpuid_info.xcr0;
+    if (xcr0 != 0)
+        xsetbv(0, xcr0);
+    for (unsigned i = 0; i < m->count; i++) {
+        if ((xcr0 & XCR0_AVX512) == XCR0_AVX512)
+            clear_avx512(m->region[i].host, m->region[i].size);
+        else if ((xcr0 & XCR0_AVX) == XCR0_AVX)
+            clear_avx(m->region[i].host, m->region[i].size);
+        else
+            clear_sse(m->region[i].host, m->region[i].size);
+    }
+}
+
+static const char *load(struct vm *vm, struct entry_state *entry)
+{
+    static struct load_failure why[VMS_MAX];
+    struct load_failure *w = &why[vm->guest.id - 1];
+    struct load_request request;
+    struct acpi_config tables = {.vcpus = vm->vcpus};
+    clear_memory(&vm->guest.memory);
+    if (config_load_request(vm->config, appliance_image, NULL, &request, w) != OK)
+        return w->text;
+    request.rsdp = GPA(ACPI_RSDP);
+    if (load_image(&request, &vm->guest.memory, entry, w) != OK)
+        return w->text;
+    if (acpi_build(&tables, &vm->guest.memory) != OK || smbios_build(&vm->guest.memory) != OK)
+        return "no room for its ACPI tables";
+    return NULL;
+}
+
+static void reset_vcpu(void *arg)
+{
+    struct vcpu *v = arg;
+    vmm_take_off(v, v->index == 0 ? VCPU_OFF : VCPU_WAIT_SIPI);
+    __atomic_store_n(&v->requests, 0, __ATOMIC_SEQ_CST);
+    v->halted_for_good = false;
+    v->single_step = v->step_masks_interrupts = v->emulated_step = v->page_step = false;
+    vcpu_reset(v);
+    vapic_reset(v);
+    vcpu_note(v, REQUEST_EVENT | REQUEST_TIMER | REQUEST_TSC | REQUEST_DEBUG);
+}
+
+// On the core of vCPU 0.
+static void run_start(struct message *m)
+{
+    struct vm *vm = CONTAINER_OF(m, struct vm, start_message);
+    struct entry_state entry;
+    struct vcpu *first = vm->vcpu[0];
+    const char *reason = load(vm, &entry);
+    for (unsigned i = 0; i < vm->vcpus; i++)
+        core_call(vm->vcpu[i]->core, reset_vcpu, vm->vcpu[i]);
+    spin_lock(&vm->lock);
+    if (vm->starts > 0)
+        board_reset(&vm->board, vm_time(vm));
+    vm->board_deadline = board_deadline(&vm->board);
+    spin_unlock(&vm->lock);
+    vm->ending = END_NONE;
+    vm->starts++;
+    __atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_RELEASE);
+    log_line("vm", "%s started", vm->config->name);
+
+    if (reason == NULL) {
+        vcpu_load(first);
+        if (vcpu_set_regs(first, &entry.regs) != OK)
+            reason = "the loader's start state is refused";
+    }
+    if (reason != NULL) {
+        vm_request_end(vm, END_CRASH, 0, reason);
+        return;
+    }
+    vmm_make_runnable(first);
+    for (unsigned i = 0; i < vm->vcpus; i++)
+        vcpu_release_for(vm->vcpu[i], HOLD_VM);
+}
+
+void vm_start(struct vm *vm)
+{
+    __atomic_store_n(&vm->state, VM_STARTING, __ATOMIC_RELEASE);
+    message_post(vm->vcpu[0]->core, &vm->start_message);
+}
+
+// ---- end ---------------------------------------------------------------------------------------
+
+void vm_request_end(struct vm *vm, enum vm_end how, u32 value, const char *reason)
+{
+    u32 none = END_NONE;
+    struct vcpu *v = this_vmm()->running;
+    if (v != NULL && vm_of(v) == vm)
+        vcpu_hold_here(v, HOLD_VM);
+    if (!__atomic_compare_exchange_n(&vm->ending, &none, how, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED))
+        return;
+    vm->exit_value = value;
+    str_format(vm->reason, sizeof(vm->reason), "%s", reason);
+    message_post(cores[0], &vm->end_message);
+}
+
+void vm_end_text(const struct vm *vm, struct text *t)
+{
+    switch (vm->ending) {
+    case END_POWEROFF:
+        text_add(t, "poweroff");
+        break;
+    case END_RESET:
+        text_add(t, "reset");
+        break;
+    case END_EXIT:
+        text_add(t, "exit %u", vm->exit_value);
+        break;
+    case END_KILLED:
+        text_add(t, "killed");
+        break;
+    case END_CRASH:
+        text_add(t, "crash: %s", vm->reason);
+        break;
+    default:
+        text_add(t, "running");
+    }
+}
+
+static void stop_timer(void *arg)
+{
+    struct vcpu *v = arg;
+    timer_stop(&v->timer);
+}
+
+// On the boot core, in its main loop.
+static void run_end(struct message *m)
+{
+    struct vm *vm = CONTAINER_OF(m, struct vm, end_message);
+    for (unsigned i = 0; i < vm->vcpus; i++) {
+        vcpu_hold_for(vm->vcpu[i], HOLD_VM);
+        core_call(vm->vcpu[i]->core, stop_timer, vm->vcpu[i]);
+    }
+    console_vm_flush(&vm->console);
+
+    char buf[200];
+    struct text t = TEXT(buf);
+    vm_end_text(vm, &t);
+    bool restart = vm->ending == END_RESET && !vm->config->reset_stops;
+    if (vm->ending == END_EXIT)
+        log_line("vm", "%s exit 0xf4: %u", vm->config->name, vm->exit_value);
+    if (vm->ending == END_RESET)
+        log_line("vm", "%s reset (%s)%s", vm->config->name, vm->reason,
+                 restart ? ", starting it again" : "");
+    if (!restart) {
+        log_line("vm", "%s ended: %s", vm->config->name, buf);
+        __atomic_store_n(&vm->state, VM_ENDED, __ATOMIC_RELEASE);
+    }
+    if (debug_hooks != NULL)
+        debug_hooks->event(vm->vcpu[0], DEBUG_ENDED, 0);
+    if (restart)
+        vm_start(vm);
+    else
+        appliance_vm_ended(vm);
+}
+
+// ---- debugger ----------------------------------------------------------------------------------
+
+static void resume_time(void *arg)
+{
+    struct vcpu *v = arg;
+    vcpu_note(v, REQUEST_TSC | REQUEST_TIMER);
+    vcpu_check_wake(v);
+    devices_set_timer(v);
+}
+
+void vm_freeze_time(struct vm *vm, bool on)
+{
+    if (on == (vm->frozen_at != 0))
+        return;
+    if (on) {
+        vm->frozen_at = rdtsc();
+        for (unsigned i = 0; i < vm->vcpus; i++)
+            core_call(vm->vcpu[i]->core, stop_timer, vm->vcpu[i]);
+        return;
+    }
+    vm->guest.tsc_offset -= rdtsc() - vm->frozen_at;
+    vm->frozen_at = 0;
+    for (unsigned i = 0; i < vm->vcpus; i++) {
+        vm->vcpu[i]->tsc_offset = vm->guest.tsc_offset + vm->vcpu[i]->tsc_adjust;
+        core_call(vm->vcpu[i]->core, resume_time, vm->vcpu[i]);
+    }
+}
+
+enum error vm_protect_page(struct vm *vm, gpa_t page, bool on)
+{
+    enum error e = ept_protect(&vm->guest.ept, page, on ? EPT_READ | EPT_EXECUTE : EPT_RWX);
+    if (!on)
+        ept_join(&vm->guest.ept, page);
+    for (unsigned i = 0; i < vm->vcpus; i++)
+        vcpu_request(vm->vcpu[i], REQUEST_FLUSH);
+    return e;
+}

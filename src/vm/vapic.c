@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: MIT
+// Local APICs between the model (vdev/lapic.h) and the VMCS: with virtual-interrupt delivery and
+// posted interrupts where the CPU has them, by injection where it has not.
+#include "boot/memory.h"
+#include "boot/paging.h"
+#include "lib/string.h"
+#include "lib/x86.h"
+#include "smp/apic.h"
+#include "smp/descriptors.h"
+#include "smp/time.h"
+#include "vm/vm.h"
+#include "vmx/caps.h"
+#include "vmx/cpuid.h"
+#include "vmx/msr.h"
+#include "vmx/vmm.h"
+
+static bool hardware(void)
+{
+    return vmx_has_pin(PIN_POSTED_INTERRUPTS);
+}
+
+// ---- in ----------------------------------------------------------------------------------------
+
+// A fixed interrupt from any core.
+static void post(struct vcpu *v, u8 vector, bool level)
+{
+    switch (lapic_post(&vapic_of(v)->lapic, vector, level)) {
+    case LAPIC_NOTIFY:
+        v->interrupts_posted++;
+        if (hardware() && v->core != this_core() &&
+            __atomic_load_n(&v->state, __ATOMIC_SEQ_CST) == VCPU_RUNNING)
+            apic_send(v->core->apic_id, VECTOR_POSTED); // no exit, if it is in the guest
+        else
+            vcpu_request(v, REQUEST_EVENT);
+        break;
+    case LAPIC_KICK:
+        vcpu_request(v, REQUEST_EVENT);
+        break;
+    default:
+        break;
+    }
+}
+
+static void deliver(struct vcpu *v, const struct lapic_message *m)
+{
+    switch (m->mode) {
+    case LAPIC_FIXED:
+    case LAPIC_LOWEST_PRIORITY:
+        post(v, m->vector, m->level);
+        break;
+    case LAPIC_NMI:
+        vcpu_request(v, REQUEST_NMI);
+        break;
+    case LAPIC_INIT:
+        vcpu_request(v, REQUEST_INIT);
+        break;
+    case LAPIC_SIPI:
+        v->sipi_vector = m->vector;
+        vcpu_request(v, REQUEST_SIPI);
+        break;
+    case LAPIC_EXTINT:
+        vapic_of(v)->extint++;
+        vcpu_request(v, REQUEST_EVENT);
+        break;
+    default: // SMI: there is no SMM
+        break;
+    }
+}
+
+void vapic_send_message(struct vm *vm, const struct lapic_message *m)
+{
+    if (m->mode == LAPIC_LOWEST_PRIORITY) {
+        struct lapic *l = lapic_arbitrate(vm->lapic, vm->vcpus, m, &vm->arbitration);
+        if (l != NULL)
+            deliver(l->ctx, m);
+        return;
+    }
+    for (unsigned i = 0; i < vm->vcpus; i++) {
+        if (lapic_addressed(vm->lapic[i], m))
+            deliver(vm->vcpu[i], m);
+    }
+}
+
+static void on_send(void *ctx, const struct lapic_message *m)
+{
+    vapic_send_message(vm_of(ctx), m);
+}
+
+static void on_eoi(void *ctx, u8 vector)
+{
+    struct vm *vm = vm_of(ctx);
+    spin_lock(&vm->lock);
+    board_ioapic_eoi(&vm->board, vector, vm_time(vm));
+    spin_unlock(&vm->lock);
+}
+
+static void on_nmi(void *ctx)
+{
+    vcpu_request(ctx, REQUEST_NMI);
+}
+
+static void on_base(void *ctx)
+{
+    vapic_of(ctx)->mode_changed = true;
+    vcpu_note(ctx, REQUEST_EVENT);
+}
+
+static const struct lapic_ops ops = {
+    .send = on_send, .eoi = on_eoi, .nmi = on_nmi, .base = on_base};
+
+// ---- life --------------------------------------------------------------------------------------
+
+const char *vapic_create(struct vm *vm, struct vcpu *v)
+{
+    hpa_t page = page_alloc(), memory = memory_alloc(ALIGN_UP(sizeof(struct vapic), PAGE_SIZE), PAGE_SIZE);
+    if (page.v == 0 || memory.v == 0)
+        return "no memory for its local APIC";
+    struct vapic *a = phys_to_virt(memory);
+    memset(a, 0, sizeof(*a));
+    v->apic = a;
+    struct lapic_config config = {.apic_id = v->index,
+                                  .bsp = v->index == 0,
+                                  .x2apic = true,
+                                  .tsc_deadline = true,
+                                  .phys_bits = (u8)vm->guest.maxphyaddr,
+                                  .timer_hz = cpuid_info.crystal_hz,
+                                  .tsc_hz = host_tsc_hz};
+    lapic_init(&a->lapic, phys_to_virt(page), &a->pid, &config, &ops, v);
+    vm->lapic[v->index] = &a->lapic;
+    return NULL;
+}
+
+// The APIC's part of a fresh VMCS.
+static void setup_vmcs(struct vcpu *v)
+{
+    struct vapic *a = vapic_of(v);
+    a->extint = 0;
+    a->mode_changed = true;
+    if (vmx_caps.base.primary & PRIMARY_TPR_SHADOW) {
+        vmwrite(VIRTUAL_APIC_ADDRESS, virt_to_phys(a->lapic.regs).v);
+        vmwrite(TPR_THRESHOLD, 0);
+    }
+    if (!hardware())
+        return;
+    lapic_set_virtual_delivery(&a->lapic, true);
+    pid_set_notification(&a->pid, VECTOR_POSTED,
+                         apic_is_x2apic() ? v->core->apic_id : v->core->apic_id << 8, false);
+    vmwrite(APIC_ACCESS_ADDRESS, virt_to_phys(vm_of(v)->apic_page).v);
+    vmwrite(POSTED_INTERRUPT_NOTIFICATION_VECTOR, VECTOR_POSTED);
+    vmwrite(POSTED_INTERRUPT_DESCRIPTOR_ADDRESS, virt_to_phys(&a->pid).v);
+    vmwrite(GUEST_INTERRUPT_STATUS, 0);
+}
+
+void vapic_reset(struct vcpu *v)
+{
+    struct vapic *a = vapic_of(v);
+    lapic_reset(&a->lapic, false);
+    if (v->index == 0)
+        lapic_virtual_wire(&a->lapic);
+    setup_vmcs(v);
+}
+
+// Fits the controls and the MSR bitmap to the APIC's mode (SDM 30.1, 30.5).
+static void adapt(struct vcpu *v, struct vapic *a)
+{
+    a->mode_changed = false;
+    if (!hardware())
+        return;
+    u32 modes = SECONDARY_APIC_ACCESSES | SECONDARY_X2APIC;
+    u64 c = vmread(SECONDARY_CONTROLS) & ~(u64)modes;
+    enum lapic_mode mode = lapic_mode(&a->lapic);
+    bool x2apic = mode == LAPIC_X2APIC && (vmx_caps.allowed1.secondary & SECONDARY_X2APIC);
+    if (x2apic)
+        c |= SECONDARY_X2APIC;
+    else if (mode == LAPIC_XAPIC && lapic_base(&a->lapic).v == LAPIC_DEFAULT_BASE)
+        c |= SECONDARY_APIC_ACCESSES;
+    vmwrite(SECONDARY_CONTROLS, c);
+    // Writes that the processor virtualizes: TPR, EOI, self-IPI; all others are ours.
+    u64 writes = BIT(0x08) | BIT(0x0b) | BIT(0x3f);
+    msr_bitmap_x2apic(v->msr_bitmap, x2apic ? LAPIC_X2APIC_PAGE_READS : 0, x2apic ? writes : 0);
+}
+
+void vapic_startup(struct vcpu *v, bool init, bool sipi)
+{
+    struct vapic *a = vapic_of(v);
+    vcpu_load(v);
+    if (init) {
+        if (v->index == 0) { // the boot processor starts again at the reset vector: firmware's, not ours
+            vm_request_end(vm_of(v), END_RESET, 0, "INIT to the boot processor");
+            return;
+        }
+        vmm_take_off(v, VCPU_WAIT_SIPI);
+        timer_stop(&v->timer);
+        lapic_reset(&a->lapic, true);
+        vcpu_reset(v);
+        setup_vmcs(v);
+    }
+    if (sipi && v->state == VCPU_WAIT_SIPI) {
+        vmwrite(GUEST_CS_SELECTOR, (u64)v->sipi_vector << 8);
+        vmwrite(GUEST_CS_BASE, (u64)v->sipi_vector << 12);
+        vmwrite(GUEST_RIP, 0);
+        vmm_make_runnable(v);
+    }
+}
+
+// ---- before an entry ---------------------------------------------------------------------------
+
+static bool extint_waits(struct vcpu *v, struct vapic *a)
+{
+    return v->index == 0 && (a->extint > 0 || (board_pic_level(&vm_of(v)->board) &&
+                                               lapic_accepts_extint(&a->lapic)));
+}
+
+bool vapic_sync(struct vcpu *v)
+{
+    struct vapic *a = vapic_of(v);
+    if (a->mode_changed)
+        adapt(v, a);
+    u32 changed = a->stale | lapic_sync(&a->lapic);
+    a->stale = 0;
+    if (hardware()) {
+        if (changed & LAPIC_CHANGED_EOI_BITMAP) {
+            u64 bitmap[4];
+            lapic_eoi_exit_bitmap(&a->lapic, bitmap);
+            for (unsigned i = 0; i < 4; i++)
+                vmwrite(EOI_EXIT_BITMAP0 + 2 * i, bitmap[i]);
+        }
+        bool mask = v->step_masks_interrupts || v->page_step;
+        if ((changed & LAPIC_CHANGED_STATUS) || mask || a->status_masked) {
+            u16 status = lapic_guest_interrupt_status(&a->lapic);
+            vmwrite(GUEST_INTERRUPT_STATUS, mask ? status & 0xff00 : status);
+            a->status_masked = mask;
+        }
+        return extint_waits(v, a);
+    }
+    if (vmx_caps.base.primary & PRIMARY_TPR_SHADOW)
+        vmwrite(TPR_THRESHOLD, lapic_tpr_threshold(&a->lapic));
+    u8 vector;
+    return lapic_deliverable(&a->lapic, &vector) || extint_waits(v, a);
+}
+
+u8 vapic_accept(struct vcpu *v)
+{
+    struct vapic *a = vapic_of(v);
+    u8 vector;
+    if (extint_waits(v, a)) {
+        struct vm *vm = vm_of(v);
+        if (a->extint > 0)
+            a->extint--;
+        spin_lock(&vm->lock);
+        vector = board_pic_ack(&vm->board, vm_time(vm));
+        spin_unlock(&vm->lock);
+        return vector;
+    }
+    if (!lapic_deliverable(&a->lapic, &vector))
+        return 0; // cannot be: sync said so
+    lapic_accept(&a->lapic, vector);
+    return vector;
+}
+
+bool vapic_wakes(struct vcpu *v)
+{
+    struct vapic *a = vapic_of(v);
+    u8 vector;
+    a->stale |= lapic_sync(&a->lapic);
+    return lapic_deliverable(&a->lapic, &vector) || extint_waits(v, a);
+}
+
+// ---- exits -------------------------------------------------------------------------------------
+
+u64 vapic_base_address(struct vcpu *v)
+{
+    return lapic_base(&vapic_of(v)->lapic).v;
+}
+
+void vapic_write_done(struct vcpu *v, u32 offset)
+{
+    struct lapic *l = &vapic_of(v)->lapic;
+    u64 before = lapic_deadline(l);
+    lapic_apic_write_done(l, offset, vcpu_guest_tsc(v, rdtsc()));
+    if (lapic_deadline(l) != before)
+        devices_set_timer(v);
+    vcpu_note(v, REQUEST_EVENT);
+}
+
+void vapic_eoi_done(struct vcpu *v, u8 vector)
+{
+    lapic_eoi_induced(&vapic_of(v)->lapic, vector);
+    vcpu_note(v, REQUEST_EVENT);
+}
+
+u64 vapic_cr8_read(struct vcpu *v)
+{
+    return lapic_cr8(&vapic_of(v)->lapic);
+}
+
+void vapic_cr8_write(struct vcpu *v, u64 value)
+{
+    lapic_set_cr8(&vapic_of(v)->lapic, value);
+    vcpu_note(v, REQUEST_EVENT);
+}
+
+bool vapic_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, u64 *value)
+{
+    struct lapic *l = &vapic_of(v)->lapic;
+    if (lapic_mode(l) != LAPIC_XAPIC || (gpa.v & PAGE_MASK) != lapic_base(l).v)
+        return false;
+    u64 now = vcpu_guest_tsc(v, rdtsc());
+    if (!write) {
+        *value = lapic_mmio_read(l, (u32)gpa.v & 0xfff, size, now);
+        return true;
+    }
+    u64 before = lapic_deadline(l);
+    lapic_mmio_write(l, (u32)gpa.v & 0xfff, size, *value, now);
+    if (lapic_deadline(l) != before)
+        devices_set_timer(v);
+    vcpu_note(v, REQUEST_EVENT);
+    return true;
+}
+
+bool vapic_msr_read(struct vcpu *v, u32 msr, u64 *value)
+{
+    return lapic_msr_read(&vapic_of(v)->lapic, msr, value, vcpu_guest_tsc(v, rdtsc())) == LAPIC_OK;
+}
+
+bool vapic_msr_write(struct vcpu *v, u32 msr, u64 value)
+{
+    struct lapic *l = &vapic_of(v)->lapic;
+    u64 before = lapic_deadline(l);
+    if (lapic_msr_write(l, msr, value, vcpu_guest_tsc(v, rdtsc())) != LAPIC_OK)
+        return false;
+    if (lapic_deadline(l) != before)
+        devices_set_timer(v);
+    if (msr != MSR_TSC_DEADLINE || lapic_deadline(l) == UINT64_MAX)
+        vcpu_note(v, REQUEST_EVENT);
+    return true;
+}
+
+void vapic_tsc_written(struct vcpu *v, u64 before, u64 after)
+{
+    lapic_tsc_written(&vapic_of(v)->lapic, before, after);
+    devices_set_timer(v);
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// A VM as a whole. All of its state hangs from struct vm.
+//
+// The lock guards the board and what its callbacks touch. It is taken on any core that runs one of
+// the VM's vCPUs, and by the console for input; nobody waits for another core while holding it.
+#pragma once
+
+#include "lib/lock.h"
+#include "lib/x86.h"
+#include "lib/format.h"
+#include "smp/message.h"
+#include "vdev/board.h"
+#include "vdev/lapic.h"
+#include "vm/config.h"
+#include "vm/console.h"
+#include "vmx/vcpu.h"
+
+#define VMS_MAX CONFIG_VMS
+
+enum vm_state { VM_LEFT_OUT, VM_STARTING, VM_RUNNING, VM_ENDED };
+
+enum vm_end { END_NONE, END_POWEROFF, END_RESET, END_EXIT, END_KILLED, END_CRASH };
+
+// A vCPU's local APIC and what the hardware shares of it.
+struct vapic {
+    struct posted_interrupt_descriptor pid;
+    struct lapic lapic;
+    bool mode_changed;      // the VMCS's controls do not fit the APIC's mode yet
+    bool status_masked;     // RVI was written as 0 for a step
+    u32 stale;              // LAPIC_CHANGED_… not yet in the VMCS
+    u64 extint;             // ExtINT messages waiting
+};
+
+struct vm {
+    struct guest guest; // first: vcpu->guest is the VM
+    const struct config_vm *config;
+    u32 state; // enum vm_state; written by the manager, read by all
+    struct vcpu *vcpu[CONFIG_VCPUS];
+    struct lapic *lapic[CONFIG_VCPUS];
+    unsigned vcpus;
+
+    struct spinlock lock;
+    struct board board;
+    u64 board_deadline; // as the timer of vCPU 0 knows it
+    u32 arbitration;
+    u8 *apic_page; // behind the xAPIC's address where the CPU virtualizes accesses to it
+
+    struct console_vm console;
+
+    // How it ended; the first to end it sets `ending`.
+    u32 ending; // enum vm_end
+    u32 exit_value;
+    char reason[160];
+    struct message end_message, start_message;
+    u64 starts;
+    u64 frozen_at; // host TSC; 0: time goes on
+};
+
+extern struct vm *vms[VMS_MAX];
+extern unsigned vm_count;
+
+static inline struct vm *vm_of(const struct vcpu *v)
+{
+    return (struct vm *)(void *)v->guest;
+}
+
+static inline struct vapic *vapic_of(const struct vcpu *v)
+{
+    return v->apic;
+}
+
+// The VM's time in ticks: its TSC, without a vCPU's own adjustment.
+static inline u64 vm_time(const struct vm *vm)
+{
+    return rdtsc() + vm->guest.tsc_offset;
+}
+
+// ---- life (life.c) -------------------------------------------------------------------------
+
+// Makes the VM's memory, EPT, vCPUs and devices. Boot core, all cores in VMX operation. Returns
+// NULL, or why it cannot be.
+const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config);
+
+// Has the core of its first vCPU load the image and start it. Any core.
+void vm_start(struct vm *vm);
+
+// Ends the VM, or restarts it after a reset if its configuration says so. The first call counts.
+// Any core, also with the lock held; does not wait.
+void vm_request_end(struct vm *vm, enum vm_end how, u32 value, const char *reason);
+
+// How a VM ended, as the log says it: "poweroff", "exit 3", …
+void vm_end_text(const struct vm *vm, struct text *t);
+
+// Time stands still for the VM, or goes on. All vCPUs are held. The debugger's core.
+void vm_freeze_time(struct vm *vm, bool on);
+
+// Write-protects a page of RAM, or not any more. All vCPUs are held.
+enum error vm_protect_page(struct vm *vm, gpa_t page, bool on);
+
+// Called when a write-protected page is about to be written, and after the write.
+extern void (*vm_page_written)(struct vm *vm, gpa_t page, bool before);
+
+// ---- local APICs (vapic.c) ------------------------------------------------------------------
+
+const char *vapic_create(struct vm *vm, struct vcpu *v);
+void vapic_reset(struct vcpu *v);
+void vapic_send_message(struct vm *vm, const struct lapic_message *m);
+bool vapic_sync(struct vcpu *v);
+u8 vapic_accept(struct vcpu *v);
+bool vapic_wakes(struct vcpu *v);
+u64 vapic_base_address(struct vcpu *v);
+void vapic_write_done(struct vcpu *v, u32 offset);
+void vapic_eoi_done(struct vcpu *v, u8 vector);
+u64 vapic_cr8_read(struct vcpu *v);
+void vapic_cr8_write(struct vcpu *v, u64 value);
+bool vapic_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, u64 *value);
+bool vapic_msr_read(struct vcpu *v, u32 msr, u64 *value);
+bool vapic_msr_write(struct vcpu *v, u32 msr, u64 value);
+void vapic_startup(struct vcpu *v, bool init, bool sipi);
+void vapic_tsc_written(struct vcpu *v, u64 before, u64 after);
+
+// ---- devices (devices.c) -------------------------------------------------------------------
+
+extern const struct guest_ops vm_guest_ops;
+enum error devices_init(struct vm *vm);
+
+// Sets the vCPU's timer to what its local APIC, and the board for vCPU 0, want next. Its core.
+void devices_set_timer(struct vcpu *v);
