@@ -34,6 +34,7 @@ struct walk {
     unsigned levels;     // of tables, top to PTE
     unsigned index_bits; // of a table's index: 9 or 10
     u64 phys_mask;       // addresses below 2^MAXPHYADDR
+    u64 reserved;        // bits that are reserved at every level
 };
 
 static u64 bits(unsigned high, unsigned low)
@@ -50,14 +51,18 @@ static struct walk start(const struct paging_state *ps, const struct guest_memor
     } else if (ps->efer & EFER_LMA) {
         w.mode = PAGING_64;
         w.levels = ps->cr4 & CR4_LA57 ? 5 : 4;
+        w.reserved = bits(51, 12) & ~w.phys_mask;
     } else if (ps->cr4 & CR4_PAE) {
         w.mode = PAGING_PAE;
         w.levels = 3;
+        w.reserved = bits(62, 12) & ~w.phys_mask;
     } else {
         w.mode = PAGING_32;
         w.levels = 2;
         w.index_bits = 10;
     }
+    if (w.levels > 2 && !(ps->efer & EFER_NXE))
+        w.reserved |= ENTRY_XD;
     return w;
 }
 
@@ -83,26 +88,20 @@ static bool is_leaf(const struct walk *w, const struct walk_entry *e)
 }
 
 // Bits that must be 0 in a present entry (SDM Vol. 3, 4.3 to 4.5, tables 4-4 to 4-20).
-static u64 reserved_bits(const struct walk *w, const struct walk_entry *e, bool leaf)
+static u64 reserved_bits(const struct walk *w, unsigned level, bool leaf)
 {
+    if (level == 1)
+        return w->reserved;
     if (w->mode == PAGING_32) {
         // A 4-MByte page's bits 39:32 lie in 20:13 (PSE-36), as far as MAXPHYADDR goes.
         u64 high = MIN(w->phys_mask, BIT(40) - 1) >> 32;
-        return leaf && e->level == 2 ? bits(21, 13) & ~(high << 13) : 0;
+        return leaf ? bits(21, 13) & ~(high << 13) : 0;
     }
-    u64 reserved = bits(51, 12) & ~w->phys_mask;
-    if (w->mode == PAGING_PAE) {
-        if (e->level == 3)
-            return reserved | bits(63, 52) | bits(8, 5) | bits(2, 1);
-        reserved |= bits(62, 52);
-    }
-    if (!(w->ps->efer & EFER_NXE))
-        reserved |= ENTRY_XD;
-    if (!leaf)
-        return reserved | (e->level >= 3 ? ENTRY_PS : 0);
-    if (e->level > 1) // bit 12 is PAT, the address starts at the page size
-        reserved |= bits(e->level == 2 ? 20 : 29, 13);
-    return reserved;
+    if (leaf) // bit 12 is PAT, the address starts at the page size
+        return w->reserved | bits(level == 2 ? 20 : 29, 13);
+    if (w->mode == PAGING_PAE && level == 3)
+        return w->reserved | ENTRY_XD | bits(8, 5) | bits(2, 1);
+    return w->reserved | (level >= 3 ? ENTRY_PS : 0);
 }
 
 static bool read_entry(const struct walk *w, gpa_t gpa, u64 *value)
@@ -166,15 +165,17 @@ static bool set_accessed_dirty(const struct walk *w, const struct walk_result *r
 static enum error descend(const struct walk *w, gva_t gva, gpa_t table, struct walk_result *r,
                           u32 *cause)
 {
-    unsigned entry_size = w->mode == PAGING_32 ? 4 : 8;
-    for (unsigned level = w->levels; level >= 1; level--) {
+    u64 all = ENTRY_RW | ENTRY_US, any = 0; // bits set in all entries, in any
+    struct walk_entry *e = r->entry;
+    for (unsigned level = w->levels;; level--, e++) {
+        bool pdpte = level == 3 && w->mode == PAGING_PAE;
         unsigned shift = PAGE_SHIFT + (level - 1) * w->index_bits;
         u64 index = gva.v >> shift & (BIT(w->index_bits) - 1);
-        struct walk_entry *e = &r->entry[r->count];
-        *e = (struct walk_entry){.level = level, .gpa = GPA(table.v + index * entry_size)};
-        if (w->mode == PAGING_PAE && level == 3 && w->ps->use_pdpte) {
+        e->level = level;
+        e->gpa = GPA(table.v + index * (w->mode == PAGING_32 ? 4 : 8));
+        if (pdpte && w->ps->use_pdpte) {
             e->gpa = GPA(0);
-            e->value = w->ps->pdpte[index];
+            e->value = w->ps->pdpte[index & 3];
         } else if (!read_entry(w, e->gpa, &e->value)) {
             r->gpa = e->gpa;
             return ERR_NOT_FOUND;
@@ -183,26 +184,27 @@ static enum error descend(const struct walk *w, gva_t gva, gpa_t table, struct w
         if (!(e->value & ENTRY_P))
             return ERR_FAULT;
         bool leaf = is_leaf(w, e);
-        if (e->value & reserved_bits(w, e, leaf)) {
+        if (e->value & reserved_bits(w, level, leaf)) {
             *cause = PF_PRESENT | PF_RESERVED;
             return ERR_FAULT;
         }
-        if (w->mode != PAGING_PAE || level != 3) { // PAE's PDPTEs carry no permissions
-            r->writable &= (e->value & ENTRY_RW) != 0;
-            r->user &= (e->value & ENTRY_US) != 0;
-            r->executable &= w->mode == PAGING_32 || !(e->value & ENTRY_XD);
+        if (!pdpte) { // PAE's PDPTEs carry no permissions
+            all &= e->value;
+            any |= e->value;
         }
+        u64 base = e->value & w->phys_mask & PAGE_MASK;
         if (leaf) {
-            u64 base = e->value & w->phys_mask & PAGE_MASK;
             if (w->mode == PAGING_32 && level == 2)
                 base |= (e->value >> 13 & 0xff) << 32;
             r->page_size = BIT(shift);
             r->gpa = GPA(ALIGN_DOWN(base, r->page_size) | (gva.v & (r->page_size - 1)));
+            r->writable = all & ENTRY_RW;
+            r->user = all & ENTRY_US;
+            r->executable = !(any & ENTRY_XD);
             return OK;
         }
-        table = GPA(e->value & w->phys_mask & PAGE_MASK);
+        table = GPA(base);
     }
-    return ERR_INVALID; // not reached: level 1 is always a leaf
 }
 
 enum error guest_walk(const struct paging_state *ps, const struct guest_memory *m, gva_t gva,
@@ -216,8 +218,11 @@ enum error guest_walk(const struct paging_state *ps, const struct guest_memory *
                ((access & WALK_EXEC) && (nx || (ps->cr4 & CR4_SMEP)) ? PF_FETCH : 0);
 
     for (unsigned attempt = 0; attempt < RETRIES; attempt++) {
-        *r = (struct walk_result){
-            .page_size = PAGE_SIZE, .writable = true, .executable = true, .user = true};
+        r->gpa = GPA(0);
+        r->page_size = PAGE_SIZE;
+        r->writable = r->user = r->executable = true;
+        r->count = 0;
+        r->error_code = 0;
         if (!address_ok(&w, gva))
             return ERR_INVALID;
         if (w.mode == NO_PAGING) {
