@@ -82,10 +82,10 @@ void board_update_due(struct board *b, enum board_timer t)
         b->due[t] = acpipm_deadline(&b->pm);
         break;
     case TIMER_COM1:
-        b->due[t] = uart_deadline(&b->com1);
+        b->due[t] = vuart_deadline(&b->com1);
         break;
     default:
-        b->due[t] = uart_deadline(&b->com2);
+        b->due[t] = vuart_deadline(&b->com2);
     }
 }
 
@@ -112,11 +112,11 @@ void board_expire(struct board *b, u64 now)
         board_update_due(b, TIMER_PM);
     }
     if (now >= b->due[TIMER_COM1]) {
-        uart_expire(&b->com1, now);
+        vuart_expire(&b->com1, now);
         board_update_due(b, TIMER_COM1);
     }
     if (now >= b->due[TIMER_COM2]) {
-        uart_expire(&b->com2, now);
+        vuart_expire(&b->com2, now);
         board_update_due(b, TIMER_COM2);
     }
 }
@@ -210,8 +210,8 @@ enum error board_init(struct board *b, const struct board_config *c, u64 now)
     struct irq_line isa = {isa_irq, b};
     rtc_init(&b->rtc, c->tsc_hz, c->wall_clock, now, isa);
     acpipm_init(&b->pm, c->tsc_hz, now, isa, c->call.shutdown, c->ctx);
-    uart_init(&b->com1, c->tsc_hz, true, IRQ_COM1, isa, c->call.transmit, c->ctx);
-    uart_init(&b->com2, c->tsc_hz, false, IRQ_COM2, isa, NULL, NULL);
+    vuart_init(&b->com1, c->tsc_hz, true, IRQ_COM1, isa, c->call.transmit, c->ctx);
+    vuart_init(&b->com2, c->tsc_hz, false, IRQ_COM2, isa, NULL, NULL);
     fwcfg_init(&b->fwcfg, &c->fwcfg);
     fill_cmos(b, c);
     power_on(b, c->tsc_hz, now);
@@ -225,8 +225,8 @@ void board_reset(struct board *b, u64 now)
     // With these quiet, no line is up when the interrupt controllers start anew.
     rtc_reset(&b->rtc, now);
     acpipm_reset(&b->pm);
-    uart_reset(&b->com1);
-    uart_reset(&b->com2);
+    vuart_reset(&b->com1);
+    vuart_reset(&b->com2);
     if (intr && b->pic.level)
         b->call.intr(b->ctx, false);
     power_on(b, b->pit.tsc_hz, now);
@@ -262,14 +262,14 @@ void board_level_vectors(const struct board *b, u64 bitmap[4])
 
 bool board_receive(struct board *b, u8 byte, u64 now)
 {
-    bool taken = uart_receive(&b->com1, byte, board_advance(b, now));
+    bool taken = vuart_receive(&b->com1, byte, board_advance(b, now));
     board_update_due(b, TIMER_COM1);
     return taken;
 }
 
 bool board_receive_break(struct board *b, u64 now)
 {
-    bool taken = uart_break(&b->com1, board_advance(b, now));
+    bool taken = vuart_break(&b->com1, board_advance(b, now));
     board_update_due(b, TIMER_COM1);
     return taken;
 }

@@ -50,7 +50,7 @@ struct board {
     struct ioapic ioapic;
     struct pit pit;
     struct rtc rtc;
-    struct uart com1, com2;
+    struct vuart com1, com2;
     struct fwcfg fwcfg;
     struct pci pci;
     struct sysctrl sysctrl;

@@ -73,11 +73,11 @@ static void pit_io(struct board *b, u16 port, bool write, u32 *value, u64 now)
 
 static void uart_io(struct board *b, enum board_timer t, u16 port, bool write, u32 *value, u64 now)
 {
-    struct uart *u = t == TIMER_COM1 ? &b->com1 : &b->com2;
+    struct vuart *u = t == TIMER_COM1 ? &b->com1 : &b->com2;
     if (write)
-        uart_write(u, port & 7, (u8)*value, now);
+        vuart_write(u, port & 7, (u8)*value, now);
     else
-        *value = uart_read(u, port & 7, now);
+        *value = vuart_read(u, port & 7, now);
     board_update_due(b, t);
 }
 

@@ -36,13 +36,18 @@ static bool gate_triggered(const struct pit_channel *c)
     return c->mode == 1 || c->mode == 5;
 }
 
+// Starting points may lie before clock 0, so times are compared by their distance.
+static bool before(u64 a, u64 b)
+{
+    return (i64)(a - b) < 0;
+}
+
 // Clocks since the counting element held the initial count; 0 before it is loaded.
 static u64 elapsed(const struct pit_channel *c, u64 clock)
 {
     if (!c->gate && !gate_triggered(c))
         return c->frozen;
-    u64 e = clock - c->start;
-    return (i64)e < 0 ? 0 : e;
+    return before(clock, c->start) ? 0 : clock - c->start;
 }
 
 // Modes 2 and 3: takes a new count into use when its time has come.
@@ -66,7 +71,7 @@ static bool output(const struct pit_channel *c, u64 clock)
     case 0:
         return e >= c->count;
     case 1:
-        return (i64)(clock - c->start) < 0 || e >= c->count;
+        return before(clock, c->start) || e >= c->count;
     case 2:
         return !c->gate || e % c->count != c->count - 1;
     case 3:
@@ -111,7 +116,7 @@ static u16 counter_register(const struct pit_channel *c, u64 clock)
 
 static u8 status_register(const struct pit_channel *c, u64 clock)
 {
-    bool null = c->reload != 0 || !c->counting || (i64)(clock - c->start) < 0;
+    bool null = c->reload != 0 || !c->counting || before(clock, c->start);
     return (u8)(output(c, clock) << 7 | null << 6 | c->rw << 4 | c->mode << 1 | c->bcd);
 }
 
@@ -196,7 +201,7 @@ static void set_count(struct pit_channel *c, u16 value, u64 clock)
         c->reload = n; // taken at the trigger
         return;
     }
-    if (periodic(c) && c->counting && (i64)(clock - c->start) >= 0) {
+    if (periodic(c) && c->counting && !before(clock, c->start)) {
         u64 e = elapsed(c, clock), period = e / c->count * c->count;
         u32 half = (c->count + 1) / 2;
         c->reload = n;
@@ -274,7 +279,7 @@ static void set_gate(struct pit_channel *c, bool gate, u64 clock)
             c->count = c->reload;
         c->reload = 0;
         c->start = clock + 1;
-    } else if (c->frozen == 0 && (i64)(clock - c->start) < 0) {
+    } else if (c->frozen == 0 && before(clock, c->start)) {
         // Not even loaded yet: start stands.
     } else
         c->start = clock - c->frozen;

@@ -130,7 +130,7 @@ static u64 seconds_to_alarm(const struct rtc *r)
         return NEVER;
 
     struct civil_time t = get_time(r);
-    u64 from = (u64)(t.hour * 3600 + t.minute * 60 + t.second), at = from + 1;
+    u64 from = (u64)t.hour * 3600 + (u64)t.minute * 60 + (u64)t.second, at = from + 1;
     // Each step goes to the next hour, minute or second that can match: under 300 of them.
     for (;;) {
         if (hour >= 0 && (int)(at / 3600 % 24) != hour)

@@ -34,19 +34,19 @@
 #define MSR_RI     0x40
 #define MSR_DCD    0x80
 
-static bool fifo_enabled(const struct uart *u)
+static bool fifo_enabled(const struct vuart *u)
 {
     return u->fcr & FCR_ENABLE;
 }
 
-static unsigned trigger_level(const struct uart *u)
+static unsigned trigger_level(const struct vuart *u)
 {
     static const u8 levels[4] = {1, 4, 8, 14};
     return fifo_enabled(u) ? levels[u->fcr >> 6] : 1;
 }
 
 // Interrupt identification by priority (16550D data sheet, table IV).
-static u8 identify(const struct uart *u)
+static u8 identify(const struct vuart *u)
 {
     if (u->ier & IER_LINE && u->line & LSR_ERRORS)
         return IIR_LINE;
@@ -62,7 +62,7 @@ static u8 identify(const struct uart *u)
 }
 
 // On a PC, OUT2 gates the interrupt. Small kernels forget to set it, and no virtual PC asks for it.
-static void update_line(struct uart *u)
+static void update_line(struct vuart *u)
 {
     bool level = identify(u) != IIR_NONE;
     if (level != u->level) {
@@ -72,7 +72,7 @@ static void update_line(struct uart *u)
 }
 
 // In loopback the modem inputs are the modem control outputs.
-static void update_modem(struct uart *u)
+static void update_modem(struct vuart *u)
 {
     u8 in = 0;
     if (u->mcr & MCR_LOOP)
@@ -87,7 +87,7 @@ static void update_modem(struct uart *u)
 }
 
 // The line status of the byte at the FIFO's head shows when it gets there.
-static void show_head(struct uart *u)
+static void show_head(struct vuart *u)
 {
     if (u->count != 0) {
         u->line |= u->errors[u->head];
@@ -95,14 +95,14 @@ static void show_head(struct uart *u)
     }
 }
 
-static void clear_fifo(struct uart *u)
+static void clear_fifo(struct vuart *u)
 {
     u->head = u->count = 0;
     u->timeout = false;
 }
 
-void uart_init(struct uart *u, u64 tsc_hz, bool connected, unsigned pin, struct irq_line irq,
-               void (*transmit)(void *ctx, u8 byte), void *ctx)
+void vuart_init(struct vuart *u, u64 tsc_hz, bool connected, unsigned pin, struct irq_line irq,
+                void (*transmit)(void *ctx, u8 byte), void *ctx)
 {
     memset(u, 0, sizeof(*u));
     u->tsc_hz = tsc_hz;
@@ -111,10 +111,10 @@ void uart_init(struct uart *u, u64 tsc_hz, bool connected, unsigned pin, struct 
     u->irq = irq;
     u->transmit = transmit;
     u->ctx = ctx;
-    uart_reset(u);
+    vuart_reset(u);
 }
 
-void uart_reset(struct uart *u)
+void vuart_reset(struct vuart *u)
 {
     u->ier = u->lcr = u->mcr = u->fcr = u->line = u->scr = 0;
     u->divisor = 12; // 9600 baud
@@ -125,12 +125,12 @@ void uart_reset(struct uart *u)
     update_line(u);
 }
 
-static bool has_room(const struct uart *u)
+static bool has_room(const struct vuart *u)
 {
     return u->count < (fifo_enabled(u) ? UART_FIFO : 1);
 }
 
-static void push(struct uart *u, u8 byte, u8 errors, u64 now)
+static void push(struct vuart *u, u8 byte, u8 errors, u64 now)
 {
     u->touched = now;
     if (!has_room(u)) {
@@ -146,7 +146,7 @@ static void push(struct uart *u, u8 byte, u8 errors, u64 now)
     show_head(u);
 }
 
-static bool receive(struct uart *u, u8 byte, u8 errors, u64 now)
+static bool receive(struct vuart *u, u8 byte, u8 errors, u64 now)
 {
     if (u->mcr & MCR_LOOP || !has_room(u))
         return false;
@@ -155,17 +155,17 @@ static bool receive(struct uart *u, u8 byte, u8 errors, u64 now)
     return true;
 }
 
-bool uart_receive(struct uart *u, u8 byte, u64 now)
+bool vuart_receive(struct vuart *u, u8 byte, u64 now)
 {
     return receive(u, byte, 0, now);
 }
 
-bool uart_break(struct uart *u, u64 now)
+bool vuart_break(struct vuart *u, u64 now)
 {
     return receive(u, 0, LSR_BI | LSR_FE, now);
 }
 
-static u8 read_data(struct uart *u, u64 now)
+static u8 read_data(struct vuart *u, u64 now)
 {
     u->touched = now;
     u->timeout = false;
@@ -178,7 +178,7 @@ static u8 read_data(struct uart *u, u64 now)
     return byte;
 }
 
-static u8 read_line_status(struct uart *u)
+static u8 read_line_status(struct vuart *u)
 {
     u8 v = LSR_EMPTY | u->line | (u->count != 0 ? LSR_DR : 0);
     bool bad = u->line & (LSR_ERRORS & ~LSR_OE);
@@ -190,10 +190,10 @@ static u8 read_line_status(struct uart *u)
     return v;
 }
 
-u8 uart_read(struct uart *u, unsigned offset, u64 now)
+u8 vuart_read(struct vuart *u, unsigned offset, u64 now)
 {
     u8 v;
-    uart_expire(u, now);
+    vuart_expire(u, now);
     switch (offset & 7) {
     case 0:
         v = u->lcr & LCR_DLAB ? (u8)u->divisor : read_data(u, now);
@@ -227,7 +227,7 @@ u8 uart_read(struct uart *u, unsigned offset, u64 now)
     return v;
 }
 
-static void write_data(struct uart *u, u8 byte, u64 now)
+static void write_data(struct vuart *u, u8 byte, u64 now)
 {
     // The transmitter is full for an instant: the interrupt goes and comes again, an edge for those
     // who write from their handler without reading IIR.
@@ -240,7 +240,7 @@ static void write_data(struct uart *u, u8 byte, u64 now)
     u->thre = true;
 }
 
-static void write_fcr(struct uart *u, u8 value)
+static void write_fcr(struct vuart *u, u8 value)
 {
     if ((u->fcr ^ value) & FCR_ENABLE || value & FCR_RX)
         clear_fifo(u);
@@ -248,9 +248,9 @@ static void write_fcr(struct uart *u, u8 value)
     u->fcr = value & FCR_ENABLE ? value & 0xc1 : 0;
 }
 
-void uart_write(struct uart *u, unsigned offset, u8 value, u64 now)
+void vuart_write(struct vuart *u, unsigned offset, u8 value, u64 now)
 {
-    uart_expire(u, now);
+    vuart_expire(u, now);
     switch (offset & 7) {
     case 0:
         if (u->lcr & LCR_DLAB)
@@ -289,7 +289,7 @@ void uart_write(struct uart *u, unsigned offset, u8 value, u64 now)
 }
 
 // Four character times without a byte coming or going (16550D data sheet, FIFO interrupt mode).
-u64 uart_deadline(const struct uart *u)
+u64 vuart_deadline(const struct vuart *u)
 {
     if (!fifo_enabled(u) || u->count == 0 || u->timeout || !(u->ier & IER_RX) ||
         u->count >= trigger_level(u))
@@ -299,9 +299,9 @@ u64 uart_deadline(const struct uart *u)
     return u->touched + clocks_to_ticks(clocks, UART_CLOCK, u->tsc_hz);
 }
 
-void uart_expire(struct uart *u, u64 now)
+void vuart_expire(struct vuart *u, u64 now)
 {
-    if (now < uart_deadline(u))
+    if (now < vuart_deadline(u))
         return;
     u->timeout = true;
     update_line(u);

@@ -10,7 +10,7 @@
 #define UART_FIFO  16
 #define UART_CLOCK 1843200ull // Hz; 16 of them per bit and divisor step
 
-struct uart {
+struct vuart {
     u8 ier, lcr, mcr, scr;
     u8 fcr;   // bits 7:6 and 0
     u8 line;  // LSR's error bits that await a read
@@ -30,23 +30,23 @@ struct uart {
     void *ctx;
 };
 
-void uart_init(struct uart *u, u64 tsc_hz, bool connected, unsigned pin, struct irq_line irq,
-               void (*transmit)(void *ctx, u8 byte), void *ctx);
+void vuart_init(struct vuart *u, u64 tsc_hz, bool connected, unsigned pin, struct irq_line irq,
+                void (*transmit)(void *ctx, u8 byte), void *ctx);
 
-// The master reset: as after uart_init.
-void uart_reset(struct uart *u);
+// The master reset: as after vuart_init.
+void vuart_reset(struct vuart *u);
 
 // A byte from outside. Returns false, with the byte not taken, when there is no room (FIFO or
 // holding register full, or the UART in loopback): offer it again later.
-bool uart_receive(struct uart *u, u8 byte, u64 now);
+bool vuart_receive(struct vuart *u, u8 byte, u64 now);
 
-// A break condition from outside (Linux: the way to SysRq). Returns as uart_receive.
-bool uart_break(struct uart *u, u64 now);
+// A break condition from outside (Linux: the way to SysRq). Returns as vuart_receive.
+bool vuart_break(struct vuart *u, u64 now);
 
 // offset: 0 to 7.
-u8 uart_read(struct uart *u, unsigned offset, u64 now);
-void uart_write(struct uart *u, unsigned offset, u8 value, u64 now);
+u8 vuart_read(struct vuart *u, unsigned offset, u64 now);
+void vuart_write(struct vuart *u, unsigned offset, u8 value, u64 now);
 
 // The tick of the character time-out interrupt, or NEVER.
-u64 uart_deadline(const struct uart *u);
-void uart_expire(struct uart *u, u64 now);
+u64 vuart_deadline(const struct vuart *u);
+void vuart_expire(struct vuart *u, u64 now);

@@ -12,7 +12,7 @@
 
 #define HZ 1843200000ull // 1000 ticks to the UART's clock
 
-static struct uart uart;
+static struct vuart uart;
 static bool line;
 static unsigned rises, sent;
 static u8 last;
@@ -40,24 +40,24 @@ static int setup(void **state)
     line = false;
     rises = sent = 0;
     now = 0;
-    uart_init(&uart, HZ, true, 4, (struct irq_line){set, &uart}, transmit, &uart);
+    vuart_init(&uart, HZ, true, 4, (struct irq_line){set, &uart}, transmit, &uart);
     return 0;
 }
 
 static u8 in(unsigned offset)
 {
-    return uart_read(&uart, offset, now);
+    return vuart_read(&uart, offset, now);
 }
 
 static void out(unsigned offset, u8 value)
 {
-    uart_write(&uart, offset, value, now);
+    vuart_write(&uart, offset, value, now);
 }
 
 static void receive(unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
-        assert_true(uart_receive(&uart, (u8)('a' + i), now));
+        assert_true(vuart_receive(&uart, (u8)('a' + i), now));
 }
 
 static void after_reset(void **state)
@@ -82,7 +82,7 @@ static void after_reset(void **state)
     assert_int_equal(in(4), 0x1f);
     out(2, 0x01);
     assert_int_equal(in(2) & 0xc0, 0xc0); // a working FIFO
-    uart_reset(&uart);
+    vuart_reset(&uart);
     assert_int_equal(in(2), 0x01);
     assert_false(line);
 }
@@ -116,16 +116,16 @@ static void receiving_without_fifo(void **state)
 {
     (void)state;
     out(1, 0x01);
-    assert_true(uart_receive(&uart, 'a', now));
-    assert_false(uart_receive(&uart, 'b', now));
+    assert_true(vuart_receive(&uart, 'a', now));
+    assert_false(vuart_receive(&uart, 'b', now));
     assert_true(line);
     assert_int_equal(in(2), 0x04);
     assert_int_equal(in(5), 0x61);
     assert_int_equal(in(0), 'a');
     assert_int_equal(in(5), 0x60);
     assert_false(line);
-    assert_true(uart_receive(&uart, 'b', now));
-    assert_true(uart_deadline(&uart) == NEVER);
+    assert_true(vuart_receive(&uart, 'b', now));
+    assert_true(vuart_deadline(&uart) == NEVER);
 }
 
 static void receiving_with_fifo(void **state)
@@ -140,7 +140,7 @@ static void receiving_with_fifo(void **state)
     assert_true(line);
     assert_int_equal(in(2), 0xc4);
     receive(8);
-    assert_false(uart_receive(&uart, 'z', now)); // the console keeps it
+    assert_false(vuart_receive(&uart, 'z', now)); // the console keeps it
     for (unsigned i = 0; i < 16; i++) {
         assert_int_equal(line, i <= 8);
         assert_int_equal(in(0), "abcdefgaabcdefgh"[i]);
@@ -181,29 +181,29 @@ static void character_timeout(void **state)
     out(3, 0x03); // 8N1: 10 bits a character
     out(2, 0x81);
     out(1, 0x01);
-    assert_true(uart_deadline(&uart) == NEVER);
+    assert_true(vuart_deadline(&uart) == NEVER);
     receive(1);
     const u64 wait = 4 * 10 * 16 * 1000;
-    assert_int_equal(uart_deadline(&uart), now + wait);
+    assert_int_equal(vuart_deadline(&uart), now + wait);
     now += wait / 2;
     receive(1); // begins anew
-    assert_int_equal(uart_deadline(&uart), now + wait);
+    assert_int_equal(vuart_deadline(&uart), now + wait);
     now += wait - 1;
-    uart_expire(&uart, now);
+    vuart_expire(&uart, now);
     assert_false(line);
     now++;
-    uart_expire(&uart, now);
+    vuart_expire(&uart, now);
     assert_true(line);
-    assert_true(uart_deadline(&uart) == NEVER);
+    assert_true(vuart_deadline(&uart) == NEVER);
     assert_int_equal(in(2), 0xcc);
     assert_int_equal(in(0), 'a');
     assert_false(line);
-    assert_int_equal(uart_deadline(&uart), now + wait);
+    assert_int_equal(vuart_deadline(&uart), now + wait);
     out(3, 0x80);
     out(0, 0);
     out(1, 0); // a divisor of 0 must do no harm
     out(3, 0x1f);
-    assert_int_equal(uart_deadline(&uart), now + 4 * 12 * 16 * 1000);
+    assert_int_equal(vuart_deadline(&uart), now + 4 * 12 * 16 * 1000);
 }
 
 static void priorities(void **state)
@@ -214,7 +214,7 @@ static void priorities(void **state)
     out(4, 0x10);
     out(4, 0x1c); // in loopback: DCD and RI come on
     out(0, 'q');
-    assert_true(uart_receive(&uart, 'x', now) == false);
+    assert_true(vuart_receive(&uart, 'x', now) == false);
     out(3, 0x43);                         // a break, in loopback received
     assert_int_equal(in(2) & 0x0f, 0x04); // it is not yet at the head
     assert_int_equal(in(5), 0xe1);
@@ -265,7 +265,7 @@ static void break_from_outside(void **state)
     (void)state;
     out(2, 0x01);
     out(1, 0x04);
-    assert_true(uart_break(&uart, now));
+    assert_true(vuart_break(&uart, now));
     assert_true(line);
     assert_int_equal(in(2), 0xc6);
     assert_int_equal(in(5), 0xf9);
@@ -277,7 +277,7 @@ static void break_from_outside(void **state)
 static void unconnected(void **state)
 {
     (void)state;
-    uart_init(&uart, HZ, false, 4, (struct irq_line){set, &uart}, NULL, NULL);
+    vuart_init(&uart, HZ, false, 4, (struct irq_line){set, &uart}, NULL, NULL);
     assert_int_equal(in(6), 0);
     out(0, 'x');
     assert_int_equal(sent, 0);

@@ -109,8 +109,6 @@ DefinitionBlock ("", "DSDT", 2, "VITRIN", "VITRINE", 1)
                 IO (Decode16, 0xf4, 0xf4, 1, 4)
                 IO (Decode16, 0x510, 0x510, 1, 2)
                 IO (Decode16, 0x600, 0x600, 1, 12)
-                Memory32Fixed (ReadWrite, 0xfec00000, 0x1000)
-                Memory32Fixed (ReadWrite, 0xfee00000, 0x1000)
             })
         }
     }
