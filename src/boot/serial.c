@@ -5,11 +5,14 @@
 #include "lib/string.h"
 #include "lib/x86.h"
 
-enum { REG_DATA, REG_IER, REG_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR };
+enum { REG_DATA, REG_IER, REG_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR };
+enum { IIR_NONE = 1 };
 enum { IER_RX = 1, IER_TX = 2, IER_LINE = 4 };
 enum { LSR_DATA = 0x01, LSR_BREAK = 0x10, LSR_THRE = 0x20, LSR_IDLE = 0x40 };
 
-#define FIFO_SIZE 16
+#define FIFO_SIZE   16
+#define RECEIVE_MAX 64
+#define CAUSES_MAX  8
 #define SPIN_MAX  100000000u // polls before a transmitter counts as dead
 
 static u8 console_tx[SERIAL_TX_SIZE], debug_tx[SERIAL_TX_SIZE];
@@ -56,7 +59,7 @@ static void line_init(struct serial_line *u, const char *key, unsigned number)
     outb(port + REG_DATA, (u8)divisor);
     outb(port + REG_IER, (u8)(divisor >> 8));
     outb(port + REG_LCR, 0x03); // 8 bits, no parity, 1 stop bit
-    outb(port + REG_FCR, 0x87); // FIFOs on and empty, interrupt at 8 bytes
+    outb(port + REG_IIR, 0x87); // (FCR) FIFOs on and empty, interrupt at 8 bytes
     outb(port + REG_MCR, 0x0b); // DTR, RTS, OUT2 (interrupt gate)
     u->port = port;
     u->irq = com[number].irq;
@@ -70,10 +73,14 @@ void serial_init(void)
         serial_debug.port = 0;
 }
 
-static void set_ier(struct serial_line *u)
+// The transmitter interrupts only while there is something to send. With the lock held.
+static void update_ier(struct serial_line *u)
 {
-    if (u->interrupts)
-        outb(u->port + REG_IER, IER_RX | IER_LINE | (ring_used(&u->tx) > 0 ? IER_TX : 0));
+    u8 ier = (u8)(IER_RX | IER_LINE | (ring_used(&u->tx) > 0 ? IER_TX : 0));
+    if (!u->interrupts || ier == u->ier)
+        return;
+    u->ier = ier;
+    outb(u->port + REG_IER, ier);
 }
 
 // With the lock held.
@@ -100,7 +107,6 @@ void serial_write(struct serial_line *u, const void *bytes, size_t n, bool wait)
     if (u->port == 0)
         return;
     spin_lock(&u->lock);
-    bool was_empty = ring_used(&u->tx) == 0;
     size_t done = queue(u, bytes, n);
     for (u32 spins = 0; wait && done < n && spins < SPIN_MAX; spins++) {
         transmit(u);
@@ -108,17 +114,14 @@ void serial_write(struct serial_line *u, const void *bytes, size_t n, bool wait)
     }
     u->dropped += n - done;
     transmit(u);
-    if (was_empty)
-        set_ier(u);
+    update_ier(u);
     spin_unlock(&u->lock);
 }
 
-void serial_pump(struct serial_line *u)
+static void receive(struct serial_line *u)
 {
-    if (u->port == 0)
-        return;
     // Bounded: a line that never stops giving bytes must not keep the core.
-    for (unsigned i = 0; i < 64; i++) {
+    for (unsigned i = 0; i < RECEIVE_MAX; i++) {
         u8 lsr = inb(u->port + REG_LSR);
         if (!(lsr & LSR_DATA))
             break;
@@ -130,12 +133,23 @@ void serial_pump(struct serial_line *u)
             u->receive(byte);
         }
     }
-    spin_lock(&u->lock);
-    bool had = ring_used(&u->tx) > 0;
-    transmit(u);
-    if (had && ring_used(&u->tx) == 0)
-        set_ier(u);
-    spin_unlock(&u->lock);
+}
+
+void serial_pump(struct serial_line *u)
+{
+    if (u->port == 0)
+        return;
+    // The interrupt is edge-triggered: all its causes must be gone before the next can come.
+    for (unsigned i = 0; i < CAUSES_MAX; i++) {
+        bool none = inb(u->port + REG_IIR) & IIR_NONE;
+        receive(u);
+        spin_lock(&u->lock);
+        transmit(u);
+        update_ier(u);
+        spin_unlock(&u->lock);
+        if (none)
+            break;
+    }
 }
 
 void serial_flush(struct serial_line *u)
@@ -154,6 +168,6 @@ void serial_enable_interrupts(struct serial_line *u)
         return;
     spin_lock(&u->lock);
     u->interrupts = true;
-    set_ier(u);
+    update_ier(u);
     spin_unlock(&u->lock);
 }

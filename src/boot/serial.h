@@ -7,12 +7,13 @@
 #include "lib/ring.h"
 #include "lib/types.h"
 
-#define SERIAL_TX_SIZE 65536
+#define SERIAL_TX_SIZE 131072
 
 struct serial_line {
     u16 port; // base; 0: there is no such line
     u8 irq;   // ISA interrupt
     bool interrupts;
+    u8 ier; // as in the register
     struct ring tx;
     struct spinlock lock; // the transmitter and the producer's end of the ring
     u64 dropped;          // bytes that found the ring full
