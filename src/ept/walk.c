@@ -50,7 +50,7 @@ static struct walk start(const struct paging_state *ps, const struct guest_memor
         w.mode = NO_PAGING;
     } else if (ps->efer & EFER_LMA) {
         w.mode = PAGING_64;
-        w.levels = ps->cr4 & CR4_LA57 ? 5 : 4;
+        w.levels = (ps->cr4 & CR4_LA57) ? 5 : 4;
         w.reserved = bits(51, 12) & ~w.phys_mask;
     } else if (ps->cr4 & CR4_PAE) {
         w.mode = PAGING_PAE;
@@ -214,7 +214,7 @@ enum error guest_walk(const struct paging_state *ps, const struct guest_memory *
     bool user = !(access & WALK_SYSTEM) && ((access & WALK_USER) || ps->cpl == 3);
     // The fetch bit is there only where fetches are told from reads (SDM Vol. 3, 4.7).
     bool nx = (ps->efer & EFER_NXE) && (w.mode == PAGING_PAE || w.mode == PAGING_64);
-    u32 kind = (access & WALK_WRITE ? PF_WRITE : 0) | (user ? PF_USER : 0) |
+    u32 kind = ((access & WALK_WRITE) ? PF_WRITE : 0) | (user ? PF_USER : 0) |
                ((access & WALK_EXEC) && (nx || (ps->cr4 & CR4_SMEP)) ? PF_FETCH : 0);
 
     for (unsigned attempt = 0; attempt < RETRIES; attempt++) {

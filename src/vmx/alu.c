@@ -53,7 +53,7 @@ u64 alu(enum alu_op op, unsigned size, u64 a, u64 b, u64 *rflags)
     }
     r &= mask;
     u64 flags = (carry >> top & 1 ? FLAG_CF : 0) | (overflow >> top & 1 ? FLAG_OF : 0) |
-                (half & FLAG_AF) | (r == 0 ? FLAG_ZF : 0) | (r >> top ? FLAG_SF : 0) |
+                (half & FLAG_AF) | (r == 0 ? FLAG_ZF : 0) | ((r >> top) ? FLAG_SF : 0) |
                 (__builtin_parity((u8)r) ? 0 : FLAG_PF);
     keep |= ~ARITHMETIC;
     *rflags = (*rflags & keep) | (flags & ~keep);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "vmx/decode.h"
 
-#include "lib/string.h"
-
 // What follows an opcode, and how its operand size is chosen (SDM Vol. 2, appendix A).
 enum {
     MODRM = 0x01,
@@ -107,12 +105,9 @@ static u8 take8(struct cursor *c)
 // size bytes (1, 2, 4, 8), sign-extended.
 static i64 take(struct cursor *c, unsigned size)
 {
-    union {
-        int8_t s8;
-        int16_t s16;
-        int32_t s32;
-        i64 s64;
-    } v;
+    int16_t v16;
+    int32_t v32;
+    i64 v64;
     if (c->left < size) {
         c->short_of = true;
         return 0;
@@ -124,14 +119,14 @@ static i64 take(struct cursor *c, unsigned size)
     case 1:
         return (int8_t)*from;
     case 2:
-        memcpy(&v, from, 2);
-        return v.s16;
+        __builtin_memcpy(&v16, from, 2);
+        return v16;
     case 4:
-        memcpy(&v, from, 4);
-        return v.s32;
+        __builtin_memcpy(&v32, from, 4);
+        return v32;
     default:
-        memcpy(&v, from, 8);
-        return v.s64;
+        __builtin_memcpy(&v64, from, 8);
+        return v64;
     }
 }
 

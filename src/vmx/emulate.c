@@ -9,29 +9,6 @@
 
 // ---- operands --------------------------------------------------------------------------------
 
-// Without REX, byte registers 4 to 7 are AH, CH, DH, BH (SDM Vol. 2, table 3-1).
-static bool is_high_byte(const struct instruction *i, unsigned number, unsigned size)
-{
-    return size == 1 && i->rex == 0 && number >= 4;
-}
-
-static u64 get_reg(const struct emulation *e, const struct instruction *i, unsigned number,
-                   unsigned size)
-{
-    if (is_high_byte(i, number, size))
-        return (u8)(e->gpr[number - 4] >> 8);
-    return emulate_cut(e->gpr[number], size);
-}
-
-static void set_reg(struct emulation *e, const struct instruction *i, unsigned number,
-                    unsigned size, u64 value)
-{
-    if (is_high_byte(i, number, size))
-        e->gpr[number - 4] = (e->gpr[number - 4] & ~0xff00ull) | (u64)(u8)value << 8;
-    else
-        emulate_set_gpr(e, number, size, value);
-}
-
 // ModRM.rm's operand, or moffs.
 struct operand {
     bool memory;
@@ -55,7 +32,7 @@ static enum emulate_status find_rm(struct emulation *e, const struct instruction
 
 static u64 load(struct emulation *e, const struct instruction *i, const struct operand *o)
 {
-    return o->memory ? emulate_read(e, &o->place) : get_reg(e, i, o->reg, o->size);
+    return o->memory ? emulate_read(e, &o->place) : emulate_get_reg(e, i, o->reg, o->size);
 }
 
 static void store(struct emulation *e, const struct instruction *i, const struct operand *o,
@@ -64,16 +41,10 @@ static void store(struct emulation *e, const struct instruction *i, const struct
     if (o->memory)
         emulate_write(e, &o->place, value);
     else
-        set_reg(e, i, o->reg, o->size, value);
+        emulate_set_reg(e, i, o->reg, o->size, value);
 }
 
 // ---- kinds of instructions -------------------------------------------------------------------
-
-static u64 sign_extend(u64 value, unsigned size)
-{
-    unsigned shift = 64 - size * 8;
-    return (u64)((i64)(value << shift) >> shift);
-}
 
 // Each kind accesses nothing before all that can fail has been tried; the caller moves RIP.
 
@@ -96,7 +67,8 @@ static enum emulate_status mov_from_rm(struct emulation *e, const struct instruc
     if (s != EMULATE_DONE)
         return s;
     u64 value = load(e, i, &rm);
-    set_reg(e, i, reg, i->operand_size, is_signed ? sign_extend(value, size) : value);
+    emulate_set_reg(e, i, reg, i->operand_size,
+                    is_signed ? emulate_sign_extend(value, size) : value);
     return s;
 }
 
@@ -122,10 +94,10 @@ static enum emulate_status alu_reg(struct emulation *e, const struct instruction
     enum emulate_status s = find_rm(e, i, i->operand_size, WALK_READ, 0, &rm);
     if (s != EMULATE_DONE)
         return s;
-    u64 r = alu(op, i->operand_size, get_reg(e, i, i->reg, i->operand_size), load(e, i, &rm),
-                &e->rflags);
+    u64 r = alu(op, i->operand_size, emulate_get_reg(e, i, i->reg, i->operand_size),
+                load(e, i, &rm), &e->rflags);
     if (op != ALU_CMP)
-        set_reg(e, i, i->reg, i->operand_size, r);
+        emulate_set_reg(e, i, i->reg, i->operand_size, r);
     return s;
 }
 
@@ -137,10 +109,10 @@ static enum emulate_status exchange(struct emulation *e, const struct instructio
     enum emulate_status s = find_rm(e, i, size, WALK_WRITE, 0, &rm);
     if (s != EMULATE_DONE)
         return s;
-    u64 old = load(e, i, &rm), value = get_reg(e, i, i->reg, size);
+    u64 old = load(e, i, &rm), value = emulate_get_reg(e, i, i->reg, size);
     if (add)
         value = alu(ALU_ADD, size, old, value, &e->rflags);
-    set_reg(e, i, i->reg, size, old);
+    emulate_set_reg(e, i, i->reg, size, old);
     store(e, i, &rm, value);
     return s;
 }
@@ -157,7 +129,7 @@ static enum emulate_status cmpxchg(struct emulation *e, const struct instruction
     bool equal = e->rflags & FLAG_ZF;
     // Memory is written either way (SDM Vol. 2, CMPXCHG); a register keeps even its upper half.
     if (equal || rm.memory)
-        store(e, i, &rm, equal ? get_reg(e, i, i->reg, size) : old);
+        store(e, i, &rm, equal ? emulate_get_reg(e, i, i->reg, size) : old);
     if (!equal)
         emulate_set_gpr(e, RAX, size, old);
     return s;
@@ -170,7 +142,7 @@ static enum emulate_status bit_test(struct emulation *e, const struct instructio
     unsigned size = i->operand_size, bits = size * 8;
     i64 number = i->immediate & (bits - 1), beyond = 0;
     if (by_register) {
-        number = (i64)sign_extend(e->gpr[i->reg], size);
+        number = (i64)emulate_sign_extend(e->gpr[i->reg], size);
         beyond = (number >> (size == 8 ? 6 : size == 4 ? 5 : 4)) * size;
         number &= bits - 1;
     }
@@ -179,7 +151,7 @@ static enum emulate_status bit_test(struct emulation *e, const struct instructio
     if (s != EMULATE_DONE)
         return s;
     u64 value = load(e, i, &rm), bit = BIT(number);
-    e->rflags = (e->rflags & ~FLAG_CF) | (value & bit ? FLAG_CF : 0);
+    e->rflags = (e->rflags & ~FLAG_CF) | ((value & bit) ? FLAG_CF : 0);
     if (op == 1)
         store(e, i, &rm, value | bit);
     else if (op == 2)
@@ -199,20 +171,15 @@ static enum emulate_status cmov(struct emulation *e, const struct instruction *i
         return s;
     u64 value = load(e, i, &rm);
     bool holds = condition_holds(i->opcode, e->rflags);
-    set_reg(e, i, i->reg, size, holds ? value : get_reg(e, i, i->reg, size));
+    emulate_set_reg(e, i, i->reg, size, holds ? value : emulate_get_reg(e, i, i->reg, size));
     return s;
 }
 
 // ---- dispatch --------------------------------------------------------------------------------
 
-static unsigned group(const struct instruction *i)
-{
-    return i->modrm >> 3 & 7;
-}
-
 static enum emulate_status one_byte(struct emulation *e, const struct instruction *i)
 {
-    u64 reg = get_reg(e, i, i->reg, i->operand_size), immediate = (u64)i->immediate;
+    u64 reg = emulate_get_reg(e, i, i->reg, i->operand_size), immediate = (u64)i->immediate;
     switch (i->opcode) {
     case 0x00 ... 0x3f:
         if ((i->opcode & 7) < 2)
@@ -225,7 +192,7 @@ static enum emulate_status one_byte(struct emulation *e, const struct instructio
             return EMULATE_UNSUPPORTED;
         return mov_from_rm(e, i, i->reg, MIN(i->operand_size, 4u), true);
     case 0x80 ... 0x83:
-        return alu_rm(e, i, group(i), immediate);
+        return alu_rm(e, i, emulate_group(i), immediate);
     case 0x84:
     case 0x85:
         return alu_rm(e, i, ALU_TEST, reg);
@@ -246,18 +213,18 @@ static enum emulate_status one_byte(struct emulation *e, const struct instructio
         return mov_to_rm(e, i, e->gpr[RAX]);
     case 0xc6:
     case 0xc7:
-        return group(i) == 0 ? mov_to_rm(e, i, immediate) : EMULATE_UNSUPPORTED;
+        return emulate_group(i) == 0 ? mov_to_rm(e, i, immediate) : EMULATE_UNSUPPORTED;
     case 0xf6:
     case 0xf7:
-        if (group(i) < 2)
+        if (emulate_group(i) < 2)
             return alu_rm(e, i, ALU_TEST, immediate);
-        if (group(i) < 4)
-            return alu_rm(e, i, group(i) == 2 ? ALU_NOT : ALU_NEG, 0);
+        if (emulate_group(i) < 4)
+            return alu_rm(e, i, emulate_group(i) == 2 ? ALU_NOT : ALU_NEG, 0);
         return EMULATE_UNSUPPORTED;
     case 0xfe:
     case 0xff:
-        if (group(i) < 2)
-            return alu_rm(e, i, group(i) == 0 ? ALU_INC : ALU_DEC, 0);
+        if (emulate_group(i) < 2)
+            return alu_rm(e, i, emulate_group(i) == 0 ? ALU_INC : ALU_DEC, 0);
         return EMULATE_UNSUPPORTED;
     default:
         return EMULATE_UNSUPPORTED;
@@ -280,7 +247,8 @@ static enum emulate_status two_byte(struct emulation *e, const struct instructio
     case 0xb1:
         return cmpxchg(e, i);
     case 0xba:
-        return group(i) >= 4 ? bit_test(e, i, group(i) & 3, false) : EMULATE_UNSUPPORTED;
+        return emulate_group(i) >= 4 ? bit_test(e, i, emulate_group(i) & 3, false)
+                                     : EMULATE_UNSUPPORTED;
     case 0xb6: // MOVZX
     case 0xb7:
     case 0xbe: // MOVSX
@@ -305,22 +273,22 @@ static bool lockable(const struct instruction *i)
         return false;
     if (i->map == MAP_0F)
         return i->opcode == 0xab || i->opcode == 0xb3 || i->opcode == 0xbb ||
-               (i->opcode == 0xba && group(i) > 4) || i->opcode == 0xb0 || i->opcode == 0xb1 ||
-               i->opcode == 0xc0 || i->opcode == 0xc1;
+               (i->opcode == 0xba && emulate_group(i) > 4) || i->opcode == 0xb0 ||
+               i->opcode == 0xb1 || i->opcode == 0xc0 || i->opcode == 0xc1;
     switch (i->opcode) {
     case 0x00 ... 0x37:
         return (i->opcode & 7) < 2;
     case 0x80 ... 0x83:
-        return group(i) != ALU_CMP;
+        return emulate_group(i) != ALU_CMP;
     case 0x86:
     case 0x87:
         return true;
     case 0xf6:
     case 0xf7:
-        return group(i) == 2 || group(i) == 3;
+        return emulate_group(i) == 2 || emulate_group(i) == 3;
     case 0xfe:
     case 0xff:
-        return group(i) < 2;
+        return emulate_group(i) < 2;
     default:
         return false;
     }

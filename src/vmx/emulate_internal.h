@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Shared by emulate.c, emulate_operand.c and emulate_string.c.
+// Shared by the files of the emulator.
 #pragma once
 
+#include "vmx/alu.h"
 #include "vmx/emulate.h"
 
 // Where a memory operand lies, translated: one piece, or two when it crosses a page.
@@ -19,14 +20,8 @@ enum emulate_status emulate_reach(struct emulation *e, enum segment_name segment
 u64 emulate_read(struct emulation *e, const struct place *p);
 void emulate_write(struct emulation *e, const struct place *p, u64 value);
 
-// Writes the low size bytes of a register; 4 bytes clear the upper half.
-void emulate_set_gpr(struct emulation *e, unsigned number, unsigned size, u64 value);
-
 // Leaves the exception for the caller. Returns EMULATE_FAULT.
 enum emulate_status emulate_raise(struct emulation *e, struct emulate_exception exception);
-
-// Ends an instruction of length bytes.
-enum emulate_status emulate_finish(struct emulation *e, unsigned length);
 
 // MOVS, CMPS, STOS, LODS, SCAS.
 enum emulate_status emulate_string(struct emulation *e, const struct instruction *i);
@@ -35,4 +30,64 @@ enum emulate_status emulate_string(struct emulation *e, const struct instruction
 static inline u64 emulate_cut(u64 v, unsigned size)
 {
     return size == 8 ? v : v & (BIT(size * 8) - 1);
+}
+
+// Writes the low size bytes of a register; 4 bytes clear the upper half.
+static inline void emulate_set_gpr(struct emulation *e, unsigned number, unsigned size, u64 value)
+{
+    if (size == 8)
+        e->gpr[number] = value;
+    else if (size == 4)
+        e->gpr[number] = (u32)value;
+    else if (size == 2)
+        e->gpr[number] = (e->gpr[number] & ~0xffffull) | (u16)value;
+    else
+        e->gpr[number] = (e->gpr[number] & ~0xffull) | (u8)value;
+}
+
+// Ends an instruction of length bytes.
+static inline enum emulate_status emulate_finish(struct emulation *e, unsigned length)
+{
+    e->rip += length;
+    if (e->code_size != CODE_64)
+        e->rip = (u32)e->rip;
+    e->rflags &= ~FLAG_RF;
+    return EMULATE_DONE;
+}
+
+// Without REX, byte registers 4 to 7 are AH, CH, DH, BH (SDM Vol. 2, table 3-1).
+static inline bool is_high_byte(const struct instruction *i, unsigned number, unsigned size)
+{
+    return size == 1 && i->rex == 0 && number >= 4;
+}
+
+// A register operand as ModRM or the opcode names it.
+static inline u64 emulate_get_reg(const struct emulation *e, const struct instruction *i,
+                                  unsigned number, unsigned size)
+{
+    if (is_high_byte(i, number, size))
+        return (u8)(e->gpr[number - 4] >> 8);
+    return emulate_cut(e->gpr[number], size);
+}
+
+static inline void emulate_set_reg(struct emulation *e, const struct instruction *i,
+                                   unsigned number, unsigned size, u64 value)
+{
+    if (is_high_byte(i, number, size))
+        e->gpr[number - 4] = (e->gpr[number - 4] & ~0xff00ull) | (u64)(u8)value << 8;
+    else
+        emulate_set_gpr(e, number, size, value);
+}
+
+// value of size bytes, extended to 8.
+static inline u64 emulate_sign_extend(u64 value, unsigned size)
+{
+    unsigned shift = 64 - size * 8;
+    return (u64)((i64)(value << shift) >> shift);
+}
+
+// The opcode's third part in groups: ModRM.reg.
+static inline unsigned emulate_group(const struct instruction *i)
+{
+    return i->modrm >> 3 & 7;
 }

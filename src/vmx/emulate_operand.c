@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What all emulated instructions do: reach memory, write registers, fault, finish.
+// How emulated instructions reach memory.
 #include "ept/walk.h"
-#include "vmx/alu.h"
 #include "vmx/emulate_internal.h"
 
 #define VECTOR_SS 12
@@ -85,19 +84,4 @@ void emulate_write(struct emulation *e, const struct place *p, u64 value)
     }
     for (unsigned n = 0; n < p->size; n++)
         e->ops->write(e->ctx, byte_of(p, n), 1, (u8)(value >> (n * 8)));
-}
-
-void emulate_set_gpr(struct emulation *e, unsigned number, unsigned size, u64 value)
-{
-    u64 mask = size >= 4 ? UINT64_MAX : BIT(size * 8) - 1;
-    e->gpr[number] = (e->gpr[number] & ~mask) | (emulate_cut(value, size) & mask);
-}
-
-enum emulate_status emulate_finish(struct emulation *e, unsigned length)
-{
-    e->rip += length;
-    if (e->code_size != CODE_64)
-        e->rip = (u32)e->rip;
-    e->rflags &= ~FLAG_RF;
-    return EMULATE_DONE;
 }

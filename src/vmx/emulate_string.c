@@ -15,7 +15,7 @@ enum {
 
 static void step(struct emulation *e, unsigned reg, unsigned address_size, unsigned element)
 {
-    u64 delta = e->rflags & FLAG_DF ? -(u64)element : element;
+    u64 delta = (e->rflags & FLAG_DF) ? -(u64)element : element;
     emulate_set_gpr(e, reg, address_size, e->gpr[reg] + delta);
 }
 
@@ -91,7 +91,7 @@ static enum emulate_status io_element(struct emulation *e, const struct string_i
     if (s != EMULATE_DONE)
         return s;
     if (io->in)
-        emulate_write(e, &p, e->ops->port_read(e->ctx, io->port, io->size));
+        emulate_write(e, &p, emulate_cut(e->ops->port_read(e->ctx, io->port, io->size), io->size));
     else
         e->ops->port_write(e->ctx, io->port, io->size, (u32)emulate_read(e, &p));
     step(e, reg, io->address_size, io->size);
