@@ -9,21 +9,21 @@
 #define SEL_DATA16 0x28
 
 // The start-up IPI's page for application processors, and a page for real-mode code.
-#define AP_START_PAGE          0x8000
-#define REAL_MODE_PAGE         0x7000
+#define AP_START_PAGE  0x8000
+#define REAL_MODE_PAGE 0x7000
 
 #define MULTIBOOT_HEADER_MAGIC 0x1badb002
 #define MULTIBOOT_BOOT_MAGIC   0x2badb002
 
-#define MSR_IA32_EFER          0xc0000080
-#define EFER_LME               0x100
-#define EFER_NXE               0x800
+#define MSR_IA32_EFER 0xc0000080
+#define EFER_LME      0x100
+#define EFER_NXE      0x800
 
-#define CR0_PE                 0x1
-#define CR0_WP                 0x10000
-#define CR0_NW                 0x20000000
-#define CR0_CD                 0x40000000
-#define CR0_PG                 0x80000000
+#define CR0_PE 0x1
+#define CR0_WP 0x10000
+#define CR0_NW 0x20000000
+#define CR0_CD 0x40000000
+#define CR0_PG 0x80000000
 
-#define CR4_PSE                0x10
-#define CR4_PAE                0x20
+#define CR4_PSE 0x10
+#define CR4_PAE 0x20

@@ -30,7 +30,13 @@ struct madt {
     u8 entries[];
 } PACKED;
 
-enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_LAPIC_ADDRESS = 5, MADT_X2APIC = 9 };
+enum {
+    MADT_LAPIC = 0,
+    MADT_IOAPIC = 1,
+    MADT_OVERRIDE = 2,
+    MADT_LAPIC_ADDRESS = 5,
+    MADT_X2APIC = 9
+};
 
 struct acpi_info acpi;
 

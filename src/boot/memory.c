@@ -92,8 +92,8 @@ hpa_t memory_alloc(u64 size, u64 align)
     int best = -1;
     for (unsigned i = 0; i < range_count; i++) {
         u64 at = ALIGN_DOWN(ranges[i].end - size, align);
-        if (ranges[i].end <= limit && ranges[i].end - ranges[i].start >= size && at >= ranges[i].start &&
-            (best < 0 || ranges[i].end > ranges[best].end))
+        if (ranges[i].end <= limit && ranges[i].end - ranges[i].start >= size &&
+            at >= ranges[i].start && (best < 0 || ranges[i].end > ranges[best].end))
             best = (int)i;
     }
     if (best >= 0) {

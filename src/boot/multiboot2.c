@@ -7,7 +7,14 @@
 
 #define MULTIBOOT2_BOOTLOADER_MAGIC 0x36d76289u
 
-enum { TAG_END = 0, TAG_CMDLINE = 1, TAG_MODULE = 3, TAG_MMAP = 6, TAG_ACPI_OLD = 14, TAG_ACPI_NEW = 15 };
+enum {
+    TAG_END = 0,
+    TAG_CMDLINE = 1,
+    TAG_MODULE = 3,
+    TAG_MMAP = 6,
+    TAG_ACPI_OLD = 14,
+    TAG_ACPI_NEW = 15
+};
 
 struct tag {
     u32 type, size;

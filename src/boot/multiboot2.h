@@ -13,7 +13,13 @@ struct boot_module {
     char name[64]; // first word of its command line
 };
 
-enum memory_type { MEMORY_AVAILABLE = 1, MEMORY_RESERVED = 2, MEMORY_ACPI = 3, MEMORY_NVS = 4, MEMORY_BAD = 5 };
+enum memory_type {
+    MEMORY_AVAILABLE = 1,
+    MEMORY_RESERVED = 2,
+    MEMORY_ACPI = 3,
+    MEMORY_NVS = 4,
+    MEMORY_BAD = 5
+};
 
 struct memory_range {
     hpa_t start;

@@ -79,7 +79,8 @@ static void map_direct(u64 pa, u64 end)
     u64 rw = PTE_P | PTE_W | PTE_G | nx;
     while (pa < end) {
         u64 va = DIRECT_MAP + pa;
-        if (has_1g && pa % SIZE_1G == 0 && end - pa >= SIZE_1G && !in_protected_image(pa, SIZE_1G)) {
+        if (has_1g && pa % SIZE_1G == 0 && end - pa >= SIZE_1G &&
+            !in_protected_image(pa, SIZE_1G)) {
             map(va, pa, rw, 2);
             pa += SIZE_1G;
         } else if (!in_protected_image(pa, SIZE_2M)) {

@@ -80,12 +80,16 @@ NORETURN void panic_exception(const struct trap_frame *f, const char *name)
                (unsigned long long)f->vector, name, (unsigned long long)f->rip);
     log_line("panic", "%s, error code %llx", text, (unsigned long long)f->error_code);
 #define R(n) (unsigned long long)f->n
-    log_line("panic", "rax %016llx rbx %016llx rcx %016llx rdx %016llx", R(rax), R(rbx), R(rcx), R(rdx));
-    log_line("panic", "rsi %016llx rdi %016llx rbp %016llx rsp %016llx", R(rsi), R(rdi), R(rbp), R(rsp));
-    log_line("panic", "r8  %016llx r9  %016llx r10 %016llx r11 %016llx", R(r8), R(r9), R(r10), R(r11));
-    log_line("panic", "r12 %016llx r13 %016llx r14 %016llx r15 %016llx", R(r12), R(r13), R(r14), R(r15));
-    log_line("panic", "rflags %llx cs %llx ss %llx cr2 %016llx cr3 %016llx cr4 %llx", R(rflags), R(cs),
-             R(ss), (unsigned long long)read_cr2(), (unsigned long long)read_cr3(),
+    log_line("panic", "rax %016llx rbx %016llx rcx %016llx rdx %016llx", R(rax), R(rbx), R(rcx),
+             R(rdx));
+    log_line("panic", "rsi %016llx rdi %016llx rbp %016llx rsp %016llx", R(rsi), R(rdi), R(rbp),
+             R(rsp));
+    log_line("panic", "r8  %016llx r9  %016llx r10 %016llx r11 %016llx", R(r8), R(r9), R(r10),
+             R(r11));
+    log_line("panic", "r12 %016llx r13 %016llx r14 %016llx r15 %016llx", R(r12), R(r13), R(r14),
+             R(r15));
+    log_line("panic", "rflags %llx cs %llx ss %llx cr2 %016llx cr3 %016llx cr4 %llx", R(rflags),
+             R(cs), R(ss), (unsigned long long)read_cr2(), (unsigned long long)read_cr3(),
              (unsigned long long)read_cr4());
 #undef R
     backtrace(f->rip, f->rbp);

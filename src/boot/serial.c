@@ -13,7 +13,7 @@ enum { LSR_DATA = 0x01, LSR_BREAK = 0x10, LSR_THRE = 0x20, LSR_IDLE = 0x40 };
 #define FIFO_SIZE   16
 #define RECEIVE_MAX 64
 #define CAUSES_MAX  8
-#define SPIN_MAX  100000000u // polls before a transmitter counts as dead
+#define SPIN_MAX    100000000u // polls before a transmitter counts as dead
 
 static u8 console_tx[SERIAL_TX_SIZE], debug_tx[SERIAL_TX_SIZE];
 struct serial_line serial_console = {.tx = RING(console_tx)};

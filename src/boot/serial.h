@@ -38,5 +38,6 @@ void serial_pump(struct serial_line *u);
 // Waits until all queued bytes are out.
 void serial_flush(struct serial_line *u);
 
-// From now on the line interrupts (its IRQ is routed): receive and transmit by serial_pump from there.
+// From now on the line interrupts (its IRQ is routed): receive and transmit by serial_pump from
+// there.
 void serial_enable_interrupts(struct serial_line *u);

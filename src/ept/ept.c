@@ -180,7 +180,8 @@ static void invept(u64 type, u64 eptp)
     bool failed;
     __asm__ volatile("invept %1, %2" : "=@ccbe"(failed) : "m"(descriptor), "r"(type) : "memory");
     if (failed)
-        panic("INVEPT type %llu of %llx failed", (unsigned long long)type, (unsigned long long)eptp);
+        panic("INVEPT type %llu of %llx failed", (unsigned long long)type,
+              (unsigned long long)eptp);
 }
 
 static void invvpid(u64 type, u16 vpid)

@@ -19,7 +19,8 @@ struct guest_memory {
     unsigned count;
 };
 
-// The host address of len bytes (at least 1) at gpa, or NULL when they are not all RAM of one region.
+// The host address of len bytes (at least 1) at gpa, or NULL when they are not all RAM of one
+// region.
 void *guest_ptr(const struct guest_memory *m, gpa_t gpa, u64 len);
 
 // Copy len bytes from or to guest RAM. ERR_FAULT, with nothing copied, when a byte is not RAM.

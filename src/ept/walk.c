@@ -22,7 +22,7 @@
 #define ENTRY_PS BIT(7)
 #define ENTRY_XD BIT(63)
 
-#define RETRIES  8 // walks begun again because another vCPU changed an entry
+#define RETRIES 8 // walks begun again because another vCPU changed an entry
 
 enum paging_mode { NO_PAGING, PAGING_32, PAGING_PAE, PAGING_64 };
 

@@ -15,7 +15,8 @@ struct ring {
 
 static inline u32 ring_used(const struct ring *r)
 {
-    return __atomic_load_n(&r->head, __ATOMIC_ACQUIRE) - __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&r->head, __ATOMIC_ACQUIRE) -
+           __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE);
 }
 
 static inline u32 ring_free(const struct ring *r)

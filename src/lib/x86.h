@@ -76,16 +76,16 @@ static inline u64 xgetbv(u32 index)
     return (u64)hi << 32 | lo;
 }
 
-#define X86_CONTROL_REGISTER(name)                                                                 \
-    static inline u64 read_##name(void)                                                            \
-    {                                                                                              \
-        u64 v;                                                                                     \
-        __asm__ volatile("mov %%" #name ", %0" : "=r"(v)::"memory");                               \
-        return v;                                                                                  \
-    }                                                                                              \
-    static inline void write_##name(u64 v)                                                         \
-    {                                                                                              \
-        __asm__ volatile("mov %0, %%" #name ::"r"(v) : "memory");                                  \
+#define X86_CONTROL_REGISTER(name)                                   \
+    static inline u64 read_##name(void)                              \
+    {                                                                \
+        u64 v;                                                       \
+        __asm__ volatile("mov %%" #name ", %0" : "=r"(v)::"memory"); \
+        return v;                                                    \
+    }                                                                \
+    static inline void write_##name(u64 v)                           \
+    {                                                                \
+        __asm__ volatile("mov %0, %%" #name ::"r"(v) : "memory");    \
     }
 X86_CONTROL_REGISTER(cr0)
 X86_CONTROL_REGISTER(cr2)
@@ -174,7 +174,7 @@ static inline void invlpg(const void *va)
 #define MSR_IA32_DEBUGCTL        0x1d9
 #define MSR_IA32_PAT             0x277
 #define MSR_IA32_TSC_DEADLINE    0x6e0
-#define MSR_IA32_X2APIC         0x800
+#define MSR_IA32_X2APIC          0x800
 #define MSR_IA32_XSS             0xda0
 #define MSR_EFER                 0xc0000080
 #define MSR_STAR                 0xc0000081

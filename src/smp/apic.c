@@ -24,14 +24,14 @@ enum {
     APIC_TIMER_DIVIDE = 0x3e0,
 };
 
-#define ICR_INIT    (5u << 8 | 1u << 14)
-#define ICR_STARTUP (6u << 8 | 1u << 14)
-#define ICR_NMI     (4u << 8 | 1u << 14)
-#define ICR_PENDING (1u << 12)
-#define LVT_MASKED  (1u << 16)
+#define ICR_INIT          (5u << 8 | 1u << 14)
+#define ICR_STARTUP       (6u << 8 | 1u << 14)
+#define ICR_NMI           (4u << 8 | 1u << 14)
+#define ICR_PENDING       (1u << 12)
+#define LVT_MASKED        (1u << 16)
 #define TSC_DEADLINE_MODE (2u << 17)
-#define APIC_BASE_ENABLE BIT(11)
-#define APIC_BASE_X2APIC BIT(10)
+#define APIC_BASE_ENABLE  BIT(11)
+#define APIC_BASE_X2APIC  BIT(10)
 
 static bool x2apic, tsc_deadline;
 static volatile u32 *xapic; // register window in xAPIC mode

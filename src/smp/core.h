@@ -22,8 +22,8 @@ struct tss {
 } PACKED;
 
 struct core {
-    struct core *self;  // GS:0
-    void *stack_top;    // GS:8; the start-up code takes it from here
+    struct core *self; // GS:0
+    void *stack_top;   // GS:8; the start-up code takes it from here
     u32 number, apic_id;
     struct vmm *vmm;
     struct list timers; // struct timer, nearest first
@@ -41,7 +41,7 @@ struct core {
 _Static_assert(offsetof(struct core, stack_top) == 8, "trampoline.S reads it there");
 
 extern struct core *cores[CORES_MAX];
-extern unsigned core_count;  // blocks, in the MADT's order; the boot core is cores[0]
+extern unsigned core_count; // blocks, in the MADT's order; the boot core is cores[0]
 extern u32 cores_online;
 
 static inline struct core *this_core(void)

@@ -27,11 +27,28 @@ static irq_handler *handlers[256];
 void (*nmi_handler)(void);
 
 static const char *const exception_names[32] = {
-    "#DE divide error", "#DB debug", "NMI", "#BP breakpoint", "#OF overflow", "#BR bound",
-    "#UD invalid opcode", "#NM no device", "#DF double fault", "coprocessor overrun",
-    "#TS invalid TSS", "#NP not present", "#SS stack fault", "#GP general protection",
-    "#PF page fault", "reserved", "#MF x87 error", "#AC alignment", "#MC machine check",
-    "#XM SIMD error", "#VE virtualization", "#CP control protection",
+    "#DE divide error",
+    "#DB debug",
+    "NMI",
+    "#BP breakpoint",
+    "#OF overflow",
+    "#BR bound",
+    "#UD invalid opcode",
+    "#NM no device",
+    "#DF double fault",
+    "coprocessor overrun",
+    "#TS invalid TSS",
+    "#NP not present",
+    "#SS stack fault",
+    "#GP general protection",
+    "#PF page fault",
+    "reserved",
+    "#MF x87 error",
+    "#AC alignment",
+    "#MC machine check",
+    "#XM SIMD error",
+    "#VE virtualization",
+    "#CP control protection",
 };
 
 void idt_init(void)
@@ -60,7 +77,8 @@ void descriptors_load(struct core *c)
     c->tss.iopb = sizeof(c->tss);
     c->gdt[1] = 0x00af9b000000ffff; // 64-bit code
     c->gdt[2] = 0x00cf93000000ffff; // data
-    c->gdt[3] = (sizeof(c->tss) - 1) | (tss & 0xffffff) << 16 | 0x89ull << 40 | (tss >> 24 & 0xff) << 56;
+    c->gdt[3] =
+        (sizeof(c->tss) - 1) | (tss & 0xffffff) << 16 | 0x89ull << 40 | (tss >> 24 & 0xff) << 56;
     c->gdt[4] = tss >> 32;
 
     struct pointer gdtr = {sizeof(c->gdt) - 1, (u64)c->gdt};

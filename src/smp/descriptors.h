@@ -19,11 +19,11 @@ u64 idt_base(void);
 
 // Interrupt vectors of the host.
 enum {
-    VECTOR_TIMER = 0xe0,           // local APIC timer
-    VECTOR_CONSOLE = 0xe1,         // console UART
-    VECTOR_DEBUG = 0xe2,           // debugger's UART
-    VECTOR_WAKE = 0xf0,            // look into your mailbox
-    VECTOR_POSTED = 0xf1,          // posted-interrupt notification
+    VECTOR_TIMER = 0xe0,   // local APIC timer
+    VECTOR_CONSOLE = 0xe1, // console UART
+    VECTOR_DEBUG = 0xe2,   // debugger's UART
+    VECTOR_WAKE = 0xf0,    // look into your mailbox
+    VECTOR_POSTED = 0xf1,  // posted-interrupt notification
     VECTOR_SPURIOUS = 0xff,
 };
 

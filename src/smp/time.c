@@ -115,6 +115,7 @@ u64 time_wall_clock(void)
     // Days since 1970 in the proleptic Gregorian calendar, the year beginning in March.
     unsigned yy = mon <= 2 ? y - 1 : y;
     unsigned shifted = (mon + 9) % 12;
-    u64 days = 365ull * yy + yy / 4 - yy / 100 + yy / 400 + (153 * shifted + 2) / 5 + d - 1 - 719468;
+    u64 days =
+        365ull * yy + yy / 4 - yy / 100 + yy / 400 + (153 * shifted + 2) / 5 + d - 1 - 719468;
     return days * 86400 + h * 3600 + m * 60 + s;
 }

@@ -8,13 +8,13 @@
 #include "vdev/irq.h"
 #include "vdev/ticks.h"
 
-#define PM_BASE      0x600 // port; the blocks of the FADT:
-#define PM1A_EVT     0x600 // status, enable: 2 bytes each
-#define PM1A_CNT     0x604 // 2 bytes
-#define PM_TMR       0x608 // 4 bytes
-#define PM_LENGTH    12
+#define PM_BASE   0x600 // port; the blocks of the FADT:
+#define PM1A_EVT  0x600 // status, enable: 2 bytes each
+#define PM1A_CNT  0x604 // 2 bytes
+#define PM_TMR    0x608 // 4 bytes
+#define PM_LENGTH 12
 
-#define PM_TMR_HZ    3579545ull
+#define PM_TMR_HZ 3579545ull
 
 #define SMI_CMD      0xb2
 #define APM_STS      0xb3

@@ -10,14 +10,14 @@
 #define RTE_MASK       BIT(16)
 #define RTE_WRITABLE   0xff0000000001afffull
 
-#define REG_ID         0x00
-#define REG_VERSION    0x01
-#define REG_ARB        0x02
-#define REG_RTE        0x10
+#define REG_ID      0x00
+#define REG_VERSION 0x01
+#define REG_ARB     0x02
+#define REG_RTE     0x10
 
-#define IOREGSEL       0x00
-#define IOWIN          0x10
-#define EOIR           0x40
+#define IOREGSEL 0x00
+#define IOWIN    0x10
+#define EOIR     0x40
 
 void ioapic_init(struct ioapic *io, void (*send)(void *ctx, const struct ioapic_message *m),
                  void (*routes)(void *ctx), void *ctx)

@@ -3,7 +3,7 @@
 
 #include "lib/string.h"
 
-#define CASCADE     2 // the master's input that the slave drives
+#define CASCADE 2 // the master's input that the slave drives
 
 #define ICW1_INIT   BIT(4)
 #define ICW1_SINGLE BIT(1)

@@ -13,8 +13,8 @@
 #include "vm/vm.h"
 #include "vmx/vmm.h"
 
-#define ESCAPE        0x1d // Ctrl-]
-#define RETRY_US      2000 // a guest that had no room for input is asked again this often
+#define ESCAPE   0x1d // Ctrl-]
+#define RETRY_US 2000 // a guest that had no room for input is asked again this often
 
 static struct spinlock lock;
 static struct console_vm *focus;

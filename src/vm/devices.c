@@ -53,8 +53,9 @@ void devices_set_timer(struct vcpu *v)
     struct vm *vm = vm_of(v);
     u64 deadline = host_deadline(lapic_deadline(&vapic_of(v)->lapic), v->tsc_offset);
     if (v->index == 0)
-        deadline = MIN(deadline, host_deadline(__atomic_load_n(&vm->board_deadline, __ATOMIC_RELAXED),
-                                               vm->guest.tsc_offset));
+        deadline =
+            MIN(deadline, host_deadline(__atomic_load_n(&vm->board_deadline, __ATOMIC_RELAXED),
+                                        vm->guest.tsc_offset));
     timer_set(&v->timer, vm->frozen_at != 0 ? UINT64_MAX : deadline);
 }
 

@@ -37,7 +37,7 @@ static const char *add_ram(struct vm *vm, u64 gpa, u64 size)
     struct guest_memory *m = &vm->guest.memory;
     m->region[m->count++] = (struct ram_region){GPA(gpa), size, phys_to_virt(host)};
     return ept_map(&vm->guest.ept, GPA(gpa), host, size, EPT_RWX) == OK ? NULL
-                                                                       : "no memory for its EPT";
+                                                                        : "no memory for its EPT";
 }
 
 static const char *make_memory(struct vm *vm)

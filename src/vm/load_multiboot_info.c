@@ -27,8 +27,8 @@ enum {
 #define HAS_MMAP        BIT(6)
 #define HAS_LOADER_NAME BIT(9)
 
-#define MODULE_ENTRY    16ull
-#define MMAP_ENTRY      24ull
+#define MODULE_ENTRY 16ull
+#define MMAP_ENTRY   24ull
 
 // Takes len bytes of the block.
 static enum error take(struct loader *l, struct multiboot *m, u64 len, u32 *gpa)

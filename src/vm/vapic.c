@@ -112,7 +112,8 @@ static const struct lapic_ops ops = {
 
 const char *vapic_create(struct vm *vm, struct vcpu *v)
 {
-    hpa_t page = page_alloc(), memory = memory_alloc(ALIGN_UP(sizeof(struct vapic), PAGE_SIZE), PAGE_SIZE);
+    hpa_t page = page_alloc();
+    hpa_t memory = memory_alloc(ALIGN_UP(sizeof(struct vapic), PAGE_SIZE), PAGE_SIZE);
     if (page.v == 0 || memory.v == 0)
         return "no memory for its local APIC";
     struct vapic *a = phys_to_virt(memory);
@@ -185,7 +186,8 @@ void vapic_startup(struct vcpu *v, bool init, bool sipi)
     struct vapic *a = vapic_of(v);
     vcpu_load(v);
     if (init) {
-        if (v->index == 0) { // the boot processor starts again at the reset vector: firmware's, not ours
+        if (v->index == 0) {
+            // The boot processor starts again at the reset vector: firmware's, not ours.
             vm_request_end(vm_of(v), END_RESET, 0, "INIT to the boot processor");
             return;
         }

@@ -5,9 +5,9 @@
 // the VM's vCPUs, and by the console for input; nobody waits for another core while holding it.
 #pragma once
 
+#include "lib/format.h"
 #include "lib/lock.h"
 #include "lib/x86.h"
-#include "lib/format.h"
 #include "smp/message.h"
 #include "vdev/board.h"
 #include "vdev/lapic.h"
@@ -25,10 +25,10 @@ enum vm_end { END_NONE, END_POWEROFF, END_RESET, END_EXIT, END_KILLED, END_CRASH
 struct vapic {
     struct posted_interrupt_descriptor pid;
     struct lapic lapic;
-    bool mode_changed;      // the VMCS's controls do not fit the APIC's mode yet
-    bool status_masked;     // RVI was written as 0 for a step
-    u32 stale;              // LAPIC_CHANGED_… not yet in the VMCS
-    u64 extint;             // ExtINT messages waiting
+    bool mode_changed;  // the VMCS's controls do not fit the APIC's mode yet
+    bool status_masked; // RVI was written as 0 for a step
+    u32 stale;          // LAPIC_CHANGED_… not yet in the VMCS
+    u64 extint;         // ExtINT messages waiting
 };
 
 struct vm {

@@ -26,11 +26,11 @@ enum {
     MSR_VMX_VMFUNC = 0x491,
 };
 
-#define FEATURE_CONTROL_LOCK       BIT(0)
-#define FEATURE_CONTROL_VMX        BIT(2) // outside SMX
-#define CPUID_1_ECX_VMX            BIT(5)
-#define BASIC_MEMORY_TYPE(basic)   ((basic) >> 50 & 15)
-#define MEMORY_TYPE_WRITE_BACK     6
+#define FEATURE_CONTROL_LOCK     BIT(0)
+#define FEATURE_CONTROL_VMX      BIT(2) // outside SMX
+#define CPUID_1_ECX_VMX          BIT(5)
+#define BASIC_MEMORY_TYPE(basic) ((basic) >> 50 & 15)
+#define MEMORY_TYPE_WRITE_BACK   6
 
 struct vmx_caps vmx_caps;
 
@@ -125,8 +125,8 @@ static void choose(void)
     struct vmx_controls w = wanted;
     for (unsigned g = 0; g < ARRAY_SIZE(groups); g++) {
         size_t o = groups[g].offset;
-        *word(&vmx_caps.base, o) = vmx_control(*word(&w, o), *word(&vmx_caps.allowed0, o),
-                                               *word(&vmx_caps.allowed1, o));
+        *word(&vmx_caps.base, o) =
+            vmx_control(*word(&w, o), *word(&vmx_caps.allowed0, o), *word(&vmx_caps.allowed1, o));
     }
 
     if (!(vmx_caps.base.primary & PRIMARY_TPR_SHADOW))
@@ -135,8 +135,8 @@ static void choose(void)
     // Controls that need one another (SDM 27.2.1.1): virtual-interrupt delivery and its relatives
     // are used together, so that there are two lanes and not sixteen.
     struct vmx_controls *b = &vmx_caps.base;
-    u32 apicv = SECONDARY_APIC_REGISTERS | SECONDARY_VIRTUAL_INTERRUPT_DELIVERY |
-                SECONDARY_APIC_ACCESSES;
+    u32 apicv =
+        SECONDARY_APIC_REGISTERS | SECONDARY_VIRTUAL_INTERRUPT_DELIVERY | SECONDARY_APIC_ACCESSES;
     bool whole = (b->secondary & apicv) == apicv && (b->primary & PRIMARY_TPR_SHADOW) &&
                  (b->pin & PIN_POSTED_INTERRUPTS);
     if (!whole) {
@@ -166,7 +166,8 @@ const char *vmx_probe(const char *disable)
     c->misc = rdmsr(MSR_VMX_MISC);
     c->preemption_shift = c->misc & 31;
     c->true_controls = c->basic & BIT(55);
-    read_allowed(offsetof(struct vmx_controls, pin), c->true_controls ? MSR_VMX_TRUE_PIN : MSR_VMX_PIN);
+    read_allowed(offsetof(struct vmx_controls, pin),
+                 c->true_controls ? MSR_VMX_TRUE_PIN : MSR_VMX_PIN);
     read_allowed(offsetof(struct vmx_controls, primary),
                  c->true_controls ? MSR_VMX_TRUE_PRIMARY : MSR_VMX_PRIMARY);
     read_allowed(offsetof(struct vmx_controls, exit),

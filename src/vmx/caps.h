@@ -25,8 +25,8 @@ extern struct vmx_caps vmx_caps;
 u32 vmx_control(u32 wanted, u32 allowed0, u32 allowed1);
 
 // Reads the capability MSRs and chooses controls. Boot core. Returns NULL, or why guests cannot be
-// run on this CPU. `disable` is a list of controls' names after "vmx.disable=", separated by commas,
-// that are to be treated as absent (for tests).
+// run on this CPU. `disable` is a list of controls' names after "vmx.disable=", separated by
+// commas, that are to be treated as absent (for tests).
 const char *vmx_probe(const char *disable);
 
 // Logs each feature as in use or absent.

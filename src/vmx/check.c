@@ -130,7 +130,8 @@ static void check_rest(struct checker *c)
     bool lma = vmread(ENTRY_CONTROLS) & ENTRY_IA32E_GUEST;
     require(c, lma && (vmread(GUEST_CS_ACCESS) & BIT(13)) ? canonical(rip) : rip >> 32 == 0,
             GUEST_RIP, "canonical, or 32 bits outside 64-bit code");
-    require(c, (flags & ~0x3f7fd7ull) == 0 && (flags & RFLAGS_FIXED), GUEST_RFLAGS, "reserved bits");
+    require(c, (flags & ~0x3f7fd7ull) == 0 && (flags & RFLAGS_FIXED), GUEST_RFLAGS,
+            "reserved bits");
     require(c, !(flags & RFLAGS_VM) || (!lma && (vmread(GUEST_CR0) & CR0_PE)), GUEST_RFLAGS,
             "VM only in protected mode outside IA-32e");
     bool external = (event & EVENT_VALID) && EVENT_TYPE(event) == EVENT_EXTERNAL;

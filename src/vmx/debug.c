@@ -243,15 +243,14 @@ void vcpu_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error_
 // Brings the VMCS in line with what the debugger asked for.
 void debug_before_entry(struct vcpu *v)
 {
-    u64 primary = vmread(PRIMARY_CONTROLS) &
-                  ~(u64)(PRIMARY_MONITOR_TRAP_FLAG | PRIMARY_MOV_DR_EXITING);
+    u64 primary =
+        vmread(PRIMARY_CONTROLS) & ~(u64)(PRIMARY_MONITOR_TRAP_FLAG | PRIMARY_MOV_DR_EXITING);
     if (v->single_step || v->page_step) {
         primary |= PRIMARY_MONITOR_TRAP_FLAG;
         // Blocking by STI and MOV SS lasts for one instruction, which is the one we step over.
         u64 blocking = vmread(GUEST_INTERRUPTIBILITY);
         if (v->step_masks_interrupts || v->page_step)
-            vmwrite(GUEST_INTERRUPTIBILITY,
-                    blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+            vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
     }
     if (v->debug_registers)
         primary |= PRIMARY_MOV_DR_EXITING;

@@ -12,7 +12,9 @@
 struct vcpu;
 
 // General registers in the order of their encoding (SDM Vol. 2, Table 3-1).
+// clang-format off
 enum gpr { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, GPR_COUNT };
+// clang-format on
 
 // Segment registers in the order of their encoding, then the two system segments.
 enum segment_name { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };

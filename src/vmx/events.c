@@ -39,7 +39,8 @@ void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error)
     if (!(vmread(GUEST_CR0) & CR0_PE))
         has_error = false; // real mode has no error codes
     set_event(v, EVENT_HARDWARE_EXCEPTION, vector, has_error, error, 0);
-    // A fault resumes at its instruction with RF set in the pushed flags; traps are not raised here.
+    // A fault resumes at its instruction with RF set in the pushed flags; traps are not raised
+    // here.
     vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) | RFLAGS_RF);
 }
 

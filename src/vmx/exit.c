@@ -79,7 +79,7 @@ static exit_handler *const handlers[EXIT_REASONS] = {
     [EXIT_REASON_RDPMC] = exit_rdpmc,
     [EXIT_REASON_RSM] = exit_undefined,
     [EXIT_REASON_VMCALL] = exit_vmcall,
-    [EXIT_REASON_VMCLEAR ... EXIT_REASON_VMXON] = exit_undefined,
+    [EXIT_REASON_VMCLEAR... EXIT_REASON_VMXON] = exit_undefined,
     [EXIT_REASON_CR_ACCESS] = exit_cr,
     [EXIT_REASON_MOV_DR] = exit_mov_dr,
     [EXIT_REASON_IO_INSTRUCTION] = exit_io,
@@ -106,7 +106,7 @@ static exit_handler *const handlers[EXIT_REASONS] = {
     [EXIT_REASON_XSAVES] = exit_undefined,
     [EXIT_REASON_XRSTORS] = exit_undefined,
     [EXIT_REASON_PCONFIG] = exit_undefined,
-    [EXIT_REASON_UMWAIT ... EXIT_REASON_ENCLV] = exit_undefined,
+    [EXIT_REASON_UMWAIT... EXIT_REASON_ENCLV] = exit_undefined,
     [EXIT_REASON_SEAMCALL] = exit_undefined,
     [EXIT_REASON_TDCALL] = exit_undefined,
 };

@@ -17,8 +17,8 @@
 
 // Leaf 1 ECX: SSE3, PCLMULQDQ, SSSE3, FMA, CX16, PCID, SSE4.1, SSE4.2, MOVBE, POPCNT, AES, XSAVE,
 // AVX, F16C, RDRAND.
-#define LEAF1_ECX                                                                                  \
-    (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) |        \
+#define LEAF1_ECX                                                                           \
+    (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) | \
      BIT(23) | BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
 #define LEAF1_ECX_X2APIC       BIT(21)
 #define LEAF1_ECX_TSC_DEADLINE BIT(24)
@@ -38,7 +38,7 @@
 #define LEAF7_EBX_INVPCID    BIT(10)
 // Leaf 7 ECX: AVX512_VBMI, UMIP, PKU, AVX512_VBMI2, GFNI, VAES, VPCLMULQDQ, AVX512_VNNI,
 // AVX512_BITALG, AVX512_VPOPCNTDQ, RDPID (only with RDTSCP).
-#define LEAF7_ECX                                                                                  \
+#define LEAF7_ECX \
     (BIT(1) | BIT(2) | BIT(3) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14))
 #define LEAF7_ECX_OSPKE BIT(4)
 #define LEAF7_ECX_RDPID BIT(22)
@@ -46,9 +46,9 @@
 // XSAVEOPT, XSAVEC, XGETBV with ECX = 1; not XSAVES.
 #define LEAFD_1_EAX (BIT(0) | BIT(1) | BIT(2))
 // Leaf 80000001H ECX: LAHF, LZCNT, PREFETCHW. EDX: SYSCALL, NX, 1-GiB pages, LM.
-#define EXT1_ECX        (BIT(0) | BIT(5) | BIT(8))
-#define EXT1_EDX        (BIT(11) | BIT(20) | BIT(26) | BIT(29))
-#define EXT1_EDX_RDTSCP BIT(27)
+#define EXT1_ECX               (BIT(0) | BIT(5) | BIT(8))
+#define EXT1_EDX               (BIT(11) | BIT(20) | BIT(26) | BIT(29))
+#define EXT1_EDX_RDTSCP        BIT(27)
 #define EXT7_EDX_INVARIANT_TSC BIT(8)
 
 // XCR0 bits that are given: x87, SSE, AVX, the three of AVX-512, PKRU.
@@ -101,14 +101,14 @@ static void init_basic(void)
     basic[1].ecx &= LEAF1_ECX;
     basic[1].ecx |= (u32)(LEAF1_ECX_X2APIC | LEAF1_ECX_TSC_DEADLINE | LEAF1_ECX_HYPERVISOR);
     basic[1].edx = (basic[1].edx & LEAF1_EDX) | (u32)(LEAF1_EDX_APIC | LEAF1_EDX_MTRR);
-    basic[5] = (struct cpuid){0};           // MONITOR
+    basic[5] = (struct cpuid){0};             // MONITOR
     basic[6] = (struct cpuid){.eax = 1 << 2}; // the local APIC's timer always runs
     bool rdtscp = vmx_has_secondary(SECONDARY_RDTSCP);
     basic[7].eax = 0;
-    basic[7].ebx = (basic[7].ebx &
-                    (u32)(LEAF7_EBX |
-                          (vmx_has_secondary(SECONDARY_INVPCID) ? LEAF7_EBX_INVPCID : 0))) |
-                   LEAF7_EBX_TSC_ADJUST;
+    basic[7].ebx =
+        (basic[7].ebx &
+         (u32)(LEAF7_EBX | (vmx_has_secondary(SECONDARY_INVPCID) ? LEAF7_EBX_INVPCID : 0))) |
+        LEAF7_EBX_TSC_ADJUST;
     basic[7].ecx &= (u32)(LEAF7_ECX | (rdtscp ? LEAF7_ECX_RDPID : 0));
     basic[7].edx &= LEAF7_EDX;
     for (u32 leaf = 8; leaf <= BASIC_MAX; leaf++) {

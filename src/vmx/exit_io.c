@@ -7,11 +7,11 @@
 // Iterations of a REP in one exit, so that a long one keeps neither interrupts nor others waiting.
 #define REPEATS_MAX 256
 
-#define IO_SIZE(q)  ((unsigned)((q)&7) + 1)
-#define IO_IN       BIT(3)
-#define IO_STRING   BIT(4)
-#define IO_REP      BIT(5)
-#define IO_PORT(q)  ((u16)((q) >> 16))
+#define IO_SIZE(q) ((unsigned)((q)&7) + 1)
+#define IO_IN      BIT(3)
+#define IO_STRING  BIT(4)
+#define IO_REP     BIT(5)
+#define IO_PORT(q) ((u16)((q) >> 16))
 // Instruction information of INS and OUTS (SDM Table 28-9).
 #define INFO_ADDRESS_SIZE(i) ((u8)(2u << ((i) >> 7 & 7)))
 #define INFO_SEGMENT(i)      ((enum segment_name)((i) >> 15 & 7))
@@ -93,7 +93,8 @@ static void begin(struct vcpu *v, struct emulation *e, struct device_access *a)
                             .repeats = REPEATS_MAX};
 }
 
-static void finish(struct vcpu *v, struct emulation *e, enum emulate_status status, u64 qualification)
+static void finish(struct vcpu *v, struct emulation *e, enum emulate_status status,
+                   u64 qualification)
 {
     u64 before = vmread(GUEST_RIP);
     switch (status) {
@@ -188,8 +189,9 @@ static void emulate_access(struct vcpu *v, gpa_t gpa)
     } else {
         enum emulate_status status = emulate(&e, &i);
         if (status == EMULATE_UNSUPPORTED)
-            vcpu_crash(v, "no emulation for an instruction that touches %llx: %02x %02x %02x %02x "
-                          "%02x %02x %02x %02x",
+            vcpu_crash(v,
+                       "no emulation for an instruction that touches %llx: %02x %02x %02x %02x "
+                       "%02x %02x %02x %02x",
                        (unsigned long long)gpa.v, code[0], code[1], code[2], code[3], code[4],
                        code[5], code[6], code[7]);
         else
@@ -235,5 +237,6 @@ void exit_apic_access(struct vcpu *v)
     else if (type == 2)
         vcpu_raise_ud(v); // a fetch
     else
-        vcpu_crash(v, "APIC access of type %u at offset %llx", type, (unsigned long long)(q & 0xfff));
+        vcpu_crash(v, "APIC access of type %u at offset %llx", type,
+                   (unsigned long long)(q & 0xfff));
 }

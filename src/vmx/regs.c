@@ -72,8 +72,9 @@ static void load_pdptes(struct vcpu *v, u64 cr0, u64 cr3, u64 cr4, u64 efer)
         vmwrite(GUEST_PDPTE0 + 2 * i, pdpte[i]);
 }
 
-#define CR0_DEFINED                                                                                \
-    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+#define CR0_DEFINED                                                                            \
+    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \
+     CR0_PG)
 
 bool vcpu_set_cr0(struct vcpu *v, u64 value)
 {

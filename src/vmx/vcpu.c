@@ -16,11 +16,11 @@
 _Static_assert(offsetof(struct vcpu, launched) == 128, "entry.S: VCPU_LAUNCHED");
 _Static_assert(offsetof(struct vcpu, host_rsp) == 136, "entry.S: HOST_RSP_CACHE");
 
-#define MISC_ENABLE_RESET      0x1801ull // fast strings; BTS and PEBS unavailable
-#define MTRR_DEF_TYPE_RESET    0xc06ull  // enabled, fixed enabled, write-back
-#define MTRR_FIXED_WRITE_BACK  0x0606060606060606ull
-#define FCW_RESET              0x037f
-#define MXCSR_RESET            0x1f80
+#define MISC_ENABLE_RESET     0x1801ull // fast strings; BTS and PEBS unavailable
+#define MTRR_DEF_TYPE_RESET   0xc06ull  // enabled, fixed enabled, write-back
+#define MTRR_FIXED_WRITE_BACK 0x0606060606060606ull
+#define FCW_RESET             0x037f
+#define MXCSR_RESET           0x1f80
 
 static u32 next_vpid = 1;
 
@@ -202,8 +202,8 @@ void vcpu_dump(struct vcpu *v)
 #define G(n) (unsigned long long)r.gpr[n]
 #define L(x) (unsigned long long)(x)
     const char *n = v->guest->name;
-    log_line("vm", "%s vcpu %u: exit %s, qualification %llx, linear %llx, physical %llx", n, v->index,
-             exit_reason_name(v->reason), L(vmread(EXIT_QUALIFICATION)),
+    log_line("vm", "%s vcpu %u: exit %s, qualification %llx, linear %llx, physical %llx", n,
+             v->index, exit_reason_name(v->reason), L(vmread(EXIT_QUALIFICATION)),
              L(vmread(GUEST_LINEAR_ADDRESS)), L(vmread(GUEST_PHYSICAL_ADDRESS)));
     log_line("vm", "%s rip %04x:%016llx rsp %016llx rflags %08llx", n, r.seg[SEG_CS].selector,
              L(r.rip), G(RSP), L(r.rflags));

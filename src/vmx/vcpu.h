@@ -91,16 +91,16 @@ enum vcpu_state {
 
 // Requests: bits that make the vCPU's core look before the next entry. Public.
 enum {
-    REQUEST_EVENT = 1 << 0,        // interrupts may have been posted; sync
-    REQUEST_HOLD = 1 << 1,         // the debugger or the VM's end wants it out of the guest
-    REQUEST_FLUSH = 1 << 2,        // EPT changed
+    REQUEST_EVENT = 1 << 0, // interrupts may have been posted; sync
+    REQUEST_HOLD = 1 << 1,  // the debugger or the VM's end wants it out of the guest
+    REQUEST_FLUSH = 1 << 2, // EPT changed
     REQUEST_NMI = 1 << 3,
     REQUEST_INIT = 1 << 4,
     REQUEST_SIPI = 1 << 5,
-    REQUEST_TIMER = 1 << 6,        // its device timers may have moved
-    REQUEST_TSC = 1 << 7,          // guest->tsc_offset changed
-    REQUEST_CHECK = 1 << 8,        // run the SDM's checks before the next entry
-    REQUEST_DEBUG = 1 << 9,        // what the debugger asked for changed
+    REQUEST_TIMER = 1 << 6, // its device timers may have moved
+    REQUEST_TSC = 1 << 7,   // guest->tsc_offset changed
+    REQUEST_CHECK = 1 << 8, // run the SDM's checks before the next entry
+    REQUEST_DEBUG = 1 << 9, // what the debugger asked for changed
 };
 
 enum hold_reason { HOLD_DEBUGGER = 1, HOLD_VM = 2 };
@@ -120,12 +120,12 @@ struct vcpu {
     u32 reason; // of the present exit
     bool interrupt_window, nmi_window;
     bool single_step, step_masks_interrupts; // monitor trap flag for the debugger
-    bool emulated_step;   // the stepped instruction was carried out by us
+    bool emulated_step;                      // the stepped instruction was carried out by us
     gpa_t page_stepping;
-    bool page_step;       // monitor trap flag to step over a write to a watched page
+    bool page_step;            // monitor trap flag to step over a write to a watched page
     bool sleeps_interruptible; // RFLAGS.IF when it went to sleep
-    bool halted_for_good; // HLT with interrupts off was reported
-    bool loaded; // its VMCS is active on `core`
+    bool halted_for_good;      // HLT with interrupts off was reported
+    bool loaded;               // its VMCS is active on `core`
 
     hpa_t vmcs;
     u16 vpid;
@@ -139,7 +139,7 @@ struct vcpu {
     // Registers that stay on the core until another vCPU takes it.
     u64 cr2, kernel_gs_base, star, lstar, cstar, fmask, tsc_aux, xcr0;
     u64 dr[4], dr6;
-    u8 *xsave; // FPU_STATE_SIZE bytes
+    u8 *xsave;      // FPU_STATE_SIZE bytes
     u8 *msr_bitmap; // 4 KiB; the vCPU's own, since the x2APIC's part follows its APIC's mode
 
     // MSRs that are only remembered.
@@ -183,7 +183,8 @@ void vcpu_unload(struct vcpu *v);
 
 // ---- events ------------------------------------------------------------------------------
 
-// Sets request bits and sees to it that v's core looks at them soon, waking v if it sleeps. Any core.
+// Sets request bits and sees to it that v's core looks at them soon, waking v if it sleeps. Any
+// core.
 void vcpu_request(struct vcpu *v, u32 request);
 
 // Wakes v if something waits that ends its sleep. Its core.

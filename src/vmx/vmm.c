@@ -39,7 +39,8 @@ const char *vmm_init(void)
         return "firmware has locked VMX off on this core (IA32_FEATURE_CONTROL)";
 
     write_cr0((read_cr0() | vmx_caps.cr0_fixed0) & vmx_caps.cr0_fixed1);
-    u64 cr4 = (read_cr4() | vmx_caps.cr4_fixed0 | CR4_OSFXSR | CR4_OSXMMEXCPT) & vmx_caps.cr4_fixed1;
+    u64 cr4 =
+        (read_cr4() | vmx_caps.cr4_fixed0 | CR4_OSFXSR | CR4_OSXMMEXCPT) & vmx_caps.cr4_fixed1;
     write_cr4(cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE ? cr4 | CR4_OSXSAVE : cr4);
 
     bool failed;

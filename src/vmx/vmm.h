@@ -16,15 +16,15 @@ struct core_work {
 #define SLICE_US 5000 // a vCPU that shares its core runs this long at a stretch
 
 struct vmm {
-    struct vmcs *vmxon;     // the VMXON region
-    struct vcpu *current;   // whose VMCS is current
-    struct vcpu *on_core;   // whose switched registers are on the core
-    struct vcpu *running;   // the one that has the core now
-    struct list queue;      // runnable vCPUs, smallest vruntime first
+    struct vmcs *vmxon;   // the VMXON region
+    struct vcpu *current; // whose VMCS is current
+    struct vcpu *on_core; // whose switched registers are on the core
+    struct vcpu *running; // the one that has the core now
+    struct list queue;    // runnable vCPUs, smallest vruntime first
     unsigned queued;
-    u64 slice_end;          // TSC ticks; UINT64_MAX: nobody else wants the core
+    u64 slice_end; // TSC ticks; UINT64_MAX: nobody else wants the core
     u64 min_vruntime;
-    u64 armed;              // what the local APIC is set to, where there is no preemption timer
+    u64 armed; // what the local APIC is set to, where there is no preemption timer
     struct core_work *work;
     u64 idle_ticks, switches, entries;
 };

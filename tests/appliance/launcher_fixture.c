@@ -15,8 +15,8 @@
 
 #include <stdint.h>
 
-#define COM1             0x3f8
-#define COM2             0x2f8
+#define COM1 0x3f8
+#define COM2 0x2f8
 
 #define MULTIBOOT2_MAGIC 0xe85250d6u
 #define TAG_END          0
