@@ -62,6 +62,7 @@ class Wanted:
     ips: int
     disk: bool
     rtc: int | None
+    log: bool  # the emulator's own log is wanted
 
 
 def kvm_offers_vmx() -> bool:
@@ -157,7 +158,8 @@ class Bochs:
             "display_library: nogui",
             "panic: action=fatal",
             "error: action=report",
-            "info: action=report",
+            # Thousands of lines, which take their time, that nobody reads without a log.
+            f"info: action={'report' if wanted.log else 'ignore'}",
             "debug: action=ignore",
             f"cpu: model={self.cpu}, count={wanted.cpus}, ips={wanted.ips}, "
             "reset_on_triple_fault=0, ignore_bad_msrs=1, msrs=msrs",
