@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: MIT
+"""Boots of the real appliance, and what is read from their consoles.
+
+A test names a `Run`, a description of one boot; conftest.py carries runs out ahead of the tests
+that want them, two at a time, and hands each test the `Record` of its run. Tests that name the same
+run share its record. No result hangs on time: every wait is for something to appear on the
+console, with a limit that only a hang reaches.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pexpect
+from pexpect import fdpexpect
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SKYLAKE = "corei7_skylake_x"
+HASWELL = "corei7_haswell_4770"  # no posted interrupts: the software local APIC
+CPU_MODELS = (SKYLAKE, HASWELL)
+
+SERIAL_LINES = "console=com1,115200 gdb=com2,115200"
+IPS = 50_000_000  # a byte on the serial line takes a quarter of the ticks that it takes by default
+LIMIT = 600  # seconds of real time that a run has; they take 5 to 60
+STATUS_TIMED_OUT = 124
+
+LOG_LINE = re.compile(r"\[ *(?P<time>\d+\.\d{6})\] core (?P<core>\d+): (?P<part>[a-z-]+): (?P<text>.*)")
+GUEST_LINE = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\| (?P<text>.*)")
+VERDICT = re.compile(r"(PASS|FAIL|SKIP) ([A-Z]\d+): ")
+SUMMARY = re.compile(r"(\d+) passed, (\d+) failed")
+
+ENDS_BY_ITSELF = "[appliance]\npoweroff = when-all-stopped\n"
+
+
+def vm(name, kernel=None, **keys):
+    """A section of a configuration; the guest of the VM's name unless told otherwise."""
+    lines = [f"[vm {name}]", f"kernel = {kernel or name}"]
+    keys.setdefault("memory", "16M")
+    lines += [f"{key} = {value}" for key, value in keys.items()]
+    return "\n".join(lines) + "\n"
+
+
+def linux(name, run="", exit="poweroff", cmdline="", **keys):
+    """A VM with Debian's kernel that runs a command, and ends or gives a shell (exit="")."""
+    words = [f"console=ttyS0 nokaslr vm={name}", cmdline]
+    if run:
+        words.append(f'vitrine.run="{run}"')
+    if exit:
+        words.append(f"vitrine.exit={exit}")
+    keys.setdefault("memory", "128M")
+    return vm(name, "vmlinuz", initrd="initrd.gz", cmdline=" ".join(filter(None, words)), **keys)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One boot: what is booted, in what machine, and who sits at its console."""
+
+    config: str = field(repr=False)
+    cpu: str | None = SKYLAKE
+    cpus: int = 2
+    memory: int = 512
+    cmdline: str = ""  # beside SERIAL_LINES
+    machine: str = "bochs"
+    firmware: str = "bios"
+    disk: bool = False
+    script: object = None  # called with the Console while it runs
+    images: tuple = ()  # (name, bytes) beside the configuration
+    grub: object = None  # called with the text of grub.cfg, returns what the ISO gets
+    files: tuple = ()  # (path in the ISO, file) added to it
+    limit: int = LIMIT
+
+    def __str__(self):
+        """The run's name in pytest's output."""
+        model = (self.cpu or self.machine).removeprefix("corei7_")
+        return "-".join(filter(None, [model, str(self.cpus), self.cmdline.rpartition("=")[2]]))
+
+
+@dataclass(frozen=True)
+class LogLine:
+    time: float
+    core: int
+    part: str
+    text: str
+
+
+class Record:
+    """What a run left: the launcher's exit status and messages, and the console's text."""
+
+    def __init__(self, status, message, console):
+        self.status = status
+        self.message = message
+        self.console = console.decode(errors="replace").replace("\r\n", "\n")
+        first = re.search(r"^\[ *\d+\.\d{6}\] ", self.console, re.MULTILINE)
+        self.greeting = self.console[:first.start()] if first else self.console  # GRUB's
+        self.lines = self.console[first.start():].splitlines() if first else []
+
+    def __repr__(self):
+        """What pytest shows of a record when an assertion about it fails."""
+        return f"{self.message}status {self.status}, console:\n" + "\n".join(self.lines)
+
+    @property
+    def log(self):
+        """The appliance's own lines."""
+        matches = [LOG_LINE.fullmatch(line) for line in self.lines]
+        return [LogLine(float(m["time"]), int(m["core"]), m["part"], m["text"]) for m in matches if m]
+
+    def texts(self, part):
+        """The texts of one part's log lines."""
+        return [line.text for line in self.log if line.part == part]
+
+    def guest(self, name):
+        """A guest's lines. One that was interrupted and shown again counts once."""
+        whole, interrupted = [], False
+        for line in self.lines:
+            match = GUEST_LINE.fullmatch(line)
+            if not match or match["name"] != name:
+                interrupted = True
+                continue
+            if interrupted and whole and match["text"].startswith(whole[-1]):
+                whole.pop()
+            whole.append(match["text"])
+            interrupted = False
+        return whole
+
+    def ended(self, name):
+        """How the VM ended, by the log; None when it did not."""
+        ends = [text.removeprefix(f"{name} ended: ") for text in self.texts("vm")
+                if text.startswith(f"{name} ended: ")]
+        assert len(ends) < 2, self
+        return ends[0] if ends else None
+
+    @property
+    def done(self):
+        """The appliance's last word: "ok", or "failed: " and a reason."""
+        assert self.log, self
+        last = self.log[-1]
+        assert last.part == "appliance" and last.text.startswith("done: "), self
+        return last.text.removeprefix("done: ")
+
+    def check_done(self):
+        """The appliance ended by itself with every VM ended as configured."""
+        assert self.status == 0, self
+        assert self.done == "ok", self
+        self.check_sound()
+
+    def check_failed(self, reason):
+        """The appliance ended by itself and says why that is a failure."""
+        assert self.status == 1, self
+        assert re.fullmatch(f"failed: {reason}", self.done), self
+        assert f"appliance: {self.done}\n" in self.message, self
+        self.check_sound()
+
+    def check_sound(self):
+        """Nothing that no run may have."""
+        assert not self.texts("panic"), self
+
+    def verdicts(self, name, kind="PASS"):
+        return [line for line in self.guest(name) if line.startswith(f"{kind} ")]
+
+    def check_passed(self, name, *ids):
+        """All verdicts of the guest are PASS and as many as it counted; the ids are among them."""
+        lines = self.guest(name)
+        assert not self.verdicts(name, "FAIL"), self
+        summary = [SUMMARY.match(line) for line in lines if SUMMARY.match(line)]
+        assert len(summary) == 1, self
+        passed = self.verdicts(name)
+        assert int(summary[0][1]) == len(passed) > 0 and int(summary[0][2]) == 0, self
+        seen = {VERDICT.match(line)[2] for line in passed}
+        assert set(ids) <= seen, self
+        assert self.ended(name) == "exit 0", self
+
+
+class Console:
+    """The terminal of a running appliance, for a run's script."""
+
+    ESCAPE = "\x1d"  # Ctrl-]
+
+    def __init__(self, link, transcript):
+        self.fd = os.open(link, os.O_RDWR | os.O_NOCTTY)
+        self.spawn = fdpexpect.fdspawn(self.fd, timeout=LIMIT)
+        self.spawn.logfile_read = transcript
+
+    def expect(self, pattern):
+        """Waits for text that matches. Returns the match."""
+        self.spawn.expect(pattern)
+        return self.spawn.match
+
+    def type(self, text):
+        self.spawn.send(text.encode() if isinstance(text, str) else text)
+
+    def escape(self, key):
+        self.type(self.ESCAPE + key)
+
+    def shell(self, vm_name, command):
+        """Types a command into the shell of the VM that has the focus; returns what it wrote."""
+        self.type(f"{command}; echo end''-of-command $?\r")
+        match = self.expect(rf"(?s)(.*?)end-of-command (\d+)")
+        return match[1].decode(errors="replace")
+
+    def rest(self):
+        """Reads until the appliance has ended."""
+        self.spawn.expect(pexpect.EOF)
+
+
+def make_iso(run, directory):
+    """The run's ISO, in a directory of its own."""
+    config = directory / "test.conf"
+    config.write_text(run.config)
+    for name, content in run.images:
+        (directory / name).write_bytes(content)
+    iso = directory / "test.iso"
+    made = subprocess.run(
+        [ROOT / "ci/mkiso", "--config", config, "--output", iso,
+         "--cmdline", " ".join(filter(None, [SERIAL_LINES, run.cmdline]))],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    if run.grub or run.files:
+        edit_iso(iso, run, directory)
+    return iso
+
+
+def edit_iso(iso, run, directory):
+    """Another boot menu or more files in an ISO, which goes on booting as before."""
+    edited, menu = directory / "edited.iso", directory / "grub.cfg"
+    xorriso = ["xorriso", "-osirrox", "on", "-indev", iso]
+    maps = [["-map", file, path] for path, file in run.files]
+    if run.grub:
+        subprocess.run([*xorriso, "-extract", "/boot/grub/grub.cfg", menu], check=True,
+                       capture_output=True)
+        menu.chmod(0o644)
+        before = menu.read_text()
+        after = run.grub(before)
+        assert after != before, before
+        menu.write_text(after)
+        maps.append(["-map", menu, "/boot/grub/grub.cfg"])
+    subprocess.run([*xorriso, "-outdev", edited, *sum(maps, []), "-boot_image", "any", "replay"],
+                   check=True, capture_output=True)
+    edited.replace(iso)
+
+
+class Launcher:
+    """ci/appliance at work, one process for each run; all of them end with the tests."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._running = set()
+        self._stopped = False
+
+    def command(self, run, iso, console):
+        options = {
+            "--iso": iso, "--machine": run.machine, "--cpus": run.cpus, "--memory": run.memory,
+            "--firmware": run.firmware, "--console": console, "--timeout": run.limit,
+            "--ips": IPS,
+        }
+        if run.cpu:
+            options["--cpu"] = run.cpu
+        if run.machine == "qemu":
+            options["--accel"] = "tcg"
+        words = [str(word) for option in options.items() for word in option]
+        return [ROOT / "ci/appliance", *words, *(["--disk"] if run.disk else [])]
+
+    def carry_out(self, run, directory):
+        """Boots the run and waits for its end. Returns its Record."""
+        iso = make_iso(run, directory)
+        console = directory / "console"
+        try:
+            if run.script:
+                return self._with_script(run, iso, directory)
+            process = self._start(self.command(run, iso, console))
+            _, message = process.communicate()
+            self._forget(process)
+            return Record(process.returncode, message, console.read_bytes())
+        finally:
+            iso.unlink()
+
+    def _with_script(self, run, iso, directory):
+        link = directory / "pty"
+        process = self._start(self.command(run, iso, f"pty:{link}"))
+        try:
+            with open(directory / "console", "w+b") as transcript:
+                wait_for(lambda: link.exists() or process.poll() is not None)
+                failure = None
+                with contextlib.suppress(OSError):
+                    console = Console(link, transcript)
+                    try:
+                        run.script(console)
+                        console.rest()
+                    except pexpect.ExceptionPexpect as error:
+                        failure = str(error).splitlines()[0]
+                        process.terminate()
+                    except BaseException:
+                        process.terminate()
+                        raise
+                _, message = process.communicate()
+                transcript.seek(0)
+                record = Record(process.returncode, message, transcript.read())
+            assert failure is None, f"{failure}\n{record}"
+            return record
+        finally:
+            self._forget(process)
+
+    def _start(self, command):
+        with self._lock:
+            if self._stopped:
+                raise RuntimeError("the tests have ended")
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.PIPE, text=True)
+            self._running.add(process)
+            return process
+
+    def _forget(self, process):
+        with self._lock:
+            self._running.discard(process)
+
+    def stop(self):
+        """Ends what is running; nothing more is started."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                process.terminate()
+
+
+def wait_for(condition, limit=LIMIT):
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.02)
+
+
+def missing_programs(run):
+    """What this machine lacks for a run; None when nothing."""
+    if run.machine == "qemu" and not shutil.which("qemu-system-x86_64"):
+        return "qemu-system-x86_64"
+    return None
