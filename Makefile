@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: MIT
 # Vitrine: `make help` lists the targets.
+#
+# Nothing here may need a program that a bare Debian machine lacks before ci/deps has run: the
+# targets for users call it, then make again for what they are made of.
 
 CONFIG  ?= config/default.conf
 DEBUG   ?= 1
+CPUS    ?= 4
+MEMORY  ?= 2048
+MACHINE ?= auto
+JOBS    ?= $(shell nproc)
 CC      := gcc
 HOSTCC  := gcc
 PYTHON  := /usr/bin/python3
@@ -36,21 +43,36 @@ PURE :=
 include $(wildcard src/*/pure.mk)
 include $(wildcard images/images.mk)
 
-.PHONY: all help deps iso run gdb test test-long smoke bench lint format clean unit images FORCE
+.PHONY: all help deps iso run gdb test test-long unit smoke bench lint format clean FORCE
 all: iso
 
+# As many jobs as there are processors, unless make was told how many.
+SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo "Targets (make alone builds the ISO):"
+	@awk -F ':.*## ' '/^[a-zA-Z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "Variables and their defaults:"
+	@echo "  CONFIG=config/default.conf   what the ISO holds and runs (iso, run, gdb)"
+	@echo "  CPUS=4 MEMORY=2048           the emulated machine: processors, MB (run)"
+	@echo "  MACHINE=auto                 bochs, qemu, or auto: QEMU where KVM offers VMX (run)"
+	@echo "  VM=NAME                      the VM to debug; by default the first (gdb)"
+	@echo "  DEBUG=1                      0: without the checks before each VM entry"
 
 deps: ## install what building, running, testing and linting need (Debian)
 	@ci/deps all
 
-$B/obj/%.o: %.c Makefile
+# The flags that objects are built with; what is built with others is built again.
+$B/obj/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS)' > $@
+
+$B/obj/%.o: %.c Makefile $B/obj/flags
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
 	@$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
-$B/obj/%.S.o: %.S Makefile
+$B/obj/%.S.o: %.S Makefile $B/obj/flags
 	@mkdir -p $(@D)
 	@echo "  AS      $<"
 	@$(CC) $(CFLAGS) -D__ASSEMBLY__ -MMD -MP -c $< -o $@
@@ -70,12 +92,26 @@ $B/vitrine.elf: $(OBJ) src/boot/link.ld src/boot/ksyms.awk Makefile
 $B/vitrine.bin: $B/vitrine.elf
 	@strip -s -o $@ $<
 
-iso: $B/vitrine.iso ## build build/vitrine.iso from CONFIG (default config/default.conf)
+iso: ## build build/vitrine.iso from CONFIG
+	@ci/deps iso
+	@$(SUBMAKE) $B/vitrine.iso
 
 $B/vitrine.iso: $B/vitrine.bin $B/host/vitrine-config images FORCE
 	@ci/mkiso --config $(CONFIG) --output $@
 
+.PHONY: images
 images: $(IMAGES)
+
+# ---- running -------------------------------------------------------------------------------
+run: ## boot it in an emulator, with this terminal as its console
+	@ci/deps run
+	@$(SUBMAKE) iso
+	@ci/gdb --config $(CONFIG) --line $B/gdb --how
+	@ci/appliance --iso $B/vitrine.iso --machine $(MACHINE) --cpus $(CPUS) --memory $(MEMORY) \
+	    --gdb $B/gdb || [ $$? -eq 130 ] # Ctrl-A x
+
+gdb: ## attach gdb, with symbols, to what `make run` runs in another terminal
+	@ci/gdb --config $(CONFIG) --line $B/gdb $(VM)
 
 # ---- host tools and unit tests -------------------------------------------------------------
 PURE_OBJ := $(PURE:%.c=$B/host/%.o)
@@ -101,10 +137,67 @@ $B/host/test_%: tests/unit/test_%.c $B/host/libpure.a
 	@$(HOSTCC) $(HOST_CFLAGS) -MMD -MP $< $B/host/libpure.a -o $@ -lcmocka \
 	    $(shell sed -n 's,^// LIBS: ,,p' tests/unit/test_$*.c)
 
-unit: $(UNIT) ## unit tests on the host
-	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
+# ---- tests ---------------------------------------------------------------------------------
+PYTEST := $(PYTHON) -B -m pytest
+
+test: ## all tests but the long ones: unit tests, the appliance in emulators, gdb
+	@ci/deps test
+	@ci/bochs
+	@$(SUBMAKE) iso tests-built
+	@$(PYTEST) -m 'not long' $(PYTEST_ARGS)
+
+test-long: ## all tests
+	@ci/deps test
+	@ci/bochs
+	@$(SUBMAKE) iso tests-built
+	@$(PYTEST) $(PYTEST_ARGS)
+
+unit: ## unit tests on the host
+	@ci/deps test
+	@$(SUBMAKE) tests-built
+	@$(PYTEST) $(PYTEST_ARGS) tests/unit
+
+smoke: ## boot it, wait for Linux's shell and for the end: a minute
+	@ci/deps run
+	@$(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
+	@ci/smoke
+
+bench: ## count round trips, exits and sizes, beside their budgets
+	@ci/deps run
+	@$(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
+	@ci/bench
+
+.PHONY: tests-built
+tests-built: $(UNIT)
+
+# make fuzz-NAME builds tests/fuzz/fuzz_NAME.c and runs it for FUZZ_SECONDS; what it finds
+# interesting stays in build/corpus/NAME.
+FUZZ_SECONDS ?= 60
+
+$B/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(PURE) $B/gen/dsdt.inc Makefile
+	@mkdir -p $(@D)
+	@echo "  FUZZCC  $<"
+	@clang -g -O1 -std=gnu17 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+	    -Isrc -I$B/gen -DHOST_BUILD=1 -DDEBUG=1 $< $(PURE) -o $@
+
+fuzz-%: $B/fuzz/fuzz_%
+	@mkdir -p $B/corpus/$*
+	@$< -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$B/fuzz/ \
+	    $(addprefix -dict=,$(wildcard tests/fuzz/fuzz_$*.dict)) $B/corpus/$*
+
+.PRECIOUS: $B/fuzz/fuzz_%
+
+# ---- style ---------------------------------------------------------------------------------
+lint: ## formatting, static analysis, shell and Python checkers
+	@ci/deps lint
+	@$(SUBMAKE) $B/gen/dsdt.inc
+	@$(SUBMAKE) -k -f ci/lint.mk
+
+format: ## format all C
+	@ci/deps lint
+	@$(SUBMAKE) -f ci/lint.mk format
 
 clean: ## remove build/
-	rm -rf $B
+	@rm -rf $B
 
 -include $(OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(UNIT:=.d) $B/host/vitrine-config.d

@@ -6,7 +6,6 @@ import os
 import select
 import signal
 import time
-from pathlib import Path
 
 from .ports import EmulatorPort, Port, TerminalPort
 from .process import Emulator

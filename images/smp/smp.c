@@ -38,7 +38,7 @@ static void other_cpu(unsigned cpu)
 static bool sends(u32 destination, u32 command, bool (*wanted)(unsigned cpu, unsigned target),
                   unsigned target)
 {
-    u64 before[MAX_CPUS];
+    u64 before[MAX_CPUS] = {0};
     bool right = true;
     for (unsigned cpu = 0; cpu < online; cpu++)
         before[cpu] = received[cpu];

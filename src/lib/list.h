@@ -36,4 +36,5 @@ static inline void list_remove(struct list *e)
 }
 
 #define LIST_ENTRY(p, type, member) CONTAINER_OF(p, type, member)
-#define LIST_FOR_EACH(it, head)     for (struct list *it = (head)->next; it != (head); it = it->next)
+// NOLINTNEXTLINE(bugprone-macro-parentheses): `it` is declared here
+#define LIST_FOR_EACH(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)

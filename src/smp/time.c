@@ -18,7 +18,7 @@ static u64 tsc_start;
 static u64 measure_pm_timer(void)
 {
     u32 counts = PM_TIMER_HZ / MEASURE_SHARE;
-    u32 begin = inl(acpi.pm_timer), now = begin;
+    u32 begin = inl(acpi.pm_timer), now;
     u64 t0, limit = rdtsc() + 40000000000ull;
     // Start on an edge of the counter.
     while (((now = inl(acpi.pm_timer)) & 0xffffff) == (begin & 0xffffff)) {

@@ -84,7 +84,7 @@ static enum error check_file(struct loader *l, struct bzimage *b)
     if (k->size < setup + b->code_size)
         return load_fail(l, ERR_TRUNCATED, "kernel",
                          "%s is truncated: %llu bytes, and its header says %llu", k->name,
-                         (unsigned long long)k->size, (unsigned long long)(setup + b->code_size));
+                         (unsigned long long)k->size, (unsigned long long)setup + b->code_size);
     u64 payload_end =
         (u64)get32(b->header + BP_PAYLOAD_OFFSET) + get32(b->header + BP_PAYLOAD_LENGTH);
     if (payload_end > b->code_size)

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: MIT
+"""The unit tests in C, each program one test here. Their sources lie beside this file."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PROGRAMS = [source.stem for source in sorted(Path(__file__).parent.glob("test_*.c"))]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built():
+    environment = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
+    subprocess.run(["make", "-s", "-C", ROOT, "tests-built"], check=True, env=environment)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_unit(program):
+    done = subprocess.run([ROOT / "build" / "host" / program], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace", check=False)
+    assert done.returncode == 0, done.stdout
