@@ -9,6 +9,7 @@
 #include "boot/panic.h"
 #include "boot/power.h"
 #include "boot/serial.h"
+#include "gdbstub/line.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
 #include "smp/start.h"
@@ -86,6 +87,7 @@ void main(u32 magic, hpa_t info)
 
     start_vmx();
     console_init();
+    gdb_line_init();
     appliance_start();
     console_help();
     smp_barrier();

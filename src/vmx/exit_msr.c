@@ -43,10 +43,18 @@ static void bitmap_allow(u8 *bitmap, u32 msr, bool read, bool write)
 
 void msr_bitmap_init(u8 *bitmap)
 {
-    static const u32 direct[] = {MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
-                                 MSR_IA32_PAT,         MSR_EFER,              MSR_STAR,
-                                 MSR_LSTAR,            MSR_CSTAR,             MSR_FMASK,
-                                 MSR_FS_BASE,          MSR_GS_BASE,           MSR_KERNEL_GS_BASE};
+    static const u32 direct[] = {MSR_IA32_SYSENTER_CS,
+                                 MSR_IA32_SYSENTER_ESP,
+                                 MSR_IA32_SYSENTER_EIP,
+                                 MSR_IA32_PAT,
+                                 MSR_EFER,
+                                 MSR_STAR,
+                                 MSR_LSTAR,
+                                 MSR_CSTAR,
+                                 MSR_FMASK,
+                                 MSR_FS_BASE,
+                                 MSR_GS_BASE,
+                                 MSR_KERNEL_GS_BASE};
     memset(bitmap, 0xff, PAGE_SIZE);
     for (unsigned i = 0; i < ARRAY_SIZE(direct); i++)
         bitmap_allow(bitmap, direct[i], true, true);
@@ -88,7 +96,7 @@ static u64 *remembered(struct vcpu *v, u32 msr)
     return NULL;
 }
 
-static bool read_msr(struct vcpu *v, u32 msr, u64 *value)
+bool msr_read_caught(struct vcpu *v, u32 msr, u64 *value)
 {
     const u64 *kept = remembered(v, msr);
     if (kept != NULL) {
@@ -149,7 +157,7 @@ static void set_tsc_adjust(struct vcpu *v, u64 adjust)
     vmwrite(TSC_OFFSET, v->tsc_offset);
 }
 
-static bool write_msr(struct vcpu *v, u32 msr, u64 value)
+bool msr_write_caught(struct vcpu *v, u32 msr, u64 value)
 {
     switch (msr) {
     case MSR_IA32_MISC_ENABLE:
@@ -187,7 +195,7 @@ static bool write_msr(struct vcpu *v, u32 msr, u64 value)
 void exit_rdmsr(struct vcpu *v)
 {
     u64 value;
-    if (!read_msr(v, (u32)v->gpr[RCX], &value)) {
+    if (!msr_read_caught(v, (u32)v->gpr[RCX], &value)) {
         vcpu_raise_gp(v, 0);
         return;
     }
@@ -199,54 +207,8 @@ void exit_rdmsr(struct vcpu *v)
 void exit_wrmsr(struct vcpu *v)
 {
     u64 value = (v->gpr[RDX] << 32) | (u32)v->gpr[RAX];
-    if (write_msr(v, (u32)v->gpr[RCX], value))
+    if (msr_write_caught(v, (u32)v->gpr[RCX], value))
         vcpu_skip_instruction(v);
     else
         vcpu_raise_gp(v, 0);
-}
-
-bool vcpu_read_msr(struct vcpu *v, u32 msr, u64 *value)
-{
-    switch (msr) {
-    case MSR_IA32_SYSENTER_CS:
-        *value = vmread(GUEST_SYSENTER_CS);
-        return true;
-    case MSR_IA32_SYSENTER_ESP:
-        *value = vmread(GUEST_SYSENTER_ESP);
-        return true;
-    case MSR_IA32_SYSENTER_EIP:
-        *value = vmread(GUEST_SYSENTER_EIP);
-        return true;
-    case MSR_IA32_PAT:
-        *value = vmread(GUEST_PAT);
-        return true;
-    case MSR_EFER:
-        *value = vmread(GUEST_EFER);
-        return true;
-    case MSR_FS_BASE:
-        *value = vmread(GUEST_FS_BASE);
-        return true;
-    case MSR_GS_BASE:
-        *value = vmread(GUEST_GS_BASE);
-        return true;
-    case MSR_TSC:
-        *value = vcpu_guest_tsc(v, rdtsc());
-        return true;
-    default:
-        break;
-    }
-    switch_save(v);
-    const struct {
-        u32 msr;
-        u64 value;
-    } switched[] = {{MSR_STAR, v->star},   {MSR_LSTAR, v->lstar},
-                    {MSR_CSTAR, v->cstar}, {MSR_FMASK, v->fmask},
-                    {MSR_KERNEL_GS_BASE, v->kernel_gs_base}, {MSR_TSC_AUX, v->tsc_aux}};
-    for (unsigned i = 0; i < ARRAY_SIZE(switched); i++) {
-        if (switched[i].msr == msr) {
-            *value = switched[i].value;
-            return true;
-        }
-    }
-    return read_msr(v, msr, value);
 }

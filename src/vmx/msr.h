@@ -13,3 +13,6 @@ void msr_bitmap_x2apic(u8 *bitmap, u64 reads, u64 writes);
 
 // An MSR of a vCPU as the guest would read it. False: it would raise #GP. Its core, VMCS current.
 bool vcpu_read_msr(struct vcpu *v, u32 msr, u64 *value);
+
+// Writes one as the guest would. False: it would raise #GP.
+bool vcpu_write_msr(struct vcpu *v, u32 msr, u64 value);

@@ -11,10 +11,10 @@
 #define CR0_HOST_OWNED (CR0_NE | CR0_CD | CR0_NW)
 
 // VM-entry interruption information (SDM 25.8.3); the exit and IDT-vectoring fields are alike.
-#define EVENT_VALID      BIT(31)
-#define EVENT_HAS_ERROR  BIT(11)
-#define EVENT_VECTOR(e)  ((u8)(e))
-#define EVENT_TYPE(e)    ((e) >> 8 & 7)
+#define EVENT_VALID           BIT(31)
+#define EVENT_HAS_ERROR       BIT(11)
+#define EVENT_VECTOR(e)       ((u8)(e))
+#define EVENT_TYPE(e)         ((e) >> 8 & 7)
 #define NMI_UNBLOCKED_BY_IRET BIT(12) // in the exit field
 enum {
     EVENT_EXTERNAL = 0,
@@ -32,8 +32,19 @@ enum {
 
 #define SEGMENT_UNUSABLE BIT(16)
 
-enum { VECTOR_DB = 1, VECTOR_BP = 3, VECTOR_UD = 6, VECTOR_DF = 8, VECTOR_TS = 10, VECTOR_NP = 11,
-       VECTOR_SS = 12, VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_AC = 17, VECTOR_MC = 18 };
+enum {
+    VECTOR_DB = 1,
+    VECTOR_BP = 3,
+    VECTOR_UD = 6,
+    VECTOR_DF = 8,
+    VECTOR_TS = 10,
+    VECTOR_NP = 11,
+    VECTOR_SS = 12,
+    VECTOR_GP = 13,
+    VECTOR_PF = 14,
+    VECTOR_AC = 17,
+    VECTOR_MC = 18
+};
 
 extern u8 vmx_exit_entry[];
 
@@ -48,6 +59,10 @@ bool vcpu_would_wake(struct vcpu *v);
 // regs.c
 void vmcs_set_segment(enum segment_name n, const struct segment *s);
 void vmcs_get_segment(enum segment_name n, struct segment *s);
+
+// exit_msr.c: MSRs that RDMSR and WRMSR exit for. False: #GP.
+bool msr_read_caught(struct vcpu *v, u32 msr, u64 *value);
+bool msr_write_caught(struct vcpu *v, u32 msr, u64 value);
 
 // switch.c: registers that stay on the core until another vCPU takes it.
 void switch_save(struct vcpu *v);

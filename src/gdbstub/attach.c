@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+#include "gdbstub/attach.h"
+
+#include "gdbstub/breakpoints.h"
+#include "gdbstub/debug_registers.h"
+#include "gdbstub/events.h"
+#include "gdbstub/regs.h"
+#include "gdbstub/run.h"
+#include "gdbstub/stop.h"
+#include "lib/string.h"
+
+static void clear_threads(struct process *p)
+{
+    for (unsigned i = 0; i < GDB_MAX_VCPUS; i++)
+        memset(&p->thread[i], 0, sizeof(p->thread[i]));
+    p->stepping_over = NO_VCPU;
+    p->over = false;
+}
+
+static void catch_breakpoints(unsigned pid, bool on)
+{
+    for (unsigned i = 0; i < process_vcpus(pid); i++)
+        vcpu_catch_breakpoints(target_vcpu(pid, i), on);
+}
+
+bool attach_process(unsigned pid)
+{
+    if (pid == 0 || pid > GDB_MAX_VMS || pid > target_vm_count() || !target_vm_exists(pid) ||
+        processes[pid].attached || target_vcpu_count(pid) == 0 ||
+        target_vcpu_count(pid) > GDB_MAX_VCPUS)
+        return false;
+
+    struct process *p = &processes[pid];
+    clear_threads(p);
+    memset(p->hw, 0, sizeof(p->hw));
+    p->last = 0;
+    p->debug_registers = true; // whatever is in them goes at the first resume
+    for (unsigned i = 0; i < process_vcpus(pid); i++)
+        vcpu_hold(target_vcpu(pid, i));
+    target_freeze_time(pid, true);
+    events_attach(pid, true);
+    catch_breakpoints(pid, true);
+    p->layout_32 = p->layout_forced ? p->forced_32 : layout_wanted(pid);
+    session.general_pid = session.resume_pid = pid;
+    session.general_vcpu = session.resume_vcpu = 0;
+    return true;
+}
+
+// Leaves the session without a process that is no longer there.
+static void leave(unsigned pid)
+{
+    events_attach(pid, false);
+    clear_threads(&processes[pid]);
+    if (session.general_pid == pid)
+        session.general_pid = session.general_vcpu = 0;
+    if (session.resume_pid == pid)
+        session.resume_pid = session.resume_vcpu = 0;
+}
+
+// Holds the VM and takes out whatever gdb put in.
+static void clean(unsigned pid)
+{
+    hold_process(pid);
+    breakpoints_clear(pid);
+    debug_registers_clear(pid);
+    breakpoints_apply(pid);
+}
+
+void detach_process(unsigned pid)
+{
+    if (!target_vm_exists(pid)) {
+        forget_process(pid);
+        return;
+    }
+    clean(pid);
+    catch_breakpoints(pid, false);
+    leave(pid);
+    target_freeze_time(pid, false);
+    for (unsigned i = 0; i < process_vcpus(pid); i++)
+        vcpu_let_go(target_vcpu(pid, i), false, false);
+}
+
+void kill_process(unsigned pid)
+{
+    if (!target_vm_exists(pid)) {
+        forget_process(pid);
+        return;
+    }
+    clean(pid);
+    catch_breakpoints(pid, false);
+    leave(pid);
+    target_kill(pid);
+}
+
+void forget_process(unsigned pid)
+{
+    breakpoints_drop(pid);
+    debug_registers_clear(pid);
+    leave(pid);
+}
+
+void detach_all(void)
+{
+    for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid))
+        detach_process(pid);
+    session = (struct session){.sstep = SSTEP_ENABLE | SSTEP_NOIRQ | SSTEP_NOTIMER};
+    line.running = false;
+}
+
+void attach_first(void)
+{
+    if (next_attached(0) != 0)
+        return;
+    for (unsigned pid = 1; pid <= target_vm_count(); pid++) {
+        if (attach_process(pid))
+            return;
+    }
+}
+
+void session_reset(void)
+{
+    // The first one stays held in between, so that the client's death does not let it run.
+    unsigned first = next_attached(0);
+    bool kept = first != 0 && target_vm_exists(first);
+    for (unsigned pid = 1; pid < first; pid++)
+        kept &= !target_vm_exists(pid);
+    if (kept) {
+        clean(first);
+        catch_breakpoints(first, false);
+        leave(first);
+    }
+    detach_all();
+    attach_first();
+}
+
+// ---- packets -----------------------------------------------------------------------------
+
+void packet_H(const char *args)
+{
+    char what = *args;
+    struct thread_id id;
+    unsigned pid, index;
+
+    if ((what != 'g' && what != 'c') ||
+        (args++, !parse_thread_id(&args, (int)session.general_pid, &id))) {
+        reply_error(E_FORMAT, "malformed thread");
+        return;
+    }
+    if (!find_thread(id, &pid, &index)) {
+        reply_error(E_THREAD, "no such thread");
+        return;
+    }
+    // "Any" thread of the current process is the current one.
+    if (what == 'g' && (id.tid > 0 || pid != session.general_pid)) {
+        session.general_pid = pid;
+        session.general_vcpu = index;
+    } else if (what == 'c' && (id.tid > 0 || pid != session.resume_pid)) {
+        session.resume_pid = pid;
+        session.resume_vcpu = index;
+    }
+    reply_ok();
+}
+
+void packet_T(const char *args)
+{
+    struct thread_id id;
+    unsigned pid, index;
+
+    if (parse_thread_id(&args, (int)session.general_pid, &id) && find_thread(id, &pid, &index))
+        reply_ok();
+    else
+        reply_error(E_THREAD, "no such thread");
+}
+
+void packet_D(const char *args)
+{
+    u64 pid;
+
+    if (*args == '\0') {
+        bool no_ack = line.no_ack;
+        struct session before = session;
+        detach_all();
+        session.multiprocess = before.multiprocess;
+        session.swbreak = before.swbreak;
+        session.hwbreak = before.hwbreak;
+        session.error_message = before.error_message;
+        line.no_ack = no_ack;
+        reply_ok();
+        return;
+    }
+    if (!skip_char(&args, ';') || !hex_number(&args, &pid) || pid > GDB_MAX_VMS ||
+        process_attached((unsigned)pid) == NULL) {
+        reply_error(E_THREAD, "not attached");
+        return;
+    }
+    detach_process((unsigned)pid);
+    reply_ok();
+}
+
+void packet_attach(const char *args)
+{
+    u64 pid;
+
+    if (!hex_number(&args, &pid) || *args != '\0' || pid > GDB_MAX_VMS ||
+        !attach_process((unsigned)pid)) {
+        reply_error(E_THREAD, "no such VM, or it has ended, or it is attached already");
+        return;
+    }
+    reply_stop((unsigned)pid, 0, GDB_SIGTRAP);
+}
+
+void packet_kill(const char *args)
+{
+    u64 pid;
+
+    if (!hex_number(&args, &pid) || *args != '\0' || pid > GDB_MAX_VMS ||
+        process_attached((unsigned)pid) == NULL) {
+        reply_error(E_THREAD, "not attached");
+        return;
+    }
+    kill_process((unsigned)pid);
+    reply_ok();
+}
+
+// Has no reply, and without multiprocess no name: the current VM.
+void packet_k(const char *args)
+{
+    (void)args;
+    reply_later = true;
+    if (process_attached(session.general_pid) != NULL)
+        kill_process(session.general_pid);
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// Processes come and go: attach, detach, kill, and a new client.
+#pragma once
+
+#include "gdbstub/session.h"
+
+// Holds all of the VM's vCPUs. False: no such VM, it has ended, or it is attached already.
+bool attach_process(unsigned pid);
+
+// Takes out every breakpoint and lets the VM run.
+void detach_process(unsigned pid);
+
+// Ends the VM.
+void kill_process(unsigned pid);
+
+// The VM has ended; gdb was told, or does not want to know.
+void forget_process(unsigned pid);
+
+// All of them run, nothing of the session is left.
+void detach_all(void);
+
+// A client introduces itself: what an earlier one left is undone, and the first VM is stopped.
+void session_reset(void);
+
+// Attaches the first VM that has not ended, unless something is attached.
+void attach_first(void);
+
+// D, vAttach, vKill, k, and the choice of threads: H, T.
+void packet_D(const char *args);
+void packet_attach(const char *args);
+void packet_kill(const char *args);
+void packet_k(const char *args);
+void packet_H(const char *args);
+void packet_T(const char *args);

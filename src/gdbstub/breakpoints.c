@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT
+#include "gdbstub/breakpoints.h"
+
+#include "gdbstub/debug_registers.h"
+#include "gdbstub/int3.h"
+#include "gdbstub/memory.h"
+#include "lib/string.h"
+
+#define CR0_PG BIT(31)
+
+// What gdb asked for. The line's core only.
+struct breakpoint {
+    bool used;
+    bool wanted;  // false: goes at the next apply
+    bool unpaged; // planted while the guest did not page
+    unsigned pid;
+    u64 address; // linear
+    u64 hits;
+    struct plant *plant; // NULL: waits for a page
+};
+
+static struct breakpoint set[MAX_BREAKPOINTS];
+
+void breakpoints_init(void)
+{
+    int3_init();
+    memset(set, 0, sizeof(set));
+}
+
+static struct breakpoint *find(unsigned pid, u64 address)
+{
+    for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
+        if (set[i].used && set[i].pid == pid && set[i].address == address)
+            return &set[i];
+    }
+    return NULL;
+}
+
+enum error breakpoint_insert(unsigned pid, u64 address)
+{
+    struct breakpoint *b = find(pid, address);
+
+    for (unsigned i = 0; b == NULL && i < MAX_BREAKPOINTS; i++) {
+        if (!set[i].used) {
+            b = &set[i];
+            *b = (struct breakpoint){.used = true, .pid = pid, .address = address};
+        }
+    }
+    if (b == NULL)
+        return ERR_NO_MEMORY;
+    b->wanted = true;
+    return OK;
+}
+
+enum error breakpoint_remove(unsigned pid, u64 address)
+{
+    struct breakpoint *b = find(pid, address);
+
+    if (b == NULL)
+        return ERR_NOT_FOUND;
+    b->wanted = false;
+    return OK;
+}
+
+bool breakpoint_wanted(unsigned pid, u64 address)
+{
+    const struct breakpoint *b = find(pid, address);
+    return b != NULL && b->wanted;
+}
+
+void breakpoints_clear(unsigned pid)
+{
+    for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
+        if (set[i].pid == pid)
+            set[i].wanted = false;
+    }
+}
+
+static void unplant(struct breakpoint *b)
+{
+    if (b->plant != NULL)
+        int3_unplant(b->plant);
+    b->plant = NULL;
+}
+
+// Translates by the vCPU that stopped last, else by whichever can.
+static bool locate(unsigned pid, u64 address, struct walk_result *walk, bool *unpaged)
+{
+    struct vcpu_regs regs;
+    unsigned count = process_vcpus(pid);
+
+    for (unsigned i = 0; i < count; i++) {
+        unsigned index = (processes[pid].last + i) % count;
+        vcpu_read_regs(target_vcpu(pid, index), &regs);
+        *unpaged = (regs.cr0 & CR0_PG) == 0;
+        if (translate(pid, &regs, address, walk) == OK &&
+            guest_ptr(target_memory(pid), walk->gpa, 1) != NULL)
+            return true;
+    }
+    return false;
+}
+
+// Where the address leads to now. A plant stays where it was when only the process in the guest
+// has changed: user pages differ between address spaces. It moves with kernel pages, and when the
+// guest began to page.
+static void refresh(struct breakpoint *b)
+{
+    struct walk_result walk;
+    bool unpaged;
+
+    if (!locate(b->pid, b->address, &walk, &unpaged))
+        return;
+    if (b->plant != NULL && int3_where(b->plant).v != walk.gpa.v && (!walk.user || b->unpaged))
+        unplant(b);
+    if (b->plant == NULL) {
+        b->unpaged = unpaged;
+        b->plant = int3_plant(b->pid, walk.gpa, b->address);
+    }
+}
+
+void breakpoints_apply(unsigned pid)
+{
+    for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
+        struct breakpoint *b = &set[i];
+        if (b->used && b->pid == pid && !b->wanted) {
+            unplant(b);
+            b->used = false;
+        }
+    }
+    for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
+        struct breakpoint *b = &set[i];
+        if (!b->used || b->pid != pid)
+            continue;
+        refresh(b);
+        if (b->plant != NULL)
+            int3_verify(b->plant);
+    }
+    debug_registers_apply(pid);
+}
+
+void breakpoints_forget(unsigned pid)
+{
+    int3_forget(pid);
+    for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
+        if (set[i].used && set[i].pid == pid)
+            unplant(&set[i]);
+    }
+}
+
+void breakpoints_drop(unsigned pid)
+{
+    breakpoints_forget(pid);
+    for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
+        if (set[i].pid == pid)
+            set[i].used = false;
+    }
+}
+
+bool breakpoint_pending(unsigned pid, unsigned n, u64 *address)
+{
+    for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
+        if (set[i].used && set[i].wanted && set[i].pid == pid && set[i].plant == NULL && n-- == 0) {
+            *address = set[i].address;
+            return true;
+        }
+    }
+    return false;
+}
+
+void breakpoint_count_hit(unsigned pid, u64 address)
+{
+    struct breakpoint *b = find(pid, address);
+    if (b != NULL)
+        b->hits++;
+}
+
+void breakpoints_list(unsigned pid, struct text *out)
+{
+    for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
+        const struct breakpoint *b = &set[i];
+        if (!b->used || b->pid != pid)
+            continue;
+        text_add(out, "%016lx ", b->address);
+        if (b->plant != NULL)
+            text_add(out, "int3 at physical %lx", int3_where(b->plant).v);
+        else
+            text_add(out, "waits for its page%s",
+                     debug_register_waits(pid, b->address) ? ", by debug register" : "");
+        text_add(out, ", %lu hits%s\n", b->hits, b->wanted ? "" : ", to be taken out");
+    }
+}
+
+static void packet_breakpoint(const char *args, bool insert)
+{
+    char type = *args;
+    u64 address, kind;
+    enum error e;
+
+    if (type < '0' || type > '4')
+        return; // a type that is not known has the empty reply
+    args++;
+    if (!skip_char(&args, ',') || !hex_number(&args, &address) || !skip_char(&args, ',') ||
+        !hex_number(&args, &kind)) {
+        reply_error(E_FORMAT, "malformed breakpoint");
+        return;
+    }
+    if (current_vcpu() == NULL)
+        return;
+    unsigned pid = session.general_pid;
+    if (type == '0')
+        e = insert ? breakpoint_insert(pid, address) : breakpoint_remove(pid, address);
+    else
+        e = insert ? hw_insert(pid, (unsigned)(type - '0'), address, kind)
+                   : hw_remove(pid, (unsigned)(type - '0'), address, kind);
+    // Taking out what is not there is what was asked for.
+    if (e == OK || (e == ERR_NOT_FOUND && !insert))
+        reply_ok();
+    else
+        reply_error(E_FULL, type == '0' ? "too many breakpoints"
+                                        : "more than the four debug registers can do");
+}
+
+void packet_Z(const char *args)
+{
+    packet_breakpoint(args, true);
+}
+
+void packet_z(const char *args)
+{
+    packet_breakpoint(args, false);
+}

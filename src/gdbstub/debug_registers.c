@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+#include "gdbstub/debug_registers.h"
+
+#include "gdbstub/breakpoints.h"
+#include "lib/string.h"
+
+static const enum stop_reason reason_of[] = {
+    [1] = STOP_HARDWARE, [2] = STOP_WRITE, [3] = STOP_READ, [4] = STOP_ACCESS};
+
+// The longest piece that one register covers: a power of two, aligned, at most 8 bytes.
+static unsigned piece(u64 address, u64 length)
+{
+    unsigned n = 8;
+    while (n > length || (address & (n - 1)) != 0)
+        n /= 2;
+    return n;
+}
+
+// How many registers the range takes; stops counting at one too many.
+static unsigned registers_for(u64 address, u64 length)
+{
+    unsigned count = 0;
+    while (length > 0 && count <= DEBUG_SLOTS) {
+        unsigned n = piece(address, length);
+        address += n;
+        length -= n;
+        count++;
+    }
+    return count;
+}
+
+static struct hw_request *find(unsigned pid, unsigned type, u64 address, u64 length)
+{
+    for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
+        struct hw_request *r = &processes[pid].hw[i];
+        if (r->used && r->type == type && r->address == address && r->length == length)
+            return r;
+    }
+    return NULL;
+}
+
+enum error hw_insert(unsigned pid, unsigned type, u64 address, u64 length)
+{
+    struct process *p = &processes[pid];
+    struct hw_request *free = NULL;
+    unsigned taken = 0;
+
+    if (type == 1)
+        length = 1; // the kind of a Z1 is the int3's length
+    if (length == 0 || length > 8 * DEBUG_SLOTS)
+        return ERR_INVALID;
+    if (find(pid, type, address, length) != NULL)
+        return OK;
+    for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
+        if (p->hw[i].used)
+            taken += registers_for(p->hw[i].address, p->hw[i].length);
+        else if (free == NULL)
+            free = &p->hw[i];
+    }
+    if (free == NULL || taken + registers_for(address, length) > DEBUG_SLOTS)
+        return ERR_NO_MEMORY;
+    *free = (struct hw_request){.used = true, .type = type, .address = address, .length = length};
+    return OK;
+}
+
+enum error hw_remove(unsigned pid, unsigned type, u64 address, u64 length)
+{
+    struct hw_request *r = find(pid, type, address, type == 1 ? 1 : length);
+
+    if (r == NULL)
+        return ERR_NOT_FOUND;
+    r->used = false;
+    return OK;
+}
+
+void debug_registers_clear(unsigned pid)
+{
+    memset(processes[pid].hw, 0, sizeof(processes[pid].hw));
+}
+
+static bool canonical(u64 address)
+{
+    // With 5-level paging, or without, bits 63..56 of a linear address are alike.
+    return (i64)address >> 56 == 0 || (i64)address >> 56 == -1;
+}
+
+static void deal(unsigned pid)
+{
+    struct process *p = &processes[pid];
+    unsigned next = 0;
+    u64 address;
+
+    memset(p->slot, 0, sizeof(p->slot));
+    for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
+        const struct hw_request *r = &p->hw[i];
+        if (!r->used)
+            continue;
+        for (u64 done = 0; done < r->length && next < DEBUG_SLOTS; next++) {
+            unsigned n = piece(r->address + done, r->length - done);
+            p->slot[next] = (struct debug_slot){.use = SLOT_HARDWARE,
+                                                .reason = reason_of[r->type],
+                                                .address = r->address,
+                                                .register_address = r->address + done,
+                                                .length = n};
+            done += n;
+        }
+    }
+    for (unsigned i = 0; next < DEBUG_SLOTS && breakpoint_pending(pid, i, &address); i++) {
+        if (canonical(address))
+            p->slot[next++] = (struct debug_slot){.use = SLOT_PENDING,
+                                                  .reason = STOP_BREAKPOINT,
+                                                  .address = address,
+                                                  .register_address = address,
+                                                  .length = 1};
+    }
+}
+
+static bool executes(const struct debug_slot *s)
+{
+    return s->use != SLOT_FREE && (s->reason == STOP_BREAKPOINT || s->reason == STOP_HARDWARE);
+}
+
+// DR7 (SDM Vol. 3, 18.2.4): G at 2i+1, R/W at 16+4i, LEN at 18+4i, bit 10 always set.
+static u64 control(const struct debug_slot *s, unsigned i)
+{
+    static const u64 length_code[] = {[1] = 0, [2] = 1, [4] = 3, [8] = 2};
+    u64 rw = executes(s) ? 0 : s->reason == STOP_WRITE ? 1 : 3;
+
+    return BIT(2 * i + 1) | rw << (16 + 4 * i) | length_code[s->length] << (18 + 4 * i) | BIT(10);
+}
+
+void debug_registers_apply(unsigned pid)
+{
+    struct process *p = &processes[pid];
+    u64 dr[DEBUG_SLOTS] = {0}, dr7 = 0;
+
+    deal(pid);
+    for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
+        if (p->slot[i].use == SLOT_FREE)
+            continue;
+        dr[i] = p->slot[i].register_address;
+        dr7 |= control(&p->slot[i], i);
+    }
+    if (dr7 == 0 && !p->debug_registers)
+        return;
+    for (unsigned i = 0; i < process_vcpus(pid); i++)
+        vcpu_set_breakpoint_registers(target_vcpu(pid, i), dr, dr7);
+    p->debug_registers = dr7 != 0;
+}
+
+bool debug_registers_hit(unsigned pid, u64 dr6, u64 rip, struct stop *out)
+{
+    const struct process *p = &processes[pid];
+    const struct debug_slot *hit = NULL;
+
+    for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
+        const struct debug_slot *s = &p->slot[i];
+        if ((dr6 & BIT(i)) == 0 || s->use == SLOT_FREE)
+            continue;
+        if (!executes(s)) {
+            hit = s;
+            break;
+        }
+        if (s->address == rip)
+            hit = s;
+    }
+    if (hit == NULL)
+        return false;
+    out->reason = hit->reason;
+    out->address = hit->address;
+    return true;
+}
+
+bool hw_wanted(unsigned pid, const struct stop *stop)
+{
+    for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
+        const struct hw_request *r = &processes[pid].hw[i];
+        if (r->used && reason_of[r->type] == stop->reason && r->address == stop->address)
+            return true;
+    }
+    return false;
+}
+
+bool debug_register_executes(unsigned pid, u64 address)
+{
+    for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
+        const struct debug_slot *s = &processes[pid].slot[i];
+        if (executes(s) && s->address == address)
+            return true;
+    }
+    return false;
+}
+
+bool debug_register_waits(unsigned pid, u64 address)
+{
+    for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
+        const struct debug_slot *s = &processes[pid].slot[i];
+        if (s->use == SLOT_PENDING && s->address == address)
+            return true;
+    }
+    return false;
+}
+
+void hw_list(unsigned pid, struct text *out)
+{
+    static const char *const name[] = {"", "execute", "write", "read", "access"};
+
+    for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
+        const struct hw_request *r = &processes[pid].hw[i];
+        if (r->used)
+            text_add(out, "%016lx debug register, %s, %lu bytes\n", r->address, name[r->type],
+                     r->length);
+    }
+}

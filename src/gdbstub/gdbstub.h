@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// The gdb stub: the remote serial protocol on one line, for all VMs. All of it is called in root
+// mode on the core that owns the line, one call at a time, but gdbstub_page_written() and the hook
+// that gdbstub_init() registers with vmx/debug.h.
+#pragma once
+
+#include "lib/types.h"
+
+// Before the first byte; registers the hook. Calling it again forgets everything.
+void gdbstub_init(void);
+
+// A byte from the line.
+void gdbstub_input(u8 byte);
+
+// The line reported a BREAK: the same as byte 0x03.
+void gdbstub_break(void);
+
+// After target_kick_line_core(): looks at what the vCPUs reported, tells gdb.
+void gdbstub_poll(void);
+
+// Nobody is at the other end any more: every breakpoint is taken out, all guests run.
+void gdbstub_line_dead(void);
+
+// A guest is about to write to a page that target_watch_page() put under watch (before), or has
+// done so. On the vCPU's core; does not wait. The writing instruction may have been emulated or
+// single-stepped in between; other vCPUs may run. Device models that write to guest memory call it
+// too.
+void gdbstub_page_written(unsigned pid, gpa_t page, bool before);

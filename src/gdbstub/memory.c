@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+#include "gdbstub/memory.h"
+
+#include "gdbstub/int3.h"
+#include "lib/string.h"
+
+#define CR0_PE    BIT(0)
+#define CR0_PG    BIT(31)
+#define EFER_LMA  BIT(10)
+#define RFLAGS_VM BIT(17)
+#define ACCESS_L  BIT(13) // VMCS access rights (SDM 25.4.1)
+
+bool in_long_mode(const struct vcpu_regs *regs)
+{
+    return (regs->efer & EFER_LMA) != 0;
+}
+
+bool in_64bit_mode(const struct vcpu_regs *regs)
+{
+    return in_long_mode(regs) && (regs->seg[SEG_CS].access & ACCESS_L) != 0;
+}
+
+unsigned current_ring(const struct vcpu_regs *regs)
+{
+    if ((regs->cr0 & CR0_PE) == 0)
+        return 0;
+    if ((regs->rflags & RFLAGS_VM) != 0)
+        return 3;
+    return regs->seg[SEG_SS].access >> 5 & 3; // SS.DPL is the CPL
+}
+
+u64 linear_rip(const struct vcpu_regs *regs)
+{
+    if (in_64bit_mode(regs))
+        return regs->rip;
+    return (u32)(regs->seg[SEG_CS].base + regs->rip);
+}
+
+enum error translate(unsigned pid, const struct vcpu_regs *regs, u64 address,
+                     struct walk_result *out)
+{
+    struct paging_state ps = {.cr0 = regs->cr0,
+                              .cr3 = regs->cr3,
+                              .cr4 = regs->cr4,
+                              .efer = regs->efer,
+                              .rflags = regs->rflags,
+                              .cpl = current_ring(regs)};
+    return guest_walk(&ps, target_memory(pid), GVA(address), 0, out);
+}
+
+// One piece that lies in one page, at most len bytes. Returns its length, 0 when it is not there.
+static u64 piece(unsigned pid, const struct vcpu_regs *regs, u64 address, u64 len, gpa_t *gpa)
+{
+    u64 n = MIN(len, PAGE_SIZE - (address & (PAGE_SIZE - 1)));
+    struct walk_result walk;
+
+    *gpa = GPA(address);
+    if (regs == NULL)
+        return n;
+    if (translate(pid, regs, address, &walk) != OK)
+        return 0;
+    *gpa = walk.gpa;
+    return n;
+}
+
+u64 memory_read(unsigned pid, const struct vcpu_regs *regs, u64 address, void *buf, u64 len)
+{
+    u64 done = 0;
+
+    while (done < len) {
+        gpa_t gpa;
+        u64 n = piece(pid, regs, address + done, len - done, &gpa);
+        if (n == 0 || guest_read(target_memory(pid), gpa, (u8 *)buf + done, n) != OK)
+            break;
+        int3_hide(pid, gpa, (u8 *)buf + done, n);
+        done += n;
+    }
+    return done;
+}
+
+u64 memory_write(unsigned pid, const struct vcpu_regs *regs, u64 address, const void *buf, u64 len)
+{
+    u64 done = 0;
+
+    while (done < len) {
+        gpa_t gpa;
+        u64 n = piece(pid, regs, address + done, len - done, &gpa);
+        if (n == 0 || int3_write_under(pid, gpa, (const u8 *)buf + done, n) != OK)
+            break;
+        done += n;
+    }
+    return done;
+}
+
+// "ADDRESS,LENGTH" and, when end is not 0, that character.
+static bool parse_range(const char **s, u64 *address, u64 *len, char end)
+{
+    if (!hex_number(s, address) || !skip_char(s, ',') || !hex_number(s, len) ||
+        (end != '\0' ? !skip_char(s, end) : **s != '\0')) {
+        reply_error(E_FORMAT, "malformed address or length");
+        return false;
+    }
+    return true;
+}
+
+// The registers to translate with; *use is NULL in physical mode. False: no current thread.
+static bool choose(struct vcpu_regs *regs, const struct vcpu_regs **use)
+{
+    struct vcpu *v = current_vcpu();
+
+    if (v == NULL)
+        return false;
+    *use = NULL;
+    if (!session.physical) {
+        vcpu_read_regs(v, regs);
+        *use = regs;
+    }
+    return true;
+}
+
+static void read_reply(const char *args, bool binary)
+{
+    static u8 buf[GDB_PACKET_SIZE];
+    struct vcpu_regs regs;
+    const struct vcpu_regs *use;
+    u64 address, len;
+
+    if (!parse_range(&args, &address, &len, '\0') || !choose(&regs, &use))
+        return;
+    // A shorter answer than asked for is one that gdb continues from.
+    len = MIN(len, binary ? GDB_PACKET_SIZE / 2 : (GDB_PACKET_SIZE - 4) / 2);
+    u64 n = memory_read(session.general_pid, use, address, buf, len);
+    if (n == 0 && len > 0) {
+        reply_error(E_MEMORY, "no memory there");
+        return;
+    }
+    reply_start();
+    if (binary) {
+        text_add(&reply, "b");
+        text_bytes(&reply, buf, n);
+    } else {
+        text_hex(&reply, buf, n);
+    }
+}
+
+void packet_m(const char *args)
+{
+    read_reply(args, false);
+}
+
+void packet_x(const char *args)
+{
+    read_reply(args, true);
+}
+
+static void write_reply(u64 address, const u8 *bytes, u64 len)
+{
+    struct vcpu_regs regs;
+    const struct vcpu_regs *use;
+
+    if (!choose(&regs, &use))
+        return;
+    if (memory_write(session.general_pid, use, address, bytes, len) != len)
+        reply_error(E_MEMORY, "no memory there, or not all of it");
+    else
+        reply_ok();
+}
+
+void packet_M(const char *args)
+{
+    static u8 buf[GDB_PACKET_SIZE / 2];
+    u64 address, len;
+
+    if (!parse_range(&args, &address, &len, ':'))
+        return;
+    if (len > sizeof(buf) || !hex_bytes(&args, buf, len) || *args != '\0') {
+        reply_error(E_FORMAT, "data do not fit the length");
+        return;
+    }
+    write_reply(address, buf, len);
+}
+
+void packet_X(const char *args)
+{
+    u64 address, len;
+
+    if (!parse_range(&args, &address, &len, ':'))
+        return;
+    if (len != line.len - (size_t)(args - line.body)) {
+        reply_error(E_FORMAT, "data do not fit the length");
+        return;
+    }
+    write_reply(address, (const u8 *)args, len);
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MIT
+#include "gdbstub/monitor.h"
+
+#include "gdbstub/breakpoints.h"
+#include "gdbstub/debug_registers.h"
+#include "gdbstub/memory.h"
+#include "gdbstub/session.h"
+#include "lib/string.h"
+
+#define OUTPUT_SIZE 16384
+#define PIECE       ((GDB_PACKET_SIZE - 16) / 2) // bytes of text in one packet
+
+static char output[OUTPUT_SIZE];
+static struct text out;
+
+struct command {
+    const char *name, *args, *help;
+    void (*run)(const char *args); // NULL: target_monitor() knows it
+};
+
+static void help(const char *args);
+static void list_breakpoints(const char *args);
+static void show_translation(const char *args);
+static void dump_physical(const char *args);
+static void layout(const char *args);
+
+static const struct command commands[] = {
+    {"help", "", "this list", help},
+    {"vms", "", "the VMs, their pids and states", NULL},
+    {"vcpus", "", "the vCPUs: where they are, what they do", NULL},
+    {"cores", "", "the cores and their run queues", NULL},
+    {"vmcs", "[FIELD]", "the current vCPU's VMCS, or the fields with this in their names", NULL},
+    {"rdmsr", "MSR", "an MSR of the current vCPU (hexadecimal)", NULL},
+    {"wrmsr", "MSR VALUE", "writes one", NULL},
+    {"translate", "ADDRESS", "the guest's page tables' way to an address, then the EPT's",
+     show_translation},
+    {"phys", "ADDRESS [BYTES]", "guest-physical memory (hexadecimal)", dump_physical},
+    {"breakpoints", "", "breakpoints and watchpoints of the current VM, and how each is held",
+     list_breakpoints},
+    {"pending", "", "interrupts that wait for the current vCPU", NULL},
+    {"exits", "", "VM exits of the current VM, counted by reason", NULL},
+    {"log", "[LINES]", "the end of the appliance's log", NULL},
+    {"layout", "[32|64|auto]", "registers that the next attach shows: i386, x86-64, as the VM is",
+     layout},
+};
+
+static void help(const char *args)
+{
+    (void)args;
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        const struct command *c = &commands[i];
+        int width = 28 - (int)strlen(c->name);
+        text_add(&out, "%s %-*s %s\n", c->name, width, c->args, c->help);
+    }
+}
+
+// The current thread's registers; says so when there is none.
+static bool current_regs(struct vcpu_regs *regs)
+{
+    struct vcpu *v = current_vcpu();
+
+    if (v == NULL) {
+        text_add(&out, "no VM is attached\n");
+        return false;
+    }
+    vcpu_read_regs(v, regs);
+    return true;
+}
+
+static void list_breakpoints(const char *args)
+{
+    (void)args;
+    breakpoints_list(session.general_pid, &out);
+    hw_list(session.general_pid, &out);
+    if (out.len == 0)
+        text_add(&out, "none\n");
+}
+
+static bool parse_address(const char **args, u64 *address)
+{
+    while (**args == ' ')
+        ++*args;
+    skip_word(args, "0x");
+    bool ok = hex_number(args, address);
+    while (**args == ' ')
+        ++*args;
+    return ok;
+}
+
+static void show_translation(const char *args)
+{
+    static const char *const names[] = {"", "PTE", "PDE", "PDPTE", "PML4E", "PML5E"};
+    struct vcpu_regs regs;
+    struct walk_result walk;
+    char gpa[24];
+    u64 address;
+
+    if (!parse_address(&args, &address) || *args != '\0') {
+        text_add(&out, "usage: translate ADDRESS\n");
+        return;
+    }
+    if (!current_regs(&regs))
+        return;
+    memset(&walk, 0, sizeof(walk));
+    enum error e = translate(session.general_pid, &regs, address, &walk);
+    for (unsigned i = 0; i < walk.count && i < WALK_LEVELS; i++)
+        text_add(&out, "%-5s at %lx: %016lx\n", names[MIN(walk.entry[i].level, 5u)],
+                 walk.entry[i].gpa.v, walk.entry[i].value);
+    if (e != OK) {
+        text_add(&out, "%lx is not mapped: %s\n", address, error_name(e));
+        return;
+    }
+    text_add(&out, "%lx is guest-physical %lx, page of %lu KiB, %s%s, %s\n", address, walk.gpa.v,
+             (u64)(walk.page_size / KiB), walk.writable ? "writable" : "read-only",
+             walk.executable ? ", executable" : "", walk.user ? "user" : "supervisor");
+    str_format(gpa, sizeof(gpa), "%lx", walk.gpa.v);
+    target_monitor(session.general_pid, session.general_vcpu, "ept", gpa, &out);
+}
+
+static void dump_physical(const char *args)
+{
+    struct vcpu_regs regs;
+    u8 row[16];
+    u64 address, len = 64;
+
+    if (!parse_address(&args, &address) ||
+        (*args != '\0' && (!parse_address(&args, &len) || *args != '\0'))) {
+        text_add(&out, "usage: phys ADDRESS [BYTES]\n");
+        return;
+    }
+    if (!current_regs(&regs))
+        return;
+    len = MIN(len, 2048ull);
+    for (u64 done = 0; done < len; done += sizeof(row)) {
+        u64 n = MIN(len - done, (u64)sizeof(row));
+        if (memory_read(session.general_pid, NULL, address + done, row, n) != n) {
+            text_add(&out, "%012lx: no memory\n", address + done);
+            return;
+        }
+        text_add(&out, "%012lx:", address + done);
+        for (u64 i = 0; i < n; i++)
+            text_add(&out, " %02x", row[i]);
+        text_add(&out, "\n");
+    }
+}
+
+// gdb reads the registers' description when it attaches, and keeps to it.
+static void layout(const char *args)
+{
+    struct process *p = process_attached(session.general_pid);
+
+    if (p == NULL) {
+        text_add(&out, "no VM is attached\n");
+        return;
+    }
+    if (strcmp(args, "32") == 0 || strcmp(args, "64") == 0) {
+        p->layout_forced = true;
+        p->forced_32 = args[0] == '3';
+    } else if (strcmp(args, "auto") == 0) {
+        p->layout_forced = false;
+    } else if (*args != '\0') {
+        text_add(&out, "usage: layout [32|64|auto]\n");
+        return;
+    }
+    text_add(&out, "now %s; the next attach: %s\n", p->layout_32 ? "i386" : "x86-64",
+             !p->layout_forced ? "as the VM is"
+             : p->forced_32    ? "i386"
+                               : "x86-64");
+}
+
+static void execute(char *text)
+{
+    char *args = strchr(text, ' ');
+
+    if (args != NULL)
+        *args++ = '\0';
+    while (args != NULL && *args == ' ')
+        args++;
+    if (args == NULL)
+        args = text + strlen(text);
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        if (commands[i].run != NULL && strcmp(commands[i].name, text) == 0) {
+            commands[i].run(args);
+            return;
+        }
+    }
+    if (!target_monitor(session.general_pid, session.general_vcpu, text, args, &out))
+        text_add(&out, "unknown command \"%s\"; `monitor help` lists them\n", text);
+}
+
+// All but the last piece go ahead of the reply, as console output.
+static void send_output(void)
+{
+    size_t at = 0;
+
+    while (out.len - at > PIECE) {
+        reply_start();
+        text_add(&reply, "O");
+        text_hex(&reply, output + at, PIECE);
+        reply_send();
+        at += PIECE;
+    }
+    reply_start();
+    if (out.len == 0)
+        reply_ok();
+    else
+        text_hex(&reply, output + at, out.len - at);
+}
+
+void packet_monitor(const char *args)
+{
+    static char text[256];
+    size_t n = strlen(args) / 2;
+
+    if (n >= sizeof(text) || !hex_bytes(&args, text, n) || *args != '\0') {
+        reply_error(E_FORMAT, "malformed command");
+        return;
+    }
+    text[n] = '\0';
+    while (n > 0 && text[n - 1] == ' ')
+        text[--n] = '\0';
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] < ' ' || text[i] > '~')
+            text[i] = '?';
+    }
+    output[0] = '\0';
+    out = TEXT(output);
+    if (n > 0)
+        execute(text);
+    else
+        help(text);
+    send_output();
+}

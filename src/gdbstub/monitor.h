@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: MIT
+// gdb's `monitor` command.
+#pragma once
+
+void packet_monitor(const char *args);

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+// The registers in gdb's order, x86-64 and i386: one table makes both the target description and
+// what the packets carry.
+#pragma once
+
+#include "gdbstub/fpu.h"
+#include "gdbstub/session.h"
+
+enum reg_feature { CORE, SSE, SEGMENTS, SYSTEM, AVX, FEATURES };
+
+enum reg_kind {
+    FIELD,    // 8 bytes in struct vcpu_regs at `where`
+    FIELD32,  // 4 bytes there
+    SELECTOR, // of segment `where`
+    VECTOR,   // in the XSAVE area; `where` is an enum fpu_register
+};
+
+// A register, or `count` of them with numbered names from `first`.
+struct reg_entry {
+    enum reg_feature feature;
+    const char *name, *suffix;
+    u8 first, count;
+    u8 bytes; // on the wire
+    enum reg_kind kind;
+    u16 where;
+    const char *type; // NULL: gdb's "int" of that size
+};
+
+// The table of the process's layout; ends with an entry whose name is NULL.
+const struct reg_entry *reg_table(unsigned pid);
+
+// The entry of register `number`, and which of its registers it is; NULL when there is none.
+const struct reg_entry *reg_lookup(unsigned pid, u64 number, unsigned *i);
+
+// Whether g and G carry it. The rest, from the x87 on, comes by p: gdb rarely looks at it, and the
+// line is slow.
+bool reg_in_g(const struct reg_entry *e);

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+// Registers as gdb numbers and names them: one table that makes both the target description and
+// the packets g, G, p, P.
+#pragma once
+
+#include "gdbstub/session.h"
+
+// Whether a VM should be shown as an i386: it is outside long mode, and its image is 32-bit. Any
+// vCPU of it is held.
+bool layout_wanted(unsigned pid);
+
+// Adds the target description of the process to the window.
+void description(unsigned pid, struct window *w);
+
+// Adds frame pointer, stack pointer and program counter as a stop reply carries them.
+void expedite(unsigned pid, const struct vcpu_regs *regs, struct text *out);
+
+void packet_g(const char *args);
+void packet_G(const char *args);
+void packet_p(const char *args);
+void packet_P(const char *args);

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: MIT
+#include "gdbstub/stop.h"
+
+#include "gdbstub/attach.h"
+#include "gdbstub/breakpoints.h"
+#include "gdbstub/debug_registers.h"
+#include "gdbstub/events.h"
+#include "gdbstub/int3.h"
+#include "gdbstub/memory.h"
+#include "gdbstub/regs.h"
+#include "gdbstub/run.h"
+#include "lib/string.h"
+
+static bool restart[GDB_MAX_VMS + 1]; // VMs to be held and let go again: a step over a breakpoint
+
+void stop_init(void)
+{
+    memset(restart, 0, sizeof(restart));
+}
+
+static void record(unsigned pid, unsigned index, enum stop_reason reason, u64 rip, u64 address)
+{
+    processes[pid].thread[index].stop =
+        (struct stop){.reason = reason, .rip = rip, .address = address};
+}
+
+// One instruction done: what was asked for, or a part of it.
+static void stepped(unsigned pid, unsigned index, u64 rip, bool quiet)
+{
+    struct process *p = &processes[pid];
+    struct thread *t = &p->thread[index];
+    bool over = t->step_over;
+
+    if (p->stepping_over == index) {
+        int3_lower(pid);
+        p->stepping_over = NO_VCPU;
+    }
+    t->step_over = false;
+    if (t->want == WANT_STEP ||
+        (t->want == WANT_RANGE && (rip < t->range_start || rip >= t->range_end)))
+        record(pid, index, STOP_SIGNAL, rip, 0);
+    else if (!quiet && over)
+        restart[pid] = true; // the others, too, wait for this step
+    else if (!quiet)
+        thread_go(pid, index);
+}
+
+// quiet: the VM is being held; nothing is to be let go.
+static void take_mail(unsigned pid, unsigned index, const struct mail *m, bool quiet)
+{
+    struct process *p = &processes[pid];
+    struct thread *t = &p->thread[index];
+    struct vcpu_regs regs;
+    struct stop stop;
+
+    vcpu_read_regs(target_vcpu(pid, index), &regs);
+    u64 linear = linear_rip(&regs);
+    t->running = false;
+    t->reported = false;
+    p->last = index;
+    switch (m->event) {
+    case DEBUG_STEP:
+        stepped(pid, index, regs.rip, quiet);
+        break;
+    case DEBUG_BREAKPOINT:
+        if (breakpoint_wanted(pid, linear)) {
+            breakpoint_count_hit(pid, linear);
+            record(pid, index, STOP_BREAKPOINT, regs.rip, linear);
+            break;
+        }
+        // The same memory at another address: not where gdb wants to stop.
+        t->step_over = true;
+        if (!quiet)
+            restart[pid] = true;
+        break;
+    case DEBUG_REGISTER:
+        if (debug_registers_hit(pid, m->dr6, linear, &stop)) {
+            if (stop.reason == STOP_BREAKPOINT)
+                breakpoint_count_hit(pid, stop.address);
+            record(pid, index, stop.reason, regs.rip, stop.address);
+        } else if (!quiet) {
+            thread_go(pid, index);
+        }
+        break;
+    case DEBUG_ENDED:
+        break;
+    }
+}
+
+// The VM's memory and vCPUs were made anew. Breakpoints stay wanted; a step ends here.
+static void started_again(unsigned pid)
+{
+    struct process *p = &processes[pid];
+
+    for (unsigned i = 0; i < process_vcpus(pid); i++) {
+        struct thread *t = &p->thread[i];
+        struct mail stale;
+        vcpu_hold(target_vcpu(pid, i));
+        vcpu_catch_breakpoints(target_vcpu(pid, i), true);
+        events_take(pid, i, &stale);
+        t->running = t->reported = t->step_over = false;
+        t->stop.reason = STOP_NONE;
+        restart[pid] |= session.running && t->want == WANT_RUN;
+        if (t->want == WANT_STEP || t->want == WANT_RANGE) {
+            struct vcpu_regs regs;
+            vcpu_read_regs(target_vcpu(pid, i), &regs);
+            record(pid, i, STOP_SIGNAL, regs.rip, 0);
+        }
+    }
+    breakpoints_forget(pid);
+    p->stepping_over = NO_VCPU;
+    target_freeze_time(pid, true);
+}
+
+void stop_take_end(unsigned pid)
+{
+    if (!events_take_end(pid))
+        return;
+    if (target_vm_exists(pid))
+        started_again(pid);
+    else
+        processes[pid].over = true;
+}
+
+static void drain(unsigned pid, bool quiet)
+{
+    struct mail m;
+
+    stop_take_end(pid);
+    if (processes[pid].over)
+        return;
+    for (unsigned i = 0; i < process_vcpus(pid); i++) {
+        if (events_take(pid, i, &m))
+            take_mail(pid, i, &m, quiet);
+    }
+}
+
+static bool anything_stopped(void)
+{
+    for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid)) {
+        if (processes[pid].over)
+            return true;
+        for (unsigned i = 0; i < process_vcpus(pid); i++) {
+            const struct thread *t = &processes[pid].thread[i];
+            if (t->want != WANT_HOLD && t->stop.reason != STOP_NONE)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void tell(void)
+{
+    stop_report();
+    reply_send();
+}
+
+void stop_poll(void)
+{
+    if (!session.running) {
+        for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid))
+            stop_take_end(pid);
+        return;
+    }
+    for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid)) {
+        drain(pid, false);
+        if (restart[pid] && !processes[pid].over) {
+            hold_process(pid);
+            drain(pid, true);
+        }
+    }
+    if (anything_stopped()) {
+        tell();
+        return;
+    }
+    for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid)) {
+        if (restart[pid]) {
+            restart[pid] = false;
+            process_go(pid);
+        }
+    }
+}
+
+static void stop_all(void)
+{
+    for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid)) {
+        restart[pid] = false;
+        if (!processes[pid].over && target_vm_exists(pid))
+            hold_process(pid);
+        drain(pid, true);
+        restart[pid] = false;
+    }
+    session.running = line.running = false;
+}
+
+// Whether a stop that waited still means something.
+static bool still_holds(unsigned pid, unsigned index)
+{
+    const struct stop *s = &processes[pid].thread[index].stop;
+    struct vcpu_regs regs;
+
+    if (s->reason == STOP_NONE || s->reason == STOP_SIGNAL)
+        return false;
+    vcpu_read_regs(target_vcpu(pid, index), &regs);
+    if (regs.rip != s->rip)
+        return false;
+    return s->reason == STOP_BREAKPOINT ? breakpoint_wanted(pid, s->address) : hw_wanted(pid, s);
+}
+
+bool stop_is_due(void)
+{
+    bool due = false;
+
+    for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid)) {
+        stop_take_end(pid);
+        restart[pid] = false;
+        due |= processes[pid].over;
+        for (unsigned i = 0; !processes[pid].over && i < process_vcpus(pid); i++) {
+            struct thread *t = &processes[pid].thread[i];
+            // gdb takes its breakpoints out to step one thread: the others' stops wait.
+            if (t->want == WANT_HOLD)
+                continue;
+            if (!still_holds(pid, i))
+                t->stop.reason = STOP_NONE;
+            due |= t->stop.reason != STOP_NONE;
+        }
+    }
+    return due;
+}
+
+// The stop to tell: a thread that gdb steps comes first, then each in turn.
+static bool choose(unsigned *pid, unsigned *index)
+{
+    unsigned total = GDB_MAX_VMS * GDB_MAX_VCPUS, found = total;
+
+    for (unsigned n = 0; n < total; n++) {
+        unsigned at = (session.rotate + n) % total;
+        unsigned vm = at / GDB_MAX_VCPUS + 1, vcpu = at % GDB_MAX_VCPUS;
+        const struct thread *t = &processes[vm].thread[vcpu];
+        if (!processes[vm].attached || vcpu >= process_vcpus(vm) || t->stop.reason == STOP_NONE ||
+            t->want == WANT_HOLD)
+            continue;
+        if (found == total)
+            found = at;
+        if (t->want != WANT_RUN) {
+            found = at;
+            break;
+        }
+    }
+    if (found == total)
+        return false;
+    session.rotate = (found + 1) % total;
+    *pid = found / GDB_MAX_VCPUS + 1;
+    *index = found % GDB_MAX_VCPUS;
+    return true;
+}
+
+// A step that ended unasked for, because another stop came first, is not worth a word.
+static void drop_steps(void)
+{
+    for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid)) {
+        for (unsigned i = 0; i < process_vcpus(pid); i++) {
+            struct stop *s = &processes[pid].thread[i].stop;
+            if (s->reason == STOP_SIGNAL)
+                s->reason = STOP_NONE;
+        }
+    }
+}
+
+// Tells what has happened. False: nothing has.
+static bool report(void)
+{
+    unsigned pid, index;
+
+    for (pid = next_attached(0); pid != 0; pid = next_attached(pid)) {
+        if (processes[pid].over) {
+            reply_ended(pid);
+            return true;
+        }
+    }
+    if (!choose(&pid, &index))
+        return false;
+    reply_stop(pid, index, GDB_SIGTRAP);
+    drop_steps();
+    return true;
+}
+
+void stop_report(void)
+{
+    stop_all();
+    if (!report())
+        reply_stopped();
+}
+
+// The thread that a break-in is told of: the current one, if it was running.
+static bool interrupted(unsigned *pid, unsigned *index)
+{
+    const struct process *p = process_attached(session.general_pid);
+
+    *pid = session.general_pid;
+    *index = session.general_vcpu;
+    if (p != NULL && p->thread[*index].want != WANT_HOLD)
+        return true;
+    for (*pid = next_attached(0); *pid != 0; *pid = next_attached(*pid)) {
+        for (*index = 0; *index < process_vcpus(*pid); ++*index) {
+            if (processes[*pid].thread[*index].want != WANT_HOLD)
+                return true;
+        }
+    }
+    return false;
+}
+
+void stop_break_in(void)
+{
+    unsigned pid, index;
+
+    if (!session.running)
+        return;
+    stop_all();
+    if (!report()) {
+        if (interrupted(&pid, &index))
+            reply_stop(pid, index, GDB_SIGINT);
+        else
+            reply_stopped();
+    }
+    drop_steps();
+    reply_send();
+}

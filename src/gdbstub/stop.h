@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// From what the vCPUs report to what gdb is told.
+#pragma once
+
+#include "gdbstub/session.h"
+
+// Forgets everything.
+void stop_init(void);
+
+// Looks at all mail; when something has stopped, holds everything and tells gdb.
+void stop_poll(void);
+
+// gdb asked for a stop while guests run.
+void stop_break_in(void);
+
+// Whether a stop that was found earlier, or the end of a VM, is to be told before anything of what
+// is now wanted runs. Drops stops whose breakpoint has gone.
+bool stop_is_due(void);
+
+// Holds all attached VMs, sets the reply to the stop that is due and leaves the running state.
+void stop_report(void);
+
+// Sets the reply to this thread's recorded stop, which makes it gdb's current one.
+void reply_stop(unsigned pid, unsigned index, unsigned signal);
+
+// Sets the reply to a VM's end, and forgets the VM.
+void reply_ended(unsigned pid);
+
+// Sets the reply to a stop of the general thread that needs no reason, or the end of a VM; "W00"
+// without any.
+void reply_stopped(void);
+
+// Takes an attached VM's end, or new start, from its hook. Called before the VM is looked at.
+void stop_take_end(unsigned pid);

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+// The stub's view of the appliance (target.h), and its line: bytes come in by interrupt on the boot
+// core, and the stub works on them in that core's main loop.
+#include "gdbstub/target.h"
+
+#include "boot/log.h"
+#include "boot/serial.h"
+#include "gdbstub/gdbstub.h"
+#include "gdbstub/line.h"
+#include "smp/apic.h"
+#include "smp/descriptors.h"
+#include "vm/vm.h"
+#include "vmx/cpuid.h"
+#include "vmx/vmm.h"
+
+#define INPUT_SIZE 8192
+
+static u8 input_buffer[INPUT_SIZE];
+static struct ring input = RING(input_buffer);
+static u32 kicked, line_break;
+static struct core_work work;
+
+static struct vm *vm_at(unsigned pid)
+{
+    return pid >= 1 && pid <= vm_count ? vms[pid - 1] : NULL;
+}
+
+// ---- VMs ---------------------------------------------------------------------------------------
+
+unsigned target_vm_count(void)
+{
+    return vm_count;
+}
+
+bool target_vm_exists(unsigned pid)
+{
+    struct vm *vm = vm_at(pid);
+    return vm != NULL && __atomic_load_n(&vm->state, __ATOMIC_ACQUIRE) != VM_ENDED;
+}
+
+const char *target_vm_name(unsigned pid)
+{
+    struct vm *vm = vm_at(pid);
+    return vm != NULL ? vm->config->name : "";
+}
+
+bool target_exit_code(unsigned pid, u8 *code)
+{
+    const struct vm *vm = vm_at(pid);
+    u32 how = vm != NULL ? vm->ending : END_KILLED;
+    if (how == END_KILLED || how == END_CRASH) {
+        *code = how == END_KILLED ? 9 : 6; // SIGKILL, SIGABRT
+        return false;
+    }
+    *code = how == END_EXIT ? (u8)vm->exit_value : 0;
+    return true;
+}
+
+unsigned target_vcpu_count(unsigned pid)
+{
+    struct vm *vm = vm_at(pid);
+    return vm != NULL ? MIN(vm->vcpus, (unsigned)GDB_MAX_VCPUS) : 0;
+}
+
+struct vcpu *target_vcpu(unsigned pid, unsigned index)
+{
+    struct vm *vm = vm_at(pid);
+    return vm != NULL && index < vm->vcpus ? vm->vcpu[index] : NULL;
+}
+
+bool target_identify(const struct vcpu *v, unsigned *pid, unsigned *index)
+{
+    *pid = v->guest->id;
+    *index = v->index;
+    return *pid <= GDB_MAX_VMS && *index < GDB_MAX_VCPUS;
+}
+
+const struct guest_memory *target_memory(unsigned pid)
+{
+    return &vm_at(pid)->guest.memory;
+}
+
+enum error target_write_code(unsigned pid, gpa_t gpa, const void *buf, u64 len)
+{
+    // Guests' caches are coherent with ours, and an entry serializes instruction fetch.
+    return guest_write(&vm_at(pid)->guest.memory, gpa, buf, len);
+}
+
+static const char *state_name(const struct vcpu *v)
+{
+    static const char *const names[] = {[VCPU_OFF] = "off",
+                                        [VCPU_WAIT_SIPI] = "waiting for SIPI",
+                                        [VCPU_RUNNABLE] = "ready",
+                                        [VCPU_RUNNING] = "running",
+                                        [VCPU_SLEEPING] = "halted"};
+    return v->hold & HOLD_DEBUGGER && v->state == VCPU_RUNNABLE ? "stopped" : names[v->state];
+}
+
+void target_describe(unsigned pid, unsigned index, struct text *out)
+{
+    const struct vcpu *v = target_vcpu(pid, index);
+    if (v != NULL)
+        text_add(out, "%s/%u %s on core %u", target_vm_name(pid), index, state_name(v),
+                 v->core->number);
+}
+
+unsigned target_core(unsigned pid, unsigned index)
+{
+    return target_vcpu(pid, index)->core->number;
+}
+
+void target_kill(unsigned pid)
+{
+    vm_request_end(vm_at(pid), END_KILLED, 0, "by the debugger");
+}
+
+void target_freeze_time(unsigned pid, bool on)
+{
+    vm_freeze_time(vm_at(pid), on);
+}
+
+bool target_watch_page(unsigned pid, gpa_t page, bool on)
+{
+    return vm_protect_page(vm_at(pid), page, on) == OK;
+}
+
+static void page_written(struct vm *vm, gpa_t page, bool before)
+{
+    gdbstub_page_written(vm->guest.id, page, before);
+}
+
+bool target_has_avx(unsigned pid)
+{
+    (void)pid;
+    return cpuid_info.xcr0 & BIT(2);
+}
+
+bool target_is_32bit(unsigned pid)
+{
+    // A kernel on its way to long mode runs unpaged; one that pages outside it stays there.
+    struct vcpu_regs regs;
+    vcpu_read_regs(target_vcpu(pid, 0), &regs);
+    return (regs.cr0 & CR0_PG) && !(regs.efer & EFER_LMA);
+}
+
+// ---- the line ----------------------------------------------------------------------------------
+
+void target_kick_line_core(void)
+{
+    __atomic_store_n(&kicked, 1, __ATOMIC_RELEASE);
+    core_attention(cores[0]);
+    if (this_core() != cores[0])
+        apic_send(cores[0]->apic_id, VECTOR_WAKE);
+}
+
+void gdb_line_put(const void *bytes, size_t n)
+{
+    serial_write(&serial_debug, bytes, n, true);
+}
+
+static void receive(u8 byte)
+{
+    ring_put(&input, byte); // what overruns is lost; the checksum tells gdb
+}
+
+static void received_break(void)
+{
+    line_break = 1;
+}
+
+static void irq(void)
+{
+    serial_pump(&serial_debug);
+    core_attention(this_core());
+}
+
+static void run(void)
+{
+    u8 byte;
+    serial_pump(&serial_debug);
+    while (ring_get(&input, &byte)) {
+        gdbstub_input(byte);
+        serial_pump(&serial_debug); // the line's own buffer has 16 bytes
+    }
+    if (line_break) {
+        line_break = 0;
+        gdbstub_break();
+    }
+    if (__atomic_exchange_n(&kicked, 0, __ATOMIC_ACQ_REL))
+        gdbstub_poll();
+}
+
+void gdb_line_init(void)
+{
+    if (serial_debug.port == 0) {
+        log_line("gdb", "no serial line for the debugger");
+        return;
+    }
+    gdbstub_init();
+    vm_page_written = page_written;
+    serial_debug.receive = receive;
+    serial_debug.line_break = received_break;
+    irq_set_handler(VECTOR_DEBUG, irq);
+    work.run = run;
+    vmm_add_work(this_core(), &work);
+    if (host_irq_route(serial_debug.irq, VECTOR_DEBUG, this_core()->apic_id))
+        serial_enable_interrupts(&serial_debug);
+    log_line("gdb", "waiting on the serial line at port %x: gdb -ex 'target remote LINE'",
+             serial_debug.port);
+}

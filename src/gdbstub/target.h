@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+// What the stub asks of the rooms below it, in its own words. A VM is a process whose pid is the
+// VM's number from 1; vCPU `index` (from 0) is the thread with tid index + 1. target.c carries this
+// out on top of src/vm; unit tests do it with a fake.
+//
+// Unless a line says otherwise these are called in root mode on the core that owns the debugger's
+// line, and may wait for other cores. A `struct vcpu` stays valid as long as the appliance runs;
+// the functions of vmx/debug.h do no harm on a vCPU whose VM has ended.
+#pragma once
+
+#include "ept/memory.h"
+#include "lib/error.h"
+#include "lib/format.h"
+#include "lib/types.h"
+#include "vmx/debug.h"
+
+// VMs and vCPUs beyond these cannot be attached to.
+#define GDB_MAX_VMS   16
+#define GDB_MAX_VCPUS 32
+
+// The number of configured VMs; pids are 1..count. An ended VM keeps its number.
+unsigned target_vm_count(void);
+
+// Whether VM pid runs or could (false: no such VM, or it has ended). Safe on any core.
+bool target_vm_exists(unsigned pid);
+
+const char *target_vm_name(unsigned pid);
+
+// The exit code of a VM that has ended by itself, 0 for a power-off. False when it was killed or
+// crashed; *code is then a signal's number (9 killed, 6 crashed).
+bool target_exit_code(unsigned pid, u8 *code);
+
+unsigned target_vcpu_count(unsigned pid);
+struct vcpu *target_vcpu(unsigned pid, unsigned index);
+
+// The pid and index of a vCPU. False for a vCPU the stub cannot know (see the limits above). Must
+// not wait: called in hooks.
+bool target_identify(const struct vcpu *v, unsigned *pid, unsigned *index);
+
+// The VM's RAM. Must not wait: called in hooks.
+const struct guest_memory *target_memory(unsigned pid);
+
+// Copies len bytes to guest RAM at gpa, whatever the EPT permissions there, in a way that a vCPU
+// which runs these bytes next sees them. All or nothing: ERR_FAULT when a byte is not RAM. Must not
+// wait: called in hooks, with a lock held.
+enum error target_write_code(unsigned pid, gpa_t gpa, const void *buf, u64 len);
+
+// Adds what gdb shows for a thread: VM name, vCPU, run state, core ("linux/0 running on core 1").
+// The stub adds ring and mode itself.
+void target_describe(unsigned pid, unsigned index, struct text *out);
+
+// The core that the vCPU belongs to now.
+unsigned target_core(unsigned pid, unsigned index);
+
+// Ends the VM as `killed`. Its vCPUs may be held; no breakpoint is left in it.
+void target_kill(unsigned pid);
+
+// on: all vCPUs of the VM are held, its TSC and its timers stand until it is off again. The stub
+// turns it off before it lets the first vCPU go. Turning on twice counts once.
+void target_freeze_time(unsigned pid, bool on);
+
+// on: guest writes to the 4K page at gpa are announced by gdbstub_page_written(). False when that
+// cannot be had. All vCPUs of the VM are held meanwhile.
+bool target_watch_page(unsigned pid, gpa_t page, bool on);
+
+// Whether the VM's CPUID offers AVX (and so its vector state has the upper halves).
+bool target_has_avx(unsigned pid);
+
+// Whether the VM's image says that it is a 32-bit kernel. Asked for vCPUs outside long mode only.
+bool target_is_32bit(unsigned pid);
+
+// A monitor command that the stub does not know itself (monitor.c lists them with their
+// arguments): adds its output. pid and index are the current thread's, which need not exist any
+// more. False when the command is unknown here too.
+bool target_monitor(unsigned pid, unsigned index, const char *command, const char *args,
+                    struct text *out);
+
+// Makes the core that owns the line call gdbstub_poll() soon. On any core; must not wait.
+void target_kick_line_core(void);
+
+// Sends n bytes on the debugger's line; takes them all.
+void gdb_line_put(const void *bytes, size_t n);

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT
+// The monitor's commands that look below the stub.
+#include "boot/log.h"
+#include "gdbstub/target.h"
+#include "lib/string.h"
+#include "smp/message.h"
+#include "smp/time.h"
+#include "vm/vm.h"
+#include "vmx/msr.h"
+#include "vmx/vmm.h"
+
+#define LL(x) (unsigned long long)(x)
+#define LOG_LINES_DEFAULT 20
+
+struct request {
+    struct vcpu *v;
+    const char *args;
+    struct text *out;
+};
+
+static bool parse_hex(const char **s, u64 *value)
+{
+    const char *p = *s;
+    *value = 0;
+    while (*p == ' ')
+        p++;
+    if (p[0] == '0' && (p[1] == 'x' || p[1] == 'X'))
+        p += 2;
+    const char *first = p;
+    for (; *p != '\0' && *p != ' '; p++) {
+        char c = (char)(*p | 0x20);
+        unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') : (unsigned)(c - 'a') + 10;
+        if (digit > 15 || p - first >= 16)
+            return false;
+        *value = *value << 4 | digit;
+    }
+    *s = p;
+    return p > first;
+}
+
+static void list_vms(const struct request *r)
+{
+    static const char *const names[] = {[VM_STARTING] = "starting", [VM_RUNNING] = "running"};
+    for (unsigned i = 0; i < vm_count; i++) {
+        const struct vm *vm = vms[i];
+        text_add(r->out, "%u  %-16s ", i + 1, vm->config->name);
+        if (vm->state == VM_ENDED)
+            vm_end_text(vm, r->out);
+        else
+            text_add(r->out, "%s", names[vm->state]);
+        text_add(r->out, ", %u vCPU%s, %llu MiB\n", vm->vcpus, vm->vcpus == 1 ? "" : "s",
+                 LL(vm->config->memory / MiB));
+    }
+}
+
+static void list_vcpus(const struct request *r)
+{
+    for (unsigned i = 0; i < vm_count; i++) {
+        for (unsigned n = 0; n < vms[i]->vcpus; n++) {
+            const struct vcpu *v = vms[i]->vcpu[n];
+            target_describe(i + 1, n, r->out);
+            text_add(r->out, ", ran %llu ms, posted %llu, injected %llu, woken %llu\n",
+                     LL(v->runtime / (host_tsc_hz / 1000)), LL(v->interrupts_posted),
+                     LL(v->interrupts_injected), LL(v->wakeups));
+        }
+    }
+}
+
+static void list_cores(const struct request *r)
+{
+    for (unsigned i = 0; i < core_count; i++) {
+        const struct core *c = cores[i];
+        text_add(r->out, "core %u (APIC ID %u): ", i, c->apic_id);
+        if (c->vmm == NULL) {
+            text_add(r->out, "%s\n", c->online ? "runs no guests" : "not online");
+            continue;
+        }
+        const struct vcpu *v = __atomic_load_n(&c->vmm->running, __ATOMIC_ACQUIRE);
+        if (v != NULL)
+            text_add(r->out, "runs %s/%u", v->guest->name, v->index);
+        else
+            text_add(r->out, "idle");
+        text_add(r->out, ", %u waiting, %llu switches, idle %llu ms\n", c->vmm->queued,
+                 LL(c->vmm->switches), LL(c->vmm->idle_ticks / (host_tsc_hz / 1000)));
+    }
+}
+
+static bool contains(const char *name, const char *part)
+{
+    size_t n = strlen(part);
+    for (; *name != '\0' || n == 0; name++) {
+        size_t i = 0;
+        while (i < n && (name[i] | 0x20) == (part[i] | 0x20))
+            i++;
+        if (i == n)
+            return true;
+    }
+    return false;
+}
+
+// On the vCPU's core.
+static void read_vmcs(void *arg)
+{
+    const struct request *r = arg;
+    const char *name;
+    u32 encoding;
+    u64 value;
+    vcpu_load(r->v);
+    for (unsigned i = 0; vmcs_field_at(i, &name, &encoding); i++) {
+        if (contains(name, r->args) && vmread_safe(encoding, &value))
+            text_add(r->out, "%-38s %04x  %llx\n", name, encoding, LL(value));
+    }
+}
+
+static void show_vmcs(const struct request *r)
+{
+    size_t before = r->out->len;
+    core_call(r->v->core, read_vmcs, (void *)(u64)r);
+    if (r->out->len == before)
+        text_add(r->out, "no VMCS field has \"%s\" in its name\n", r->args);
+}
+
+static void read_msr(void *arg)
+{
+    const struct request *r = arg;
+    const char *args = r->args;
+    u64 msr, value;
+    if (!parse_hex(&args, &msr) || msr > UINT32_MAX) {
+        text_add(r->out, "usage: rdmsr MSR (hexadecimal)\n");
+        return;
+    }
+    vcpu_load(r->v);
+    if (vcpu_read_msr(r->v, (u32)msr, &value))
+        text_add(r->out, "%llx\n", LL(value));
+    else
+        text_add(r->out, "the guest has no MSR %llx: RDMSR raises #GP\n", LL(msr));
+}
+
+static void write_msr(void *arg)
+{
+    const struct request *r = arg;
+    const char *args = r->args;
+    u64 msr, value;
+    if (!parse_hex(&args, &msr) || msr > UINT32_MAX || !parse_hex(&args, &value)) {
+        text_add(r->out, "usage: wrmsr MSR VALUE (hexadecimal)\n");
+        return;
+    }
+    vcpu_load(r->v);
+    if (!vcpu_write_msr(r->v, (u32)msr, value))
+        text_add(r->out, "WRMSR %llx with %llx raises #GP\n", LL(msr), LL(value));
+}
+
+static void show_rdmsr(const struct request *r)
+{
+    core_call(r->v->core, read_msr, (void *)(u64)r);
+}
+
+static void show_wrmsr(const struct request *r)
+{
+    core_call(r->v->core, write_msr, (void *)(u64)r);
+}
+
+static void show_ept(const struct request *r)
+{
+    const char *args = r->args;
+    u64 gpa, size;
+    u32 permissions;
+    hpa_t hpa;
+    if (!parse_hex(&args, &gpa))
+        return;
+    if (!ept_lookup(&r->v->guest->ept, GPA(gpa), &hpa, &permissions, &size)) {
+        text_add(r->out, "EPT: guest-physical %llx is not mapped: a device or nothing\n", LL(gpa));
+        return;
+    }
+    text_add(r->out, "EPT: guest-physical %llx -> host-physical %llx, %c%c%c, %lluK page\n", LL(gpa),
+             LL(hpa.v), permissions & EPT_READ ? 'r' : '-', permissions & EPT_WRITE ? 'w' : '-',
+             permissions & EPT_EXECUTE ? 'x' : '-', LL(size / KiB));
+}
+
+static void list_bits(const struct request *r, const char *what, const u32 *regs)
+{
+    text_add(r->out, "%s:", what);
+    for (unsigned vector = 0; vector < 256; vector++) {
+        if (regs[vector / 32 * 4] >> (vector % 32) & 1)
+            text_add(r->out, " %02x", vector);
+    }
+    text_add(r->out, "\n");
+}
+
+static void show_pending(const struct request *r)
+{
+    const struct vapic *a = vapic_of(r->v);
+    list_bits(r, "requested (IRR)", &a->lapic.regs[APIC_IRR / 4]);
+    list_bits(r, "in service (ISR)", &a->lapic.regs[APIC_ISR / 4]);
+    text_add(r->out, "posted (PIR): %016llx %016llx %016llx %016llx\n", LL(a->pid.pir[3]),
+             LL(a->pid.pir[2]), LL(a->pid.pir[1]), LL(a->pid.pir[0]));
+    text_add(r->out, "event at the next entry: %x; 8259 %s\n", r->v->event,
+             board_pic_level(&vm_of(r->v)->board) ? "requests" : "quiet");
+}
+
+static void show_exits(const struct request *r)
+{
+    const struct vm *vm = vm_of(r->v);
+    for (unsigned n = 0; n < vm->vcpus; n++) {
+        u64 total = 0;
+        for (unsigned reason = 0; reason < EXIT_REASONS; reason++)
+            total += vm->vcpu[n]->exits[reason];
+        text_add(r->out, "%s/%u: %llu\n", vm->config->name, n, LL(total));
+        for (unsigned reason = 0; reason < EXIT_REASONS; reason++) {
+            if (vm->vcpu[n]->exits[reason] != 0)
+                text_add(r->out, "  %-28s %llu\n", exit_reason_name(reason),
+                         LL(vm->vcpu[n]->exits[reason]));
+        }
+    }
+}
+
+static void show_log(const struct request *r)
+{
+    static char tail[8192];
+    unsigned wanted = 0;
+    for (const char *p = r->args; *p >= '0' && *p <= '9' && wanted < 10000; p++)
+        wanted = wanted * 10 + (unsigned)(*p - '0');
+    if (wanted == 0)
+        wanted = LOG_LINES_DEFAULT;
+    size_t n = log_tail(tail, sizeof(tail)), from = n;
+    for (unsigned lines = 0; from > 0; from--) {
+        if (tail[from - 1] == '\n' && from != n && ++lines == wanted)
+            break;
+    }
+    text_add(r->out, "%.*s", (int)(n - from), tail + from);
+}
+
+static const struct {
+    const char *name;
+    bool wants_vcpu;
+    void (*run)(const struct request *r);
+} commands[] = {
+    {"vms", false, list_vms},       {"vcpus", false, list_vcpus},    {"cores", false, list_cores},
+    {"vmcs", true, show_vmcs},      {"rdmsr", true, show_rdmsr},     {"wrmsr", true, show_wrmsr},
+    {"ept", true, show_ept},        {"pending", true, show_pending}, {"exits", true, show_exits},
+    {"log", false, show_log},
+};
+
+bool target_monitor(unsigned pid, unsigned index, const char *command, const char *args,
+                    struct text *out)
+{
+    struct request r = {.v = target_vcpu(pid, index), .args = args, .out = out};
+    for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
+        if (strcmp(commands[i].name, command) != 0)
+            continue;
+        if (commands[i].wants_vcpu && r.v == NULL)
+            text_add(out, "no such vCPU\n");
+        else
+            commands[i].run(&r);
+        return true;
+    }
+    return false;
+}
