@@ -47,7 +47,7 @@ include $(wildcard images/images.mk)
 all: iso
 
 # As many jobs as there are processors, unless make was told how many.
-SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+SUBMAKE = $(MAKE) -s --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
 help: ## this list
 	@echo "Targets (make alone builds the ISO):"
