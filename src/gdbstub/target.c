@@ -59,7 +59,7 @@ bool target_exit_code(unsigned pid, u8 *code)
 unsigned target_vcpu_count(unsigned pid)
 {
     struct vm *vm = vm_at(pid);
-    return vm != NULL ? MIN(vm->vcpus, (unsigned)GDB_MAX_VCPUS) : 0;
+    return vm != NULL ? vm->vcpus : 0;
 }
 
 struct vcpu *target_vcpu(unsigned pid, unsigned index)
@@ -205,6 +205,6 @@ void gdb_line_init(void)
     vmm_add_work(this_core(), &work);
     if (host_irq_route(serial_debug.irq, VECTOR_DEBUG, this_core()->apic_id))
         serial_enable_interrupts(&serial_debug);
-    log_line("gdb", "waiting on the serial line at port %x: gdb -ex 'target remote LINE'",
+    log_line("gdb", "waiting on the serial line at port %x: gdb -ex 'target extended-remote LINE'",
              serial_debug.port);
 }

@@ -9,7 +9,7 @@
 #include "vmx/msr.h"
 #include "vmx/vmm.h"
 
-#define LL(x) (unsigned long long)(x)
+#define LL(x)             (unsigned long long)(x)
 #define LOG_LINES_DEFAULT 20
 
 struct request {
@@ -172,9 +172,10 @@ static void show_ept(const struct request *r)
         text_add(r->out, "EPT: guest-physical %llx is not mapped: a device or nothing\n", LL(gpa));
         return;
     }
-    text_add(r->out, "EPT: guest-physical %llx -> host-physical %llx, %c%c%c, %lluK page\n", LL(gpa),
-             LL(hpa.v), permissions & EPT_READ ? 'r' : '-', permissions & EPT_WRITE ? 'w' : '-',
-             permissions & EPT_EXECUTE ? 'x' : '-', LL(size / KiB));
+    text_add(r->out, "EPT: guest-physical %llx -> host-physical %llx, %c%c%c, %lluK page\n",
+             LL(gpa), LL(hpa.v), permissions & EPT_READ ? 'r' : '-',
+             permissions & EPT_WRITE ? 'w' : '-', permissions & EPT_EXECUTE ? 'x' : '-',
+             LL(size / KiB));
 }
 
 static void list_bits(const struct request *r, const char *what, const u32 *regs)
@@ -235,9 +236,9 @@ static const struct {
     bool wants_vcpu;
     void (*run)(const struct request *r);
 } commands[] = {
-    {"vms", false, list_vms},       {"vcpus", false, list_vcpus},    {"cores", false, list_cores},
-    {"vmcs", true, show_vmcs},      {"rdmsr", true, show_rdmsr},     {"wrmsr", true, show_wrmsr},
-    {"ept", true, show_ept},        {"pending", true, show_pending}, {"exits", true, show_exits},
+    {"vms", false, list_vms},  {"vcpus", false, list_vcpus},    {"cores", false, list_cores},
+    {"vmcs", true, show_vmcs}, {"rdmsr", true, show_rdmsr},     {"wrmsr", true, show_wrmsr},
+    {"ept", true, show_ept},   {"pending", true, show_pending}, {"exits", true, show_exits},
     {"log", false, show_log},
 };
 

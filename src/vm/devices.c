@@ -189,6 +189,25 @@ static bool write_protected(struct vcpu *v, gpa_t gpa)
     return true;
 }
 
+static bool write_ram(struct vcpu *v, gpa_t gpa, const void *value, unsigned size)
+{
+    struct vm *vm = vm_of(v);
+    gpa_t page = GPA(gpa.v & PAGE_MASK);
+    bool watched = false;
+    hpa_t hpa;
+    u32 permissions;
+    u64 page_size;
+    if (vm->protected_pages > 0 && vm_page_written != NULL &&
+        ept_lookup(&vm->guest.ept, gpa, &hpa, &permissions, &page_size))
+        watched = !(permissions & EPT_WRITE);
+    if (watched)
+        vm_page_written(vm, page, true);
+    bool done = guest_write(&vm->guest.memory, gpa, value, size) == OK;
+    if (watched)
+        vm_page_written(vm, page, false);
+    return done;
+}
+
 static void page_stepped(struct vcpu *v)
 {
     struct vm *vm = vm_of(v);
@@ -216,6 +235,7 @@ const struct guest_ops vm_guest_ops = {
     .hypercall = hypercall,
     .write_protected = write_protected,
     .page_stepped = page_stepped,
+    .write_ram = write_ram,
     .halted = halted,
     .startup = vapic_startup,
     .triple_fault = triple_fault,

@@ -276,8 +276,9 @@ static void run_end(struct message *m)
         log_line("vm", "%s ended: %s", vm->config->name, buf);
         __atomic_store_n(&vm->state, VM_ENDED, __ATOMIC_RELEASE);
     }
-    if (debug_hooks != NULL)
-        debug_hooks->event(vm->vcpu[0], DEBUG_ENDED, 0);
+    bool debugged = debug_hooks != NULL && debug_hooks->event(vm->vcpu[0], DEBUG_ENDED, 0);
+    if (restart && debugged) // it starts again stopped, so that its breakpoints can be put back
+        vcpu_hold(vm->vcpu[0]);
     if (restart)
         vm_start(vm);
     else
@@ -315,6 +316,8 @@ void vm_freeze_time(struct vm *vm, bool on)
 enum error vm_protect_page(struct vm *vm, gpa_t page, bool on)
 {
     enum error e = ept_protect(&vm->guest.ept, page, on ? EPT_READ | EPT_EXECUTE : EPT_RWX);
+    if (e == OK)
+        vm->protected_pages += on ? 1 : -1;
     if (!on)
         ept_join(&vm->guest.ept, page);
     for (unsigned i = 0; i < vm->vcpus; i++)

@@ -54,6 +54,7 @@ struct vm {
     struct message end_message, start_message;
     u64 starts;
     u64 frozen_at; // host TSC; 0: time goes on
+    int protected_pages;
 };
 
 extern struct vm *vms[VMS_MAX];

@@ -45,7 +45,7 @@ static u64 read(void *ctx, gpa_t gpa, unsigned size)
 static void write(void *ctx, gpa_t gpa, unsigned size, u64 value)
 {
     struct device_access *a = ctx;
-    if (guest_write(&a->v->guest->memory, gpa, &value, size) != OK)
+    if (!a->v->guest->ops->write_ram(a->v, gpa, &value, size))
         a->v->guest->ops->mmio(a->v, gpa, size, true, &value);
 }
 

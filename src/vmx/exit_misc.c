@@ -52,7 +52,8 @@ void exit_hlt(struct vcpu *v)
 {
     vcpu_skip_instruction(v);
     v->sleeps_interruptible = vmread(GUEST_RFLAGS) & RFLAGS_IF;
-    if (vcpu_would_wake(v)) {
+    // A debugger's step ends here, and a step ends HLT as a trap would.
+    if (v->single_step || vcpu_would_wake(v)) {
         vcpu_note(v, REQUEST_EVENT);
         return;
     }
@@ -61,7 +62,6 @@ void exit_hlt(struct vcpu *v)
         v->guest->ops->halted(v);
     }
     vmm_sleep(v);
-    debug_emulated_step(v); // a HLT stepped over is done, though the vCPU sleeps
 }
 
 void exit_preemption_timer(struct vcpu *v)

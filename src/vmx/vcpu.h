@@ -54,6 +54,8 @@ struct guest_ops {
     // debug_step_over_page: then page_stepped follows when the write is done).
     bool (*write_protected)(struct vcpu *v, gpa_t gpa);
     void (*page_stepped)(struct vcpu *v);
+    // A write of 1 to 8 bytes that we carry out for the guest. False: gpa is not RAM.
+    bool (*write_ram)(struct vcpu *v, gpa_t gpa, const void *value, unsigned size);
     // The vCPU halted with interrupts off: only an NMI, INIT or reset ends that.
     void (*halted)(struct vcpu *v);
     // INIT or a start-up IPI arrived: resets v, or starts it at v->sipi_vector.
