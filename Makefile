@@ -94,7 +94,7 @@ $B/vitrine.bin: $B/vitrine.elf
 
 iso: ## build build/vitrine.iso from CONFIG
 	@ci/deps iso
-	@$(SUBMAKE) $B/vitrine.iso
+	+@$(SUBMAKE) $B/vitrine.iso
 
 $B/vitrine.iso: $B/vitrine.bin $B/host/vitrine-config images FORCE
 	@ci/mkiso --config $(CONFIG) --output $@
@@ -105,7 +105,7 @@ images: $(IMAGES)
 # ---- running -------------------------------------------------------------------------------
 run: ## boot it in an emulator, with this terminal as its console
 	@ci/deps run
-	@$(SUBMAKE) iso
+	+@$(SUBMAKE) iso
 	@ci/gdb --config $(CONFIG) --line $B/gdb --how
 	@ci/appliance --iso $B/vitrine.iso --machine $(MACHINE) --cpus $(CPUS) --memory $(MEMORY) \
 	    --gdb $B/gdb || [ $$? -eq 130 ] # Ctrl-A x
@@ -143,28 +143,28 @@ PYTEST := $(PYTHON) -B -m pytest
 test: ## all tests but the long ones: unit tests, the appliance in emulators, gdb
 	@ci/deps test
 	@ci/bochs
-	@$(SUBMAKE) iso tests-built
+	+@$(SUBMAKE) iso tests-built
 	@$(PYTEST) -m 'not long' $(PYTEST_ARGS)
 
 test-long: ## all tests
 	@ci/deps test
 	@ci/bochs
-	@$(SUBMAKE) iso tests-built
+	+@$(SUBMAKE) iso tests-built
 	@$(PYTEST) $(PYTEST_ARGS)
 
 unit: ## unit tests on the host
 	@ci/deps test
-	@$(SUBMAKE) tests-built
+	+@$(SUBMAKE) tests-built
 	@$(PYTEST) $(PYTEST_ARGS) tests/unit
 
 smoke: ## boot it, wait for Linux's shell and for the end: a minute
 	@ci/deps run
-	@$(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
+	+@$(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
 	@ci/smoke
 
 bench: ## count round trips, exits and sizes, beside their budgets
 	@ci/deps run
-	@$(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
+	+@$(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
 	@ci/bench
 
 .PHONY: tests-built
@@ -190,12 +190,12 @@ fuzz-%: $B/fuzz/fuzz_%
 # ---- style ---------------------------------------------------------------------------------
 lint: ## formatting, static analysis, shell and Python checkers
 	@ci/deps lint
-	@$(SUBMAKE) $B/gen/dsdt.inc
-	@$(SUBMAKE) -k -f ci/lint.mk
+	+@$(SUBMAKE) $B/gen/dsdt.inc
+	+@$(SUBMAKE) -k -f ci/lint.mk
 
 format: ## format all C
 	@ci/deps lint
-	@$(SUBMAKE) -f ci/lint.mk format
+	+@$(SUBMAKE) -f ci/lint.mk format
 
 clean: ## remove build/
 	@rm -rf $B
