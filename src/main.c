@@ -8,6 +8,7 @@
 #include "boot/paging.h"
 #include "boot/panic.h"
 #include "boot/power.h"
+#include "boot/selftest.h"
 #include "boot/serial.h"
 #include "gdbstub/line.h"
 #include "smp/apic.h"
@@ -22,7 +23,7 @@
 
 void main(u32 magic, hpa_t info);
 
-static const char *vmx_missing;
+static const char *vmx_missing, *acpi_missing;
 
 // Every core, the boot core last: into VMX operation and, when all are there, into the main loop.
 static void core_main(void)
@@ -69,18 +70,12 @@ static void start_vmx(void)
     vmx_log_capabilities();
 }
 
-void main(u32 magic, hpa_t info)
+// The rest of the boot core's start, on its own stack with a guard page below.
+static NORETURN void boot_core_main(void)
 {
-    bool booted = multiboot2_read(magic, info);
-    serial_init();
-    if (!booted)
-        power_off("not started by a Multiboot2 loader with a memory map");
-    memory_init();
-    paging_init();
-    const char *missing = acpi_init();
-    smp_init();
     time_init();
-    log_machine(missing);
+    log_machine(acpi_missing);
+    selftest_fault();
     host_irqs_init();
     apic_init();
     smp_start(core_main);
@@ -92,4 +87,20 @@ void main(u32 magic, hpa_t info)
     console_help();
     smp_barrier();
     vmm_loop();
+}
+
+void main(u32 magic, hpa_t info)
+{
+    bool booted = multiboot2_read(magic, info);
+    serial_init();
+    if (!booted)
+        power_off("not started by a Multiboot2 loader with a memory map");
+    memory_init();
+    paging_init();
+    acpi_missing = acpi_init();
+    smp_init();
+    __asm__ volatile("mov %0, %%rsp; xor %%ebp, %%ebp; call *%1" ::"r"(this_core()->stack_top),
+                     "r"(boot_core_main)
+                     : "memory");
+    __builtin_unreachable();
 }

@@ -15,9 +15,15 @@ extern u8 image_start[], image_end[];
 
 void (*panic_stop_others)(void);
 
+static u32 panicking;
+
+bool panic_is_on(void)
+{
+    return __atomic_load_n(&panicking, __ATOMIC_ACQUIRE) != 0;
+}
+
 static void begin(void)
 {
-    static u32 panicking;
     cli();
     if (__atomic_fetch_add(&panicking, 1, __ATOMIC_SEQ_CST) != 0) {
         for (;;) // a second core, or a fault in here

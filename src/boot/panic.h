@@ -18,5 +18,8 @@ NORETURN void panic_exception(const struct trap_frame *f, const char *name);
 // Logs the return addresses on the stack that rbp begins, up to a limit.
 void backtrace(u64 rip, u64 rbp);
 
-// Stops the other cores; set by smp.
+// Sends the other cores an NMI; set by smp.
 extern void (*panic_stop_others)(void);
+
+// Whether some core has panicked: one that takes an NMI then stops for good.
+bool panic_is_on(void);

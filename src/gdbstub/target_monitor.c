@@ -72,7 +72,7 @@ static void list_cores(const struct request *r)
         const struct core *c = cores[i];
         text_add(r->out, "core %u (APIC ID %u): ", i, c->apic_id);
         if (c->vmm == NULL) {
-            text_add(r->out, "%s\n", c->online ? "runs no guests" : "not online");
+            text_add(r->out, "%s\n", c->online == CORE_ONLINE ? "runs no guests" : "not online");
             continue;
         }
         const struct vcpu *v = __atomic_load_n(&c->vmm->running, __ATOMIC_ACQUIRE);

@@ -21,6 +21,8 @@ struct tss {
     u16 reserved3, iopb;
 } PACKED;
 
+enum core_online { CORE_STARTING, CORE_ONLINE, CORE_GIVEN_UP };
+
 struct core {
     struct core *self; // GS:0
     void *stack_top;   // GS:8; the start-up code takes it from here
@@ -33,7 +35,7 @@ struct core {
     struct tss tss;
 
     // Public.
-    u32 online ALIGNED(64);
+    u32 online ALIGNED(64);  // enum core_online
     struct message *mailbox; // newest first
     u32 attention;           // something waits for the core's main loop
 };

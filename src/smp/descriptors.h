@@ -38,5 +38,5 @@ void irq_dispatch(u8 vector);
 // Called from vectors.S.
 void trap_dispatch(struct trap_frame *f);
 
-// Run on an NMI in root mode; set by vmx.
+// Run on an NMI, in root mode and for one that made a guest exit.
 extern void (*nmi_handler)(void);

@@ -17,6 +17,7 @@
 #define IST_STACK_SIZE (4 * KiB)
 #define SECOND_SIPI_US 200
 #define ONLINE_US      1000000
+#define NMI_REACH_US   100
 
 extern u8 trampoline_start[], trampoline_end[];
 extern u8 trampoline_long_mode[]; // offset of the 64-bit code, as a symbol's value
@@ -73,6 +74,24 @@ static void wake_irq(void)
     core_attention(this_core());
 }
 
+static void stop_others(void)
+{
+    for (unsigned i = 0; i < core_count; i++) {
+        if (cores[i] != this_core() &&
+            __atomic_load_n(&cores[i]->online, __ATOMIC_ACQUIRE) == CORE_ONLINE)
+            apic_send_nmi(cores[i]->apic_id);
+    }
+    time_delay_us(NMI_REACH_US);
+}
+
+// An NMI that no panic sent has no meaning for us: hardware errors are the firmware's.
+static void nmi(void)
+{
+    while (panic_is_on())
+        core_stop();
+    log_line("smp", "an NMI from outside");
+}
+
 void smp_init(void)
 {
     u32 boot_id = cpuid(1, 0).ebx >> 24;
@@ -96,8 +115,10 @@ void smp_init(void)
     irq_set_handler(VECTOR_WAKE, wake_irq);
     irq_set_handler(VECTOR_TIMER, wake_irq);
     irq_set_handler(VECTOR_POSTED, wake_irq);
+    nmi_handler = nmi;
+    panic_stop_others = stop_others;
     descriptors_load(cores[0]);
-    cores[0]->online = 1;
+    cores[0]->online = CORE_ONLINE;
     cores_online = 1;
 }
 
@@ -106,7 +127,12 @@ void start_core_main(struct core *c)
     descriptors_load(c);
     paging_enable();
     apic_init();
-    __atomic_store_n(&c->online, 1, __ATOMIC_RELEASE);
+    u32 expected = CORE_STARTING;
+    if (!__atomic_compare_exchange_n(&c->online, &expected, CORE_ONLINE, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED)) {
+        for (;;) // too late: the others have gone on without us
+            core_stop();
+    }
     __atomic_fetch_add(&cores_online, 1, __ATOMIC_ACQ_REL);
     start_entry();
 }
@@ -166,7 +192,9 @@ unsigned smp_start(void (*entry)(void))
         }
     }
     for (unsigned i = 1; i < core_count; i++) {
-        if (!__atomic_load_n(&cores[i]->online, __ATOMIC_ACQUIRE))
+        u32 expected = CORE_STARTING;
+        if (__atomic_compare_exchange_n(&cores[i]->online, &expected, CORE_GIVEN_UP, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
             log_line("smp", "core %u (APIC ID %u) did not come up", i, cores[i]->apic_id);
     }
     log_line("smp", "%u of %u cores online, %s", cores_online, core_count,

@@ -252,8 +252,10 @@ void debug_before_entry(struct vcpu *v)
         if (v->step_masks_interrupts || v->page_step)
             vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
     }
-    if (v->debug_registers)
+    if (v->debug_registers) {
         primary |= PRIMARY_MOV_DR_EXITING;
+        vmwrite(GUEST_DR7, v->debug_dr7); // a reset of the vCPU has cleared it
+    }
     vmwrite(PRIMARY_CONTROLS, primary);
     u32 bitmap = v->exception_bitmap | (v->catch_breakpoints ? 1u << VECTOR_BP : 0);
     vmwrite(EXCEPTION_BITMAP, bitmap);

@@ -53,18 +53,6 @@ const char *vmm_init(void)
     return NULL;
 }
 
-void vmm_stop(void)
-{
-    struct vmm *vmm = this_vmm();
-    if (vmm == NULL)
-        return;
-    if (vmm->current != NULL)
-        vcpu_unload(vmm->current);
-    __asm__ volatile("vmxoff" ::: "memory");
-    write_cr4(read_cr4() & ~CR4_VMXE);
-    this_core()->vmm = NULL;
-}
-
 // ---- run queue ---------------------------------------------------------------------------------
 
 static void enqueue(struct vmm *vmm, struct vcpu *v)

@@ -39,9 +39,6 @@ static inline struct vmm *this_vmm(void)
 // Returns NULL or what failed.
 const char *vmm_init(void);
 
-// Leaves VMX operation (VMCLEAR of what is active, VMXOFF). The core itself.
-void vmm_stop(void);
-
 // Runs the core's vCPUs; never returns.
 NORETURN void vmm_loop(void);
 

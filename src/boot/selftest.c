@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#include "boot/selftest.h"
+
+#if DEBUG
+#include "boot/cmdline.h"
+#include "boot/log.h"
+#include "boot/panic.h"
+#include "lib/string.h"
+
+static u8 some_data[16];
+
+static void undefined_opcode(void)
+{
+    __asm__ volatile("ud2");
+}
+
+static void write_text(void)
+{
+    *(volatile u8 *)(u64)write_text = 0x90;
+}
+
+static void execute_data(void)
+{
+    some_data[0] = 0xc3; // RET
+    ((void (*)(void))(u64)some_data)();
+}
+
+static u64 grow_stack(u64 n) // NOLINT(misc-no-recursion)
+{
+    volatile u64 room[64];
+    room[0] = n;
+    return n == UINT64_MAX ? 0 : grow_stack(n + 1) + room[0];
+}
+
+static void overflow_stack(void)
+{
+    log_line("boot", "%llu", (unsigned long long)grow_stack(0));
+}
+
+static void do_panic(void)
+{
+    panic("asked for by test.fault");
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} faults[] = {
+    {"ud", undefined_opcode},  {"text", write_text}, {"data", execute_data},
+    {"stack", overflow_stack}, {"panic", do_panic},
+};
+
+void selftest_fault(void)
+{
+    char what[16];
+    if (!cmdline_value("test.fault", what, sizeof(what)))
+        return;
+    for (unsigned i = 0; i < ARRAY_SIZE(faults); i++) {
+        if (strcmp(faults[i].name, what) == 0)
+            faults[i].run();
+    }
+    log_line("boot", "test.fault=%s: no such test", what);
+}
+#else
+void selftest_fault(void) {}
+#endif
