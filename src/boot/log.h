@@ -19,5 +19,9 @@ extern void (*log_sink)(const char *line, size_t n);
 extern u64 (*log_clock)(void);
 extern unsigned (*log_core)(void);
 
+// For a panic: from now on lines go straight to the serial line, and whoever held the log's lock is
+// stopped for good.
+void log_take_over(void);
+
 // Copies the last n bytes at most of the ring's text into buf; returns how many.
 size_t log_tail(char *buf, size_t n);

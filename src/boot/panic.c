@@ -33,7 +33,7 @@ static void begin(void)
         panic_stop_others();
     // Whoever held these is stopped for good.
     serial_console.lock = serial_debug.lock = (struct spinlock){0};
-    log_sink = NULL;
+    log_take_over();
 }
 
 static bool is_stack(u64 address)

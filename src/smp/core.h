@@ -30,7 +30,7 @@ struct core {
     struct vmm *vmm;
     struct list timers; // struct timer, nearest first
     u64 timer_deadline; // of the first timer, TSC ticks; UINT64_MAX: none
-    u64 irqs;           // interrupts taken
+    u64 irqs, nmis;     // taken
     u64 gdt[8];
     struct tss tss;
 

@@ -84,12 +84,13 @@ static void stop_others(void)
     time_delay_us(NMI_REACH_US);
 }
 
-// An NMI that no panic sent has no meaning for us: hardware errors are the firmware's.
+// An NMI that no panic sent has no meaning for us (hardware errors are the firmware's): counted.
+// It may have come while this core held any lock, so nothing more is done here.
 static void nmi(void)
 {
     while (panic_is_on())
         core_stop();
-    log_line("smp", "an NMI from outside");
+    this_core()->nmis++;
 }
 
 void smp_init(void)

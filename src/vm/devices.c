@@ -162,8 +162,16 @@ static void crash(struct vcpu *v, const char *reason)
 
 static void halted(struct vcpu *v)
 {
-    log_line("vm", "%s vcpu %u halted with interrupts off: only an NMI or a reset ends that",
-             v->guest->name, v->index);
+    struct vm *vm = vm_of(v);
+    for (unsigned i = 0; i < vm->vcpus; i++) {
+        const struct vcpu *other = vm->vcpu[i];
+        u32 state = __atomic_load_n(&other->state, __ATOMIC_ACQUIRE);
+        bool started = state != VCPU_OFF && state != VCPU_WAIT_SIPI;
+        if (started && !__atomic_load_n(&other->halted_for_good, __ATOMIC_ACQUIRE))
+            return; // an operating system that has taken this CPU offline
+    }
+    log_line("vm", "%s halted with interrupts off: only an NMI or a reset ends that",
+             vm->config->name);
 }
 
 static bool write_protected(struct vcpu *v, gpa_t gpa)
