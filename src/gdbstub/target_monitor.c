@@ -58,9 +58,12 @@ static void list_vcpus(const struct request *r)
     for (unsigned i = 0; i < vm_count; i++) {
         for (unsigned n = 0; n < vms[i]->vcpus; n++) {
             const struct vcpu *v = vms[i]->vcpu[n];
+            u64 ran = v->runtime;
+            if (v->state == VCPU_RUNNING)
+                ran += rdtsc() - v->started;
             target_describe(i + 1, n, r->out);
             text_add(r->out, ", ran %llu ms, posted %llu, injected %llu, woken %llu\n",
-                     LL(v->runtime / (host_tsc_hz / 1000)), LL(v->interrupts_posted),
+                     LL(ran / (host_tsc_hz / 1000)), LL(v->interrupts_posted),
                      LL(v->interrupts_injected), LL(v->wakeups));
         }
     }
@@ -80,8 +83,9 @@ static void list_cores(const struct request *r)
             text_add(r->out, "runs %s/%u", v->guest->name, v->index);
         else
             text_add(r->out, "idle");
-        text_add(r->out, ", %u waiting, %llu switches, idle %llu ms\n", c->vmm->queued,
-                 LL(c->vmm->switches), LL(c->vmm->idle_ticks / (host_tsc_hz / 1000)));
+        text_add(r->out, ", %u waiting, %llu switches, idle %llu ms, %llu interrupts, %llu NMIs\n",
+                 c->vmm->queued, LL(c->vmm->switches),
+                 LL(c->vmm->idle_ticks / (host_tsc_hz / 1000)), LL(c->irqs), LL(c->nmis));
     }
 }
 

@@ -210,7 +210,15 @@ static void irq(void)
 
 static void run(void)
 {
+    static u64 reported;
     serial_pump(&serial_console);
+    // Told when there is room again, so that this line is not lost as well.
+    u64 dropped = serial_console.dropped;
+    if (dropped != reported && ring_free(&serial_console.tx) > SERIAL_TX_SIZE / 2) {
+        log_line("console", "%llu characters lost: the guests write faster than the line sends",
+                 (unsigned long long)(dropped - reported));
+        reported = dropped;
+    }
 }
 
 void console_init(void)
