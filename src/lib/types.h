@@ -46,6 +46,7 @@ typedef struct {
 
 #define PACKED       __attribute__((packed))
 #define ALIGNED(n)   __attribute__((aligned(n)))
+#define NOINLINE     __attribute__((noinline))
 #define NORETURN     __attribute__((noreturn))
 #define PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define MUST_CHECK   __attribute__((warn_unused_result))

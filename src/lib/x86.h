@@ -2,6 +2,7 @@
 // Instructions that C has no word for. Root mode only, except rdtsc and cpuid.
 #pragma once
 
+#include "lib/count.h"
 #include "lib/types.h"
 
 static inline void outb(u16 port, u8 v)
@@ -38,11 +39,13 @@ static inline u32 inl(u16 port)
 static inline u64 rdmsr(u32 msr)
 {
     u32 lo, hi;
+    count(COUNT_MSR);
     __asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr) : "memory");
     return (u64)hi << 32 | lo;
 }
 static inline void wrmsr(u32 msr, u64 v)
 {
+    count(COUNT_MSR);
     __asm__ volatile("wrmsr" ::"c"(msr), "a"((u32)v), "d"((u32)(v >> 32)) : "memory");
 }
 

@@ -24,12 +24,15 @@ struct tss {
 enum core_online { CORE_STARTING, CORE_ONLINE, CORE_GIVEN_UP };
 
 struct core {
-    struct core *self; // GS:0
-    void *stack_top;   // GS:8; the start-up code takes it from here
+    struct core *self;  // GS:0
+    void *stack_top;    // GS:8; the start-up code takes it from here
+    u64 guest_deadline; // GS:16; when the core must be back from a guest, TSC ticks; see timer.h
     u32 number, apic_id;
     struct vmm *vmm;
     struct list timers; // struct timer, nearest first
     u64 timer_deadline; // of the first timer, TSC ticks; UINT64_MAX: none
+    u64 slice_end;      // when another vCPU is to have its turn; UINT64_MAX: nobody waits
+    bool counts_down;   // a preemption timer brings the core back from a guest
     u64 irqs, nmis;     // taken
     u64 gdt[8];
     struct tss tss;

@@ -12,6 +12,7 @@
 #include "smp/descriptors.h"
 #include "smp/message.h"
 #include "smp/time.h"
+#include "smp/timer.h"
 
 #define STACK_SIZE     (16 * KiB)
 #define IST_STACK_SIZE (4 * KiB)
@@ -59,6 +60,8 @@ static struct core *core_new(unsigned number, u32 id)
     c->number = number;
     c->apic_id = id;
     c->timer_deadline = UINT64_MAX;
+    c->slice_end = UINT64_MAX;
+    timers_update(c);
     list_init(&c->timers);
     c->stack_top = stack_alloc(STACK_SIZE);
     bool ok = c->stack_top != NULL;

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "smp/timer.h"
 
-#include "smp/core.h"
+void timers_update(struct core *c)
+{
+    c->guest_deadline = c->counts_down ? MIN(c->timer_deadline, c->slice_end) : 0;
+}
 
 static void update_first(struct core *c)
 {
     c->timer_deadline = list_empty(&c->timers)
                             ? UINT64_MAX
                             : LIST_ENTRY(c->timers.next, struct timer, link)->deadline;
+    timers_update(c);
 }
 
 void timer_init(struct timer *t, void (*expire)(struct timer *t))

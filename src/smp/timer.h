@@ -5,6 +5,7 @@
 
 #include "lib/list.h"
 #include "lib/types.h"
+#include "smp/core.h"
 
 struct timer {
     struct list link;
@@ -20,3 +21,8 @@ void timer_stop(struct timer *t);
 
 // Runs what is due on the calling core.
 void timers_run(u64 now);
+
+// Sets core->guest_deadline to the nearest of the first timer and the slice's end, or to 0 where
+// there is no preemption timer: then the core looks at the two before each entry. The core itself,
+// after a change of core->slice_end.
+void timers_update(struct core *c);

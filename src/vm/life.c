@@ -163,7 +163,8 @@ static void reset_vcpu(void *arg)
     vmm_take_off(v, v->index == 0 ? VCPU_OFF : VCPU_WAIT_SIPI);
     __atomic_store_n(&v->requests, 0, __ATOMIC_SEQ_CST);
     v->halted_for_good = false;
-    v->single_step = v->step_masks_interrupts = v->emulated_step = v->page_step = false;
+    vcpu_set_single_step(v, false, false);
+    v->emulated_step = v->page_step = false;
     vcpu_reset(v);
     vapic_reset(v);
     vcpu_note(v, REQUEST_EVENT | REQUEST_TIMER | REQUEST_TSC | REQUEST_DEBUG);

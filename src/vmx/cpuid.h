@@ -3,6 +3,17 @@
 #pragma once
 
 #include "lib/types.h"
+#include "lib/x86.h"
+
+struct vcpu;
+
+#define CPUID_BASIC_LEAVES 0x17u
+
+// A vCPU's own part of CPUID. Leaves that depend on nothing else are found through the table.
+struct vcpu_cpuid {
+    const struct cpuid *plain[CPUID_BASIC_LEAVES]; // NULL: the handler works it out
+    struct cpuid leaf1;
+};
 
 struct cpuid_info {
     u64 xcr0;       // bits a guest may set in XCR0; 0: no XSAVE
@@ -16,3 +27,6 @@ extern struct cpuid_info cpuid_info;
 
 // Reads and filters the host's CPUID. Boot core, in VMX operation, after time_init().
 void cpuid_init(void);
+
+// Brings v's CPUID in line with its CR4 (OSXSAVE); also makes it, at reset. Its core.
+void cpuid_follow_cr4(struct vcpu *v, u64 cr4);

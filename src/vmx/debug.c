@@ -54,8 +54,7 @@ static void run_release(void *arg)
     struct hold_call *c = arg;
     struct vcpu *v = c->v;
     if (c->why == HOLD_DEBUGGER) {
-        v->single_step = c->step;
-        v->step_masks_interrupts = c->step && c->mask;
+        vcpu_set_single_step(v, c->step, c->mask);
         v->emulated_step = false;
         vcpu_note(v, REQUEST_DEBUG | REQUEST_EVENT);
     }
@@ -268,7 +267,7 @@ static bool report(struct vcpu *v, enum debug_event event, u64 dr6)
 {
     if (debug_hooks == NULL || !debug_hooks->event(v, event, dr6))
         return false;
-    v->single_step = v->step_masks_interrupts = false;
+    vcpu_set_single_step(v, false, false);
     vcpu_note(v, REQUEST_DEBUG);
     vcpu_hold_here(v, HOLD_DEBUGGER);
     return true;
@@ -278,7 +277,7 @@ static void step_done(struct vcpu *v)
 {
     v->emulated_step = false;
     if (!report(v, DEBUG_STEP, 0)) {
-        v->single_step = v->step_masks_interrupts = false;
+        vcpu_set_single_step(v, false, false);
         vcpu_note(v, REQUEST_DEBUG | REQUEST_EVENT);
     }
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Entry to and exit from the guest. The host's stack pointer in the VMCS is that of vcpu_enter's
-// frame, so an exit finds the vCPU on top of the stack.
+// Entry to and exit from the guest, and the way from one to the other that nearly every exit takes.
+// The host's stack pointer in the VMCS is that of vcpu_enter's frame, so an exit finds the vCPU on
+// top of the stack.
+#include "vmx/offsets.h"
 
-#define HOST_RSP      0x6c14
-#define VCPU_LAUNCHED 128
-#define HOST_RSP_CACHE 136
-#define GPR(n)        (8 * n)
+#define EXIT_REASON      0x4402
+#define HOST_RSP         0x6c14
+#define PREEMPTION_TIMER 0x482e
+#define GPR(n)           (8 * n)
 #define RAX 0
 #define RCX 1
 #define RDX 2
@@ -13,6 +15,51 @@
 #define RBP 5
 #define RSI 6
 #define RDI 7
+
+#ifdef COUNT_VMX
+#define COUNT(n) lock incq counts + 8 * n
+#else
+#define COUNT(n)
+#endif
+#define COUNT_VMREAD  0
+#define COUNT_VMWRITE 1
+#define COUNT_EXIT    3
+
+// The guest's general registers from the vCPU in RBX.
+.macro load_registers
+    mov GPR(RAX)(%rbx), %rax
+    mov GPR(RCX)(%rbx), %rcx
+    mov GPR(RDX)(%rbx), %rdx
+    mov GPR(RBP)(%rbx), %rbp
+    mov GPR(RSI)(%rbx), %rsi
+    mov GPR(RDI)(%rbx), %rdi
+    mov GPR(8)(%rbx), %r8
+    mov GPR(9)(%rbx), %r9
+    mov GPR(10)(%rbx), %r10
+    mov GPR(11)(%rbx), %r11
+    mov GPR(12)(%rbx), %r12
+    mov GPR(13)(%rbx), %r13
+    mov GPR(14)(%rbx), %r14
+    mov GPR(15)(%rbx), %r15
+    mov GPR(RBX)(%rbx), %rbx
+.endm
+
+// Sets the preemption timer, which does not count in root mode and so is set at each entry
+// (SDM 27.7.4). It takes the low 32 bits: a deadline further away costs an exit in 2^32 counts.
+.macro arm_timer due
+    mov %gs:CORE_DEADLINE, %rsi
+    rdtsc
+    shl $32, %rdx
+    or %rdx, %rax
+    sub %rax, %rsi
+    jbe \due
+    mov vmx_caps + CAPS_PREEMPTION_SHIFT, %ecx
+    shr %cl, %rsi
+    mov $PREEMPTION_TIMER, %eax
+    COUNT(COUNT_VMWRITE)
+    vmwrite %rsi, %rax
+    jbe vmwrite_refused
+.endm
 
     .text
     .globl vcpu_enter, vmx_exit_entry
@@ -26,34 +73,66 @@ vcpu_enter:
     push %r14
     push %r15
     push %rdi                               // the vCPU; the stack is 16-byte aligned again
-    cmp %rsp, HOST_RSP_CACHE(%rdi)
-    jne set_host_rsp
-
-enter:
-    mov GPR(RAX)(%rdi), %rax
-    mov GPR(RCX)(%rdi), %rcx
-    mov GPR(RDX)(%rdi), %rdx
-    mov GPR(RBX)(%rdi), %rbx
-    mov GPR(RBP)(%rdi), %rbp
-    mov GPR(RSI)(%rdi), %rsi
-    mov GPR(8)(%rdi), %r8
-    mov GPR(9)(%rdi), %r9
-    mov GPR(10)(%rdi), %r10
-    mov GPR(11)(%rdi), %r11
-    mov GPR(12)(%rdi), %r12
-    mov GPR(13)(%rdi), %r13
-    mov GPR(14)(%rdi), %r14
-    mov GPR(15)(%rdi), %r15
-    testb $1, VCPU_LAUNCHED(%rdi)
-    jz launch
-    mov GPR(RDI)(%rdi), %rdi
-    vmresume
-    jmp failed
+    mov %rdi, %rbx
+    cmp %rsp, VCPU_HOST_RSP(%rbx)
+    je 1f
+    mov %rsp, VCPU_HOST_RSP(%rbx)
+    mov $HOST_RSP, %eax
+    COUNT(COUNT_VMWRITE)
+    vmwrite %rsp, %rax
+    jbe vmwrite_refused
+1:  testb $1, VCPU_LAUNCHED(%rbx)
+    jnz prepared
+    arm_timer due_launch
 launch:
-    movb $1, VCPU_LAUNCHED(%rdi)
-    mov GPR(RDI)(%rdi), %rdi
+    movb $1, VCPU_LAUNCHED(%rbx)
+    load_registers
     vmlaunch
-failed:
+    jmp refused
+
+    .balign 16
+vmx_exit_entry:
+    push %rbx
+    mov 8(%rsp), %rbx
+    mov %rax, GPR(RAX)(%rbx)
+    mov %rcx, GPR(RCX)(%rbx)
+    mov %rdx, GPR(RDX)(%rbx)
+    mov %rbp, GPR(RBP)(%rbx)
+    mov %rsi, GPR(RSI)(%rbx)
+    mov %rdi, GPR(RDI)(%rbx)
+    mov %r8, GPR(8)(%rbx)
+    mov %r9, GPR(9)(%rbx)
+    mov %r10, GPR(10)(%rbx)
+    mov %r11, GPR(11)(%rbx)
+    mov %r12, GPR(12)(%rbx)
+    mov %r13, GPR(13)(%rbx)
+    mov %r14, GPR(14)(%rbx)
+    mov %r15, GPR(15)(%rbx)
+    pop GPR(RBX)(%rbx)
+    mov %rbx, %rdi
+    lea 48(%rsp), %rbp
+    COUNT(COUNT_EXIT)
+    COUNT(COUNT_VMREAD)
+    mov $EXIT_REASON, %eax
+    vmread %rax, %rax
+    jbe vmread_refused
+    mov %eax, VCPU_REASON(%rdi)
+    cmp $EXIT_REASON_COUNT, %eax
+    jae odd
+    incq VCPU_EXITS(%rdi, %rax, 8)
+    call *exit_handlers(, %rax, 8)
+
+// Before each entry. RBX: the vCPU.
+prepared:
+    mov VCPU_REQUESTS(%rbx), %eax
+    or %gs:CORE_ATTENTION, %eax
+    jnz requested
+    arm_timer due
+enter:
+    load_registers
+    vmresume
+
+refused:
     // Only a refused VMLAUNCH or VMRESUME comes here; the flags say which kind.
     setc %al
     mov (%rsp), %rdi
@@ -61,33 +140,6 @@ failed:
     lea 48(%rsp), %rbp
     movb $0, VCPU_LAUNCHED(%rdi)
     call vmx_entry_refused
-    jmp leave
-
-    .balign 16
-vmx_exit_entry:
-    push %rdi
-    mov 8(%rsp), %rdi
-    mov %rax, GPR(RAX)(%rdi)
-    mov %rcx, GPR(RCX)(%rdi)
-    mov %rdx, GPR(RDX)(%rdi)
-    mov %rbx, GPR(RBX)(%rdi)
-    mov %rbp, GPR(RBP)(%rdi)
-    mov %rsi, GPR(RSI)(%rdi)
-    mov %r8, GPR(8)(%rdi)
-    mov %r9, GPR(9)(%rdi)
-    mov %r10, GPR(10)(%rdi)
-    mov %r11, GPR(11)(%rdi)
-    mov %r12, GPR(12)(%rdi)
-    mov %r13, GPR(13)(%rdi)
-    mov %r14, GPR(14)(%rdi)
-    mov %r15, GPR(15)(%rdi)
-    pop GPR(RDI)(%rdi)
-    mov %rdi, %rbx
-    lea 48(%rsp), %rbp
-    call vmx_exit
-    mov %rbx, %rdi
-    test %al, %al
-    jnz enter
 
 leave:
     add $8, %rsp
@@ -99,10 +151,36 @@ leave:
     pop %rbp
     ret
 
-set_host_rsp:
-    mov %rsp, HOST_RSP_CACHE(%rdi)
-    mov $HOST_RSP, %eax
-    vmwrite %rsp, %rax
-    jmp enter
+odd:                                        // a failed entry, or a reason that we do not know
+    call vmx_exit_odd
+    jmp prepared
+
+requested:
+    mov %rbx, %rdi
+    call vmx_requested
+    test %al, %al
+    jnz prepared
+    jmp leave
+
+due:                                        // or there is no preemption timer
+    mov %rbx, %rdi
+    call vmx_deadline
+    test %al, %al
+    jnz enter
+    jmp prepared
+
+due_launch:
+    mov %rbx, %rdi
+    call vmx_deadline
+    test %al, %al
+    jnz launch
+    jmp leave
+
+vmread_refused:
+    mov $EXIT_REASON, %edi
+    call vmread_failed
+vmwrite_refused:
+    mov %rax, %rdi
+    call vmwrite_failed
 
     .section .note.GNU-stack, "", @progbits

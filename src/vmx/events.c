@@ -15,7 +15,6 @@ static void set_event(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 e
     v->event = (u32)(EVENT_VALID | type << 8 | vector | (has_error ? EVENT_HAS_ERROR : 0));
     v->event_error = error;
     v->event_length = length;
-    vcpu_note(v, REQUEST_EVENT);
 }
 
 void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error)
@@ -39,6 +38,7 @@ void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error)
     if (!(vmread(GUEST_CR0) & CR0_PE))
         has_error = false; // real mode has no error codes
     set_event(v, EVENT_HARDWARE_EXCEPTION, vector, has_error, error, 0);
+    vcpu_note(v, REQUEST_EVENT);
     // A fault resumes at its instruction with RF set in the pushed flags; traps are not raised
     // here.
     vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) | RFLAGS_RF);
@@ -74,6 +74,7 @@ void events_take_back(struct vcpu *v)
     set_event(v, type, EVENT_VECTOR(info), has_error,
               has_error ? (u32)vmread(IDT_VECTORING_ERROR_CODE) : 0,
               has_length ? (u32)vmread(EXIT_INSTRUCTION_LENGTH) : 0);
+    vcpu_note(v, REQUEST_EVENT);
     if (type == EVENT_NMI) // its delivery begins again, blocking with it
         vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) & ~BLOCKING_BY_NMI);
 }

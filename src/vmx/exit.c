@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: MIT
 // From a VM exit to its handler and back to the entry.
 #include "boot/log.h"
+#include "smp/apic.h"
 #include "smp/descriptors.h"
 #include "vmx/caps.h"
 #include "vmx/entry.h"
+#include "vmx/offsets.h"
 #include "vmx/vcpu_internal.h"
+#include "vmx/vmm.h"
+
+_Static_assert(EXIT_REASON_COUNT == EXIT_REASONS, "offsets.h");
+_Static_assert(CAPS_PREEMPTION_SHIFT == offsetof(struct vmx_caps, preemption_shift), "offsets.h");
 
 #define NAME(name, number) [number] = #name,
 static const char *const names[EXIT_REASONS] = {EXIT_REASON_TABLE(NAME)};
@@ -61,10 +67,12 @@ static void exit_init(struct vcpu *v)
     (void)v; // an INIT to this core is blocked in VMX operation; it stays pending
 }
 
-// Every reason without a line of its own ends in exit_unexpected.
+extern exit_handler *const exit_handlers[EXIT_REASONS];
+
+// Every reason without a line of its own ends in exit_unexpected. Called from entry.S.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverride-init"
-static exit_handler *const handlers[EXIT_REASONS] = {
+exit_handler *const exit_handlers[EXIT_REASONS] = {
     [0 ... EXIT_REASONS - 1] = exit_unexpected,
     [EXIT_REASON_EXCEPTION_OR_NMI] = exit_exception,
     [EXIT_REASON_EXTERNAL_INTERRUPT] = exit_external_interrupt,
@@ -120,28 +128,47 @@ static void entry_failed(struct vcpu *v)
                field != NULL ? field : "our checks of the guest state find nothing");
 }
 
-bool vmx_exit(struct vcpu *v);
+// What entry.S calls.
+void vmx_exit_odd(struct vcpu *v);
+bool vmx_requested(struct vcpu *v);
+bool vmx_deadline(struct vcpu *v);
 void vmx_entry_refused(struct vcpu *v, bool invalid);
 
-// Called from entry.S after each exit. True: enter again at once; false: back to the main loop.
-bool vmx_exit(struct vcpu *v)
+// An exit whose reason is not in the table.
+void vmx_exit_odd(struct vcpu *v)
 {
-    u32 reason = (u32)vmread(EXIT_REASON);
-    v->reason = reason;
-    if (__builtin_expect(reason < EXIT_REASONS, true)) {
-        v->exits[reason]++;
-        handlers[reason](v);
-    } else if (reason & EXIT_REASON_ENTRY_FAILURE) {
+    if (v->reason & EXIT_REASON_ENTRY_FAILURE)
         entry_failed(v);
-    } else {
+    else
         exit_unexpected(v);
-    }
-    struct core *c = v->core;
-    if (__builtin_expect((__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) |
-                          __atomic_load_n(&c->attention, __ATOMIC_ACQUIRE)) != 0,
-                         false))
+}
+
+// Something is requested of v or its core before the next entry. True: it is seen to; false: that
+// is for the main loop.
+bool vmx_requested(struct vcpu *v)
+{
+    if (__atomic_load_n(&v->core->attention, __ATOMIC_ACQUIRE) != 0 ||
+        (__atomic_load_n(&v->requests, __ATOMIC_RELAXED) & ~(u32)REQUEST_EVENT) != 0)
         return false;
-    arm_timer(c, c->vmm);
+    __atomic_fetch_and(&v->requests, ~(u32)REQUEST_EVENT, __ATOMIC_SEQ_CST);
+    events_prepare(v);
+    return true;
+}
+
+// The core's deadline has passed, or there is no preemption timer to tell. True: enter; false: look
+// round once more.
+bool vmx_deadline(struct vcpu *v)
+{
+    struct core *c = v->core;
+    if (c->counts_down) {
+        vmm_deadline(c);
+        return false;
+    }
+    u64 deadline = MIN(c->timer_deadline, c->slice_end);
+    if (deadline != c->vmm->armed) {
+        c->vmm->armed = deadline;
+        apic_set_deadline(deadline);
+    }
     return true;
 }
 

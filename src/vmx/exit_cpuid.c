@@ -9,7 +9,7 @@
 #include "vmx/cpuid.h"
 #include "vmx/vcpu_internal.h"
 
-#define BASIC_MAX    0x16u
+#define BASIC_MAX    (CPUID_BASIC_LEAVES - 1)
 #define EXTENDED     0x80000000u
 #define EXTENDED_MAX 8u
 #define HYPERVISOR   0x40000000u
@@ -212,18 +212,13 @@ static struct cpuid hypervisor_leaf(u32 leaf)
     return r;
 }
 
-// The leaves that depend on the vCPU or its state.
+// The leaves that depend on more than the vCPU's CR4.
+#define SPECIAL_LEAVES (BIT(4) | BIT(7) | BIT(0xb) | BIT(0xd))
+
 static struct cpuid special_leaf(const struct vcpu *v, u32 leaf, u32 subleaf)
 {
     struct cpuid r = basic[leaf];
     switch (leaf) {
-    case 1:
-        r.ebx = (r.ebx & 0x0000ff00) | v->index << 24 | (1u << v->guest->apic_log) << 16;
-        if (v->guest->vcpu_count > 1)
-            r.edx |= LEAF1_EDX_HTT;
-        if (vmread(GUEST_CR4) & CR4_OSXSAVE)
-            r.ecx |= LEAF1_ECX_OSXSAVE;
-        return r;
     case 4:
         return cache_leaf(v, subleaf);
     case 7:
@@ -244,14 +239,35 @@ static struct cpuid special_leaf(const struct vcpu *v, u32 leaf, u32 subleaf)
     }
 }
 
-#define SPECIAL_LEAVES (BIT(1) | BIT(4) | BIT(7) | BIT(0xb) | BIT(0xd))
+void cpuid_follow_cr4(struct vcpu *v, u64 cr4)
+{
+    struct cpuid *r = &v->cpuid.leaf1;
+    *r = basic[1];
+    r->ebx = (r->ebx & 0x0000ff00) | v->index << 24 | (1u << v->guest->apic_log) << 16;
+    if (v->guest->vcpu_count > 1)
+        r->edx |= LEAF1_EDX_HTT;
+    if (cr4 & CR4_OSXSAVE)
+        r->ecx |= LEAF1_ECX_OSXSAVE;
+    for (u32 leaf = 0; leaf < CPUID_BASIC_LEAVES; leaf++)
+        v->cpuid.plain[leaf] = SPECIAL_LEAVES >> leaf & 1 ? NULL : &basic[leaf];
+    v->cpuid.plain[1] = r;
+}
 
-void exit_cpuid(struct vcpu *v)
+static void answer(struct vcpu *v, const struct cpuid *r)
+{
+    v->gpr[RAX] = r->eax;
+    v->gpr[RBX] = r->ebx;
+    v->gpr[RCX] = r->ecx;
+    v->gpr[RDX] = r->edx;
+    vcpu_skip_instruction(v);
+}
+
+static NOINLINE void work_out(struct vcpu *v)
 {
     u32 leaf = (u32)v->gpr[RAX], subleaf = (u32)v->gpr[RCX];
     struct cpuid r;
     if (leaf <= BASIC_MAX) {
-        r = SPECIAL_LEAVES >> leaf & 1 ? special_leaf(v, leaf, subleaf) : basic[leaf];
+        r = special_leaf(v, leaf, subleaf);
     } else if (leaf - EXTENDED <= EXTENDED_MAX) {
         r = extended[leaf - EXTENDED];
         if (leaf == EXTENDED + 1 && !(vmread(GUEST_CS_ACCESS) & BIT(13)))
@@ -261,9 +277,14 @@ void exit_cpuid(struct vcpu *v)
     } else {
         r = basic[BASIC_MAX]; // out of range: data of the highest basic leaf
     }
-    v->gpr[RAX] = r.eax;
-    v->gpr[RBX] = r.ebx;
-    v->gpr[RCX] = r.ecx;
-    v->gpr[RDX] = r.edx;
-    vcpu_skip_instruction(v);
+    answer(v, &r);
+}
+
+void exit_cpuid(struct vcpu *v)
+{
+    u32 leaf = (u32)v->gpr[RAX];
+    if (leaf <= BASIC_MAX && v->cpuid.plain[leaf] != NULL)
+        answer(v, v->cpuid.plain[leaf]);
+    else
+        work_out(v);
 }

@@ -66,7 +66,7 @@ void exit_hlt(struct vcpu *v)
 
 void exit_preemption_timer(struct vcpu *v)
 {
-    core_attention(v->core);
+    vmm_deadline(v->core);
 }
 
 void exit_xsetbv(struct vcpu *v)
@@ -84,11 +84,18 @@ void exit_xsetbv(struct vcpu *v)
     vcpu_skip_instruction(v);
 }
 
+static NOINLINE void hypercall(struct vcpu *v)
+{
+    v->gpr[RAX] = v->guest->ops->hypercall(v, v->gpr[RAX]);
+    vcpu_skip_instruction(v);
+}
+
 void exit_vmcall(struct vcpu *v)
 {
-    if (v->gpr[RAX] != 0)
-        v->gpr[RAX] = v->guest->ops->hypercall(v, v->gpr[RAX]);
-    vcpu_skip_instruction(v);
+    if (v->gpr[RAX] == 0)
+        vcpu_skip_instruction(v);
+    else
+        hypercall(v);
 }
 
 // MOV to and from control registers (SDM Table 28-3).

@@ -100,6 +100,13 @@ bool vcpu_set_cr0(struct vcpu *v, u64 value)
     return true;
 }
 
+static void set_cr4(struct vcpu *v, u64 value)
+{
+    vmwrite(CR4_SHADOW, value);
+    vmwrite(GUEST_CR4, value | CR4_VMXE);
+    cpuid_follow_cr4(v, value);
+}
+
 bool vcpu_set_cr4(struct vcpu *v, u64 value)
 {
     u64 cr0 = vmread(GUEST_CR0), efer = vmread(GUEST_EFER), old = vmread(GUEST_CR4);
@@ -110,8 +117,7 @@ bool vcpu_set_cr4(struct vcpu *v, u64 value)
     if ((value & CR4_PCIDE) && !(old & CR4_PCIDE) &&
         (!(efer & EFER_LMA) || (vmread(GUEST_CR3) & 0xfff) != 0))
         return false;
-    vmwrite(CR4_SHADOW, value);
-    vmwrite(GUEST_CR4, value | CR4_VMXE);
+    set_cr4(v, value);
     load_pdptes(v, cr0, vmread(GUEST_CR3), value, efer);
     vpid_flush(v->vpid);
     return true;
@@ -190,8 +196,7 @@ enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r)
     vmwrite(CR0_SHADOW, r->cr0);
     vmwrite(GUEST_CR0, (r->cr0 & ~CR0_HOST_OWNED) | CR0_NE);
     vmwrite(GUEST_CR3, r->cr3);
-    vmwrite(CR4_SHADOW, r->cr4);
-    vmwrite(GUEST_CR4, r->cr4 | CR4_VMXE);
+    set_cr4(v, r->cr4);
     update_long_mode(r->efer, r->cr0);
     if (tables_changed) {
         load_pdptes(v, r->cr0, r->cr3, r->cr4, r->efer);

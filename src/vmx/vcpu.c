@@ -10,11 +10,17 @@
 #include "smp/descriptors.h"
 #include "vmx/caps.h"
 #include "vmx/msr.h"
+#include "vmx/offsets.h"
 #include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"
 
-_Static_assert(offsetof(struct vcpu, launched) == 128, "entry.S: VCPU_LAUNCHED");
-_Static_assert(offsetof(struct vcpu, host_rsp) == 136, "entry.S: HOST_RSP_CACHE");
+_Static_assert(offsetof(struct vcpu, launched) == VCPU_LAUNCHED, "offsets.h");
+_Static_assert(offsetof(struct vcpu, host_rsp) == VCPU_HOST_RSP, "offsets.h");
+_Static_assert(offsetof(struct vcpu, reason) == VCPU_REASON, "offsets.h");
+_Static_assert(offsetof(struct vcpu, exits) == VCPU_EXITS, "offsets.h");
+_Static_assert(offsetof(struct vcpu, requests) == VCPU_REQUESTS, "offsets.h");
+_Static_assert(offsetof(struct core, guest_deadline) == CORE_DEADLINE, "offsets.h");
+_Static_assert(offsetof(struct core, attention) == CORE_ATTENTION, "offsets.h");
 
 #define MISC_ENABLE_RESET     0x1801ull // fast strings; BTS and PEBS unavailable
 #define MTRR_DEF_TYPE_RESET   0xc06ull  // enabled, fixed enabled, write-back
@@ -77,6 +83,7 @@ struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *core)
     v->vpid = (u16)__atomic_fetch_add(&next_vpid, 1, __ATOMIC_RELAXED);
     v->weight = 100;
     v->state = VCPU_OFF;
+    vcpu_set_single_step(v, false, false);
     list_init(&v->run_link);
     timer_init(&v->timer, timer_expired);
     v->wake.run = woken;
@@ -170,29 +177,32 @@ void vcpu_request(struct vcpu *v, u32 request)
     }
 }
 
-void vcpu_skip_bytes(struct vcpu *v, u64 length)
+void vcpu_set_single_step(struct vcpu *v, bool step, bool mask_interrupts)
 {
-    (void)v;
+    v->single_step = step;
+    v->step_masks_interrupts = step && mask_interrupts;
+    v->skip_flags = (u32)(RFLAGS_TF | RFLAGS_RF | (step ? RFLAGS_FIXED : 0));
+}
+
+void vcpu_skip_wrapped(struct vcpu *v, u64 length)
+{
     u64 rip = vmread(GUEST_RIP) + length;
-    // Outside 64-bit code RIP has 32 bits.
-    if (rip >> 32 != 0 && !(vmread(GUEST_CS_ACCESS) & BIT(13)))
-        rip = (u32)rip;
-    vmwrite(GUEST_RIP, rip);
-    u64 blocking = vmread(GUEST_INTERRUPTIBILITY);
-    if (blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS))
-        vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+    vmwrite(GUEST_RIP, vmread(GUEST_CS_ACCESS) & BIT(13) ? rip : (u32)rip);
+    vcpu_skip_rare(v, vmread(GUEST_INTERRUPTIBILITY), vmread(GUEST_RFLAGS));
+}
+
+void vcpu_skip_rare(struct vcpu *v, u64 blocking, u64 rflags)
+{
+    vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+    if (rflags & RFLAGS_RF)
+        vmwrite(GUEST_RFLAGS, rflags & ~RFLAGS_RF);
     // An instruction that we carried out is stepped over like any other.
-    if (vmread(GUEST_RFLAGS) & RFLAGS_TF)
+    if (rflags & RFLAGS_TF)
         vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | BIT(14));
     if (v->single_step) {
         v->emulated_step = true;
         vcpu_note(v, REQUEST_DEBUG);
     }
-}
-
-void vcpu_skip_instruction(struct vcpu *v)
-{
-    vcpu_skip_bytes(v, vmread(EXIT_INSTRUCTION_LENGTH));
 }
 
 void vcpu_dump(struct vcpu *v)

@@ -14,6 +14,7 @@
 #include "smp/core.h"
 #include "smp/message.h"
 #include "smp/timer.h"
+#include "vmx/cpuid.h"
 #include "vmx/debug.h"
 #include "vmx/exit_reasons.h"
 #include "vmx/vmcs.h"
@@ -108,21 +109,23 @@ enum {
 enum hold_reason { HOLD_DEBUGGER = 1, HOLD_VM = 2 };
 
 struct vcpu {
-    // Offsets known to entry.S.
+    // Offsets known to entry.S (offsets.h); requests below too.
     u64 gpr[GPR_COUNT]; // RSP's place is not used: it is in the VMCS
     u8 launched;        // the VMCS's launch state (SDM 25.1)
     u64 host_rsp;       // as in the VMCS
+    u32 reason;         // of the present exit
+    u64 exits[EXIT_REASONS];
 
     // Hot.
     u32 requests ALIGNED(64); // public
     u32 state;                // enum vcpu_state; read by others
     struct core *core;        // owner; changes only while the vCPU is off or moving
     struct guest *guest;
-    u32 index;  // number in its VM, from 0
-    u32 reason; // of the present exit
+    u32 index; // number in its VM, from 0
     bool interrupt_window, nmi_window;
     bool single_step, step_masks_interrupts; // monitor trap flag for the debugger
-    bool emulated_step;                      // the stepped instruction was carried out by us
+    u32 skip_flags;     // bits of RFLAGS that make vcpu_skip_instruction look closer
+    bool emulated_step; // the stepped instruction was carried out by us
     gpa_t page_stepping;
     bool page_step;            // monitor trap flag to step over a write to a watched page
     bool sleeps_interruptible; // RFLAGS.IF when it went to sleep
@@ -144,6 +147,8 @@ struct vcpu {
     u8 *xsave;      // FPU_STATE_SIZE bytes
     u8 *msr_bitmap; // 4 KiB; the vCPU's own, since the x2APIC's part follows its APIC's mode
 
+    struct vcpu_cpuid cpuid;
+
     // MSRs that are only remembered.
     u64 misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_variable[16], bios_sign_id;
     u64 tsc_adjust;
@@ -163,7 +168,6 @@ struct vcpu {
     bool debug_registers, catch_breakpoints;
 
     u8 sipi_vector;
-    u64 exits[EXIT_REASONS];
     u64 interrupts_injected, interrupts_posted, wakeups;
     void *apic; // of the room above
     void *vm;
@@ -192,6 +196,9 @@ void vcpu_request(struct vcpu *v, u32 request);
 // Wakes v if something waits that ends its sleep. Its core.
 void vcpu_check_wake(struct vcpu *v);
 
+// Single step by the monitor trap flag. Its core.
+void vcpu_set_single_step(struct vcpu *v, bool step, bool mask_interrupts);
+
 // Sets request bits on v's own core, outside the guest.
 static inline void vcpu_note(struct vcpu *v, u32 request)
 {
@@ -206,10 +213,6 @@ void vcpu_raise_gp(struct vcpu *v, u32 error);
 void vcpu_raise_pf(struct vcpu *v, u64 address, u32 error);
 
 // ---- helpers for exits -------------------------------------------------------------------
-
-// Moves RIP past the instruction that caused the exit and ends blocking by STI and MOV SS.
-void vcpu_skip_instruction(struct vcpu *v);
-void vcpu_skip_bytes(struct vcpu *v, u64 length);
 
 // Runs the next instruction with the monitor trap flag and nothing injected, then calls
 // guest_ops.page_stepped.

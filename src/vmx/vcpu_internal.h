@@ -48,6 +48,33 @@ enum {
 
 extern u8 vmx_exit_entry[];
 
+// vcpu.c: vcpu_skip_bytes() where RIP wraps, and what it does rarely.
+void vcpu_skip_wrapped(struct vcpu *v, u64 length);
+void vcpu_skip_rare(struct vcpu *v, u64 blocking, u64 rflags);
+
+// Ends an instruction of `length` bytes that was carried out for the guest: RIP moves on, blocking
+// by STI and MOV SS and RFLAGS.RF end, and a single step, the guest's or the debugger's, is due.
+static inline void vcpu_skip_bytes(struct vcpu *v, u64 length)
+{
+    u64 rip = vmread(GUEST_RIP) + length;
+    if (__builtin_expect((u32)rip < (u32)length, 0)) { // outside 64-bit code RIP has 32 bits
+        vcpu_skip_wrapped(v, length);
+        return;
+    }
+    vmwrite(GUEST_RIP, rip);
+    u64 blocking = vmread(GUEST_INTERRUPTIBILITY), rflags = vmread(GUEST_RFLAGS);
+    if (__builtin_expect((blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)) != 0 ||
+                             (rflags & v->skip_flags) != 0,
+                         0))
+        vcpu_skip_rare(v, blocking, rflags);
+}
+
+// The same for the instruction that caused the exit.
+static inline void vcpu_skip_instruction(struct vcpu *v)
+{
+    vcpu_skip_bytes(v, vmread(EXIT_INSTRUCTION_LENGTH));
+}
+
 // vmcs_setup.c
 void vmcs_setup(struct vcpu *v);
 void vmcs_set_core(struct vcpu *v);
@@ -85,6 +112,9 @@ exit_handler exit_exception, exit_external_interrupt, exit_cpuid, exit_hlt, exit
 // vmm.c: the vCPU sleeps, or steps back in the queue.
 void vmm_sleep(struct vcpu *v);
 void vmm_yield(struct vcpu *v);
+
+// Runs the timers that are due; the main loop is next if a slice is over.
+void vmm_deadline(struct core *c);
 
 // debug.c
 bool debug_exception(struct vcpu *v, u32 info); // true: the debugger took it

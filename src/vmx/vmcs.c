@@ -90,6 +90,7 @@ bool vmcs_field_at(unsigned index, const char **name, u32 *encoding)
 bool vmread_safe(u32 encoding, u64 *v)
 {
     bool failed;
+    count(COUNT_VMREAD);
     __asm__ volatile("vmread %2, %0" : "=r"(*v), "=@ccbe"(failed) : "r"((u64)encoding) : "memory");
     return !failed;
 }
@@ -104,6 +105,16 @@ NORETURN void vmx_instruction_failed(const char *instruction, u64 operand)
               (unsigned long long)error, vmx_error_name((u32)error));
     panic("%s %llx failed: VMfailInvalid: no current VMCS", instruction,
           (unsigned long long)operand);
+}
+
+NORETURN void vmread_failed(u64 field)
+{
+    vmx_instruction_failed("VMREAD", field);
+}
+
+NORETURN void vmwrite_failed(u64 field)
+{
+    vmx_instruction_failed("VMWRITE", field);
 }
 
 void vmclear(hpa_t vmcs)

@@ -4,6 +4,7 @@
 // appliance. All in root mode, on the core whose VMCS it is.
 #pragma once
 
+#include "lib/count.h"
 #include "lib/types.h"
 
 enum vmcs_field {
@@ -21,22 +22,35 @@ _Static_assert(sizeof(struct vmcs) == 4096, "a VMCS region is a page");
 
 // Reports the failed instruction with VM-instruction error, by name, and panics.
 NORETURN void vmx_instruction_failed(const char *instruction, u64 operand);
+NORETURN void vmread_failed(u64 field);
+NORETURN void vmwrite_failed(u64 field);
+
+// Where a failed VMREAD or VMWRITE jumps, its own address pushed as a return address and the field
+// in RDI. Not a call that the compiler sees: so functions with no other calls stay leaves.
+#define VMX_OR_FAIL(target)                                    \
+    "jbe 772f\n"                                               \
+    ".pushsection .text.unlikely, \"ax\"\n"                    \
+    "772: mov %q[field], %%rdi; push $771b; jmp " #target "\n" \
+    ".popsection"
 
 static inline u64 vmread(enum vmcs_field field)
 {
     u64 v;
-    __asm__ goto("vmread %1, %0\n\tjbe %l2" : "=r"(v) : "r"((u64)field) : "cc", "memory" : failed);
+    count(COUNT_VMREAD);
+    __asm__ volatile("771: vmread %q[field], %0\n" VMX_OR_FAIL(vmread_failed)
+                     : "=r"(v)
+                     : [field] "r"((u64)field)
+                     : "cc");
     return v;
-failed:
-    vmx_instruction_failed("VMREAD", (u64)field);
 }
 
 static inline void vmwrite(enum vmcs_field field, u64 v)
 {
-    __asm__ goto("vmwrite %0, %1\n\tjbe %l2" ::"r"(v), "r"((u64)field) : "cc", "memory" : failed);
-    return;
-failed:
-    vmx_instruction_failed("VMWRITE", (u64)field);
+    count(COUNT_VMWRITE);
+    __asm__ volatile("771: vmwrite %0, %q[field]\n" VMX_OR_FAIL(vmwrite_failed)
+                     :
+                     : "r"(v), [field] "r"((u64)field)
+                     : "cc");
 }
 
 void vmclear(hpa_t vmcs);

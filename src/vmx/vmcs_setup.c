@@ -9,13 +9,14 @@
 // keeps the CPU from taking interrupts; #MC is ours.
 #define ALWAYS_CAUGHT (BIT(1) | BIT(17) | BIT(18))
 
-#define ACCESS_CODE_16   0x9b
-#define ACCESS_DATA_16   0x93
-#define ACCESS_LDTR      0x82
-#define ACCESS_TR        0x8b
-#define PAT_RESET        0x0007040600070406ull
+#define ACCESS_CODE_16 0x9b
+#define ACCESS_DATA_16 0x93
+#define ACCESS_LDTR    0x82
+#define ACCESS_TR      0x8b
+#define PAT_RESET      0x0007040600070406ull
+// OSXSAVE shows in CPUID.
+#define CR4_HOST_OWNED   (CR4_VMXE | CR4_OSXSAVE)
 #define CR0_RESET        0x60000010ull
-#define CR4_HOST_OWNED   CR4_VMXE
 #define PLE_GAP_TICKS    128
 #define PLE_WINDOW_TICKS 4096
 
@@ -105,6 +106,7 @@ void vmcs_reset_guest(struct vcpu *v)
     vmwrite(CR0_SHADOW, CR0_RESET);
     vmwrite(GUEST_CR4, CR4_VMXE);
     vmwrite(CR4_SHADOW, 0);
+    cpuid_follow_cr4(v, 0);
     vmwrite(GUEST_CR3, 0);
     vmwrite(GUEST_DR7, 0x400);
     vmwrite(GUEST_RFLAGS, RFLAGS_FIXED);

@@ -28,7 +28,6 @@ const char *vmm_init(void)
     memset(vmm, 0, sizeof(*vmm));
     vmm->vmxon = phys_to_virt(region);
     vmm->vmxon->revision = (u32)vmx_caps.basic & 0x7fffffff;
-    vmm->slice_end = UINT64_MAX;
     vmm->armed = UINT64_MAX;
     list_init(&vmm->queue);
 
@@ -50,6 +49,8 @@ const char *vmm_init(void)
         return "VMXON: VMfailInvalid";
     ept_flush_all(); // whatever an earlier user of VMX left
     c->vmm = vmm;
+    c->counts_down = vmx_has_pin(PIN_PREEMPTION_TIMER);
+    timers_update(c);
     return NULL;
 }
 
@@ -86,6 +87,12 @@ static void charge(struct vmm *vmm, u64 now)
     vmm->min_vruntime = MAX(vmm->min_vruntime, v->vruntime);
 }
 
+static void set_slice_end(struct core *c, u64 end)
+{
+    c->slice_end = end;
+    timers_update(c);
+}
+
 static u64 slice_ticks(void)
 {
     return host_tsc_hz / (1000000 / SLICE_US);
@@ -114,7 +121,7 @@ void vmm_enqueue(struct vcpu *v)
         u64 now = rdtsc();
         charge(vmm, now);
         u64 end = v->vruntime < vmm->running->vruntime ? now : now + slice_ticks();
-        vmm->slice_end = MIN(vmm->slice_end, end);
+        set_slice_end(v->core, MIN(v->core->slice_end, end));
         core_attention(v->core);
     }
 }
@@ -141,17 +148,18 @@ void vmm_sleep(struct vcpu *v)
 
 void vmm_yield(struct vcpu *v)
 {
-    v->core->vmm->slice_end = 0;
+    set_slice_end(v->core, 0);
     core_attention(v->core);
 }
 
 // The vCPU that is to have the core now; NULL: none.
-static struct vcpu *pick(struct vmm *vmm, u64 now)
+static struct vcpu *pick(struct core *c, u64 now)
 {
+    struct vmm *vmm = c->vmm;
     struct vcpu *v = vmm->running;
-    if (v != NULL && (vmm->queued == 0 || now < vmm->slice_end)) {
-        if (vmm->queued == 0)
-            vmm->slice_end = UINT64_MAX;
+    if (v != NULL && (vmm->queued == 0 || now < c->slice_end)) {
+        if (vmm->queued == 0 && c->slice_end != UINT64_MAX)
+            set_slice_end(c, UINT64_MAX);
         return v;
     }
     if (v != NULL) {
@@ -166,8 +174,16 @@ static struct vcpu *pick(struct vmm *vmm, u64 now)
     dequeue(vmm, v);
     __atomic_store_n(&v->state, VCPU_RUNNING, __ATOMIC_SEQ_CST);
     v->started = now;
-    vmm->slice_end = vmm->queued > 0 ? now + slice_ticks() : UINT64_MAX;
+    set_slice_end(c, vmm->queued > 0 ? now + slice_ticks() : UINT64_MAX);
     return v;
+}
+
+void vmm_deadline(struct core *c)
+{
+    u64 now = rdtsc();
+    timers_run(now);
+    if (now >= c->slice_end)
+        core_attention(c);
 }
 
 // ---- main loop ---------------------------------------------------------------------------------
@@ -201,7 +217,7 @@ NORETURN void vmm_loop(void)
             w->run();
         u64 now = rdtsc();
         timers_run(now);
-        struct vcpu *v = pick(vmm, now);
+        struct vcpu *v = pick(c, now);
         if (v == NULL) {
             idle(c);
             continue;
@@ -216,7 +232,6 @@ NORETURN void vmm_loop(void)
         vcpu_load(v);
         if (!vcpu_prepare(v) || __atomic_load_n(&c->attention, __ATOMIC_ACQUIRE))
             continue;
-        arm_timer(c, vmm);
         vmm->entries++;
         vcpu_enter(v);
     }

@@ -22,7 +22,6 @@ struct vmm {
     struct vcpu *running; // the one that has the core now
     struct list queue;    // runnable vCPUs, smallest vruntime first
     unsigned queued;
-    u64 slice_end; // TSC ticks; UINT64_MAX: nobody else wants the core
     u64 min_vruntime;
     u64 armed; // what the local APIC is set to, where there is no preemption timer
     struct core_work *work;
