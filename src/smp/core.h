@@ -29,18 +29,19 @@ struct core {
     u64 guest_deadline; // GS:16; when the core must be back from a guest, TSC ticks; see timer.h
     u32 number, apic_id;
     struct vmm *vmm;
-    struct list timers; // struct timer, nearest first
-    u64 timer_deadline; // of the first timer, TSC ticks; UINT64_MAX: none
-    u64 slice_end;      // when another vCPU is to have its turn; UINT64_MAX: nobody waits
-    bool counts_down;   // a preemption timer brings the core back from a guest
-    u64 irqs, nmis;     // taken
-    u64 gdt[8];
-    struct tss tss;
 
     // Public.
-    u32 online ALIGNED(64);  // enum core_online
-    struct message *mailbox; // newest first
-    u32 attention;           // something waits for the core's main loop
+    u32 attention ALIGNED(64); // GS:64; something waits for the core's main loop
+    u32 online;                // enum core_online
+    struct message *mailbox;   // newest first
+
+    struct list timers ALIGNED(64); // struct timer, nearest first
+    u64 timer_deadline;             // of the first timer, TSC ticks; UINT64_MAX: none
+    u64 slice_end;    // when another vCPU is to have its turn; UINT64_MAX: nobody waits
+    bool counts_down; // a preemption timer brings the core back from a guest
+    u64 irqs, nmis;   // taken
+    u64 gdt[8];
+    struct tss tss;
 };
 
 _Static_assert(offsetof(struct core, stack_top) == 8, "trampoline.S reads it there");

@@ -12,4 +12,4 @@
 
 // In struct core, by GS.
 #define CORE_DEADLINE  16
-#define CORE_ATTENTION 336
+#define CORE_ATTENTION 64
