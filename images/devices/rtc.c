@@ -67,8 +67,8 @@ static void check_periodic(void)
     interrupt_set(VECTOR_RTC, on_rtc);
     ioapic_route(gsi, VECTOR_RTC, 0);
     set(A, (u8)((a & 0xf0) | RATE_1024));
+    get(C); // a flag from before would raise the line at once
     set(B, b | B_PERIODIC);
-    get(C);
     u64 start = rdtsc();
     u64 before = interrupts[VECTOR_RTC];
     interrupts_on();
