@@ -7,7 +7,7 @@ run share its record. No result hangs on time: every wait is for something to ap
 console, with a limit that only a hang reaches.
 """
 
-import contextlib
+import io
 import os
 import re
 import shutil
@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pexpect
+import pytest
 from pexpect import fdpexpect
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -28,7 +29,7 @@ CPU_MODELS = (SKYLAKE, HASWELL)
 SERIAL_LINES = "console=com1,115200 gdb=com2,115200"
 IPS = 50_000_000  # a byte on the serial line takes a quarter of the ticks that it takes by default
 LIMIT = 600  # seconds of real time that a run has; they take 5 to 60
-STATUS_TIMED_OUT = 124
+STATUS_TERMINATED = 128 + 15
 
 LOG_LINE = re.compile(r"\[ *(?P<time>\d+\.\d{6})\] core (?P<core>\d+): (?P<part>[a-z-]+): (?P<text>.*)")
 GUEST_LINE = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\| (?P<text>.*)")
@@ -70,6 +71,7 @@ class Run:
     firmware: str = "bios"
     disk: bool = False
     script: object = None  # called with the Console while it runs
+    ends: bool = True  # by itself; else it is ended after the script
     images: tuple = ()  # (name, bytes) beside the configuration
     grub: object = None  # called with the text of grub.cfg, returns what the ISO gets
     files: tuple = ()  # (path in the ISO, file) added to it
@@ -114,18 +116,20 @@ class Record:
         """The texts of one part's log lines."""
         return [line.text for line in self.log if line.part == part]
 
+    def when(self, part, text):
+        """The times, in seconds since the appliance's start, of the log lines with this text."""
+        return [line.time for line in self.log if (line.part, line.text) == (part, text)]
+
     def guest(self, name):
-        """A guest's lines. One that was interrupted and shown again counts once."""
-        whole, interrupted = [], False
+        """A guest's lines. One that was cut off and shown again counts once."""
+        whole = []
         for line in self.lines:
             match = GUEST_LINE.fullmatch(line)
             if not match or match["name"] != name:
-                interrupted = True
                 continue
-            if interrupted and whole and match["text"].startswith(whole[-1]):
+            if whole and whole[-1].endswith("\\") and match["text"].startswith(whole[-1][:-1]):
                 whole.pop()
             whole.append(match["text"])
-            interrupted = False
         return whole
 
     def ended(self, name):
@@ -181,15 +185,20 @@ class Console:
 
     ESCAPE = "\x1d"  # Ctrl-]
 
-    def __init__(self, link, transcript):
-        self.fd = os.open(link, os.O_RDWR | os.O_NOCTTY)
-        self.spawn = fdpexpect.fdspawn(self.fd, timeout=LIMIT)
-        self.spawn.logfile_read = transcript
+    def __init__(self, link):
+        self.transcript = io.BytesIO()
+        self.spawn = fdpexpect.fdspawn(os.open(link, os.O_RDWR | os.O_NOCTTY), timeout=LIMIT)
+        self.spawn.logfile_read = self.transcript
 
     def expect(self, pattern):
         """Waits for text that matches. Returns the match."""
         self.spawn.expect(pattern)
         return self.spawn.match
+
+    def until(self, pattern, times=1):
+        """Waits until the whole console, from its start, has as many matches."""
+        while len(re.findall(pattern.encode(), self.transcript.getvalue())) < times:
+            self.spawn.expect(r"[\s\S]+")
 
     def type(self, text):
         self.spawn.send(text.encode() if isinstance(text, str) else text)
@@ -206,6 +215,16 @@ class Console:
     def rest(self):
         """Reads until the appliance has ended."""
         self.spawn.expect(pexpect.EOF)
+
+
+def runs(*runs):
+    """Parametrizes a test's `record` with these runs."""
+    return pytest.mark.parametrize("record", runs, indirect=True, ids=str)
+
+
+def on_each_cpu(config, **options):
+    """Parametrizes a test's `record` with a run in each CPU model."""
+    return runs(*(Run(config, cpu=cpu, **options) for cpu in CPU_MODELS))
 
 
 def make_iso(run, directory):
@@ -282,28 +301,26 @@ class Launcher:
     def _with_script(self, run, iso, directory):
         link = directory / "pty"
         process = self._start(self.command(run, iso, f"pty:{link}"))
+        failure = "the script failed"
         try:
-            with open(directory / "console", "w+b") as transcript:
-                wait_for(lambda: link.exists() or process.poll() is not None)
+            wait_for(lambda: link.exists() or process.poll() is not None)
+            console = Console(link)
+            try:
+                run.script(console)
+                if not run.ends:
+                    process.terminate()
+                console.rest()
                 failure = None
-                with contextlib.suppress(OSError):
-                    console = Console(link, transcript)
-                    try:
-                        run.script(console)
-                        console.rest()
-                    except pexpect.ExceptionPexpect as error:
-                        failure = str(error).splitlines()[0]
-                        process.terminate()
-                    except BaseException:
-                        process.terminate()
-                        raise
-                _, message = process.communicate()
-                transcript.seek(0)
-                record = Record(process.returncode, message, transcript.read())
-            assert failure is None, f"{failure}\n{record}"
-            return record
+            except pexpect.ExceptionPexpect as error:
+                failure = str(error).splitlines()[0]
         finally:
+            if failure:
+                process.terminate()
+            _, message = process.communicate()
             self._forget(process)
+        record = Record(process.returncode, message, console.transcript.getvalue())
+        assert failure is None, f"{failure}\n{record!r}"
+        return record
 
     def _start(self, command):
         with self._lock:

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""The project's own guests in the appliance."""
+"""The project's own guests in the appliance: devices, paging modes, misbehaviour, shares of a core."""
+
+import re
 
 import pytest
 
-from appliance import CPU_MODELS, ENDS_BY_ITSELF, Run, vm
+from appliance import ENDS_BY_ITSELF, STATUS_TERMINATED, Run, on_each_cpu, runs, vm
 
-HELLO = ENDS_BY_ITSELF + vm("hello", cmdline="ticks=3 period=10")
+HELLO = vm("hello", cmdline="ticks=3 period=10")
 
 
-@pytest.mark.parametrize("record", [Run(HELLO, cpu=cpu) for cpu in CPU_MODELS], indirect=True, ids=str)
+@on_each_cpu(ENDS_BY_ITSELF + HELLO)
 def test_hello(record):
     record.check_done()
     lines = record.guest("hello")
@@ -16,3 +18,173 @@ def test_hello(record):
     assert lines[1].endswith("ticks=3 period=10"), record
     assert [line for line in lines if line.startswith("hello: tick 3 ")], record
     assert record.ended("hello") == "exit 0", record
+    assert record.texts("vm") == ["hello started", "hello exit 0xf4: 0", "hello ended: exit 0"]
+
+
+# A core each: they measure time.
+DEVICES = (ENDS_BY_ITSELF + vm("x2apic", "devices", cores="0") +
+           vm("xapic", "devices", cmdline="xapic", cores="1"))
+
+
+@on_each_cpu(DEVICES)
+@pytest.mark.parametrize("name", ["x2apic", "xapic"])
+def test_devices(record, name):
+    """F10: the board. F3, F4: the local APIC by software and by the APIC-access page.
+    F5: by APIC-register virtualization and virtual-interrupt delivery."""
+    record.check_done()
+    record.check_passed(name, "F10")
+    assert record.guest(name)[0].endswith(f", {'xAPIC' if name == 'xapic' else 'x2APIC'}"), record
+
+
+MISBEHAVIOUR = (
+    ENDS_BY_ITSELF + vm("modes") +
+    "".join(vm(word, "faults", cmdline=word, reset="stop")
+            for word in ["ud", "pf", "port", "msr", "vmx", "mmio", "triple", "reset"]) +
+    vm("mmio-xapic", "faults", cmdline="mmio xapic") +
+    vm("exit0", "faults", cmdline="exit=0") + vm("exit7", "faults", cmdline="exit=7") +
+    vm("exit255", "faults", cmdline="exit=255") + vm("hello", cmdline="ticks=20 period=10"))
+misbehaviour = on_each_cpu(MISBEHAVIOUR)
+
+
+@misbehaviour
+@pytest.mark.parametrize("name, ids", [
+    ("modes", ["B4", "E7"]), ("port", ["A6"]), ("msr", ["A8", "A9"]), ("vmx", ["C6"]),
+    ("mmio", ["E2"]), ("mmio-xapic", ["E2"]),
+])
+def test_verdicts(record, name, ids):
+    """B4, E7: a guest without paging, with each kind of it, and from real mode to long mode.
+    A6, A8, A9, C6, E2: ports, MSRs, instructions and memory that no guest has."""
+    record.check_passed(name, *ids)
+
+
+@misbehaviour
+@pytest.mark.parametrize("name, vector", [("ud", "6 #UD"), ("pf", "14 #PF")])
+def test_exceptions_are_the_guests_own(record, name, vector):
+    assert [line for line in record.guest(name) if line.startswith(f"unexpected vector {vector} ")]
+    assert record.ended(name) == "exit 2", record
+
+
+@misbehaviour
+@pytest.mark.parametrize("value", [0, 7, 255])
+def test_exit_value(record, value):
+    assert f"exit{value} exit 0xf4: {value}" in record.texts("vm"), record
+    assert record.ended(f"exit{value}") == f"exit {value}", record
+
+
+@misbehaviour
+def test_triple_fault_ends_with_a_record(record):
+    """D10: that VM stops with a record, the rest runs on."""
+    about = [text for text in record.texts("vm") if text.startswith("triple ")]
+    assert "exit TRIPLE_FAULT" in about[1], record
+    assert re.search(r"rip 0008:0000000000[0-9a-f]{6} rsp ", about[2]), record
+    assert about[-2:] == ["triple reset (triple fault)", "triple ended: reset"], record
+
+
+@misbehaviour
+def test_reset_ends_where_it_stops(record):
+    assert "reset reset (reset by a port)" in record.texts("vm"), record
+    assert record.ended("reset") == "reset", record
+
+
+@misbehaviour
+def test_others_go_on(record):
+    """The appliance's verdict names a VM that failed; the one that did nothing wrong is not hurt."""
+    record.check_failed("(ud|pf|exit7|exit255): its exit code is not 0")
+    assert record.ended("hello") == "exit 0", record
+    assert len([line for line in record.guest("hello") if "tick" in line]) == 21, record
+
+
+def until_third_start(console):
+    console.until("triple reset .triple fault., starting it again", times=3)
+    console.until("reset reset .reset by a port., starting it again", times=3)
+    console.until("hello ended: exit 0")
+
+
+@on_each_cpu(vm("triple", "faults", cmdline="triple") + vm("reset", "faults", cmdline="reset") +
+             vm("hello", cmdline="ticks=20 period=10"), script=until_third_start, ends=False)
+def test_reset_starts_again(record):
+    """D10: `reset = restart` is the default, for a triple fault too."""
+    assert record.status == STATUS_TERMINATED
+    record.check_sound()
+    for name in ["triple", "reset"]:
+        assert record.texts("vm").count(f"{name} started") >= 3, record
+        assert record.ended(name) is None, record
+        assert len(record.guest(name)) >= 3, record
+    assert record.ended("hello") == "exit 0", record
+
+
+def until_halted(console):
+    console.until("halted with interrupts off")
+    console.until("hello ended: exit 0")
+
+
+@on_each_cpu(vm("hltoff", "faults", cmdline="hltoff") + vm("hello", cmdline="ticks=20 period=10"),
+             cpus=1, script=until_halted, ends=False)
+def test_halt_with_interrupts_off(record):
+    """A1: it sleeps for good and says so once; its core is others'."""
+    record.check_sound()
+    about = "hltoff vcpu 0 halted with interrupts off: only an NMI or a reset ends that"
+    assert record.texts("vm").count(about) == 1, record
+    assert record.guest("hltoff") == ["faults: HLT with interrupts off"], record
+    assert record.ended("hello") == "exit 0", record
+
+
+def share(record, name):
+    """Per cent of its core that a `count` guest got, by its own measurement."""
+    return int(re.search(r"share (\d+) % of the core", "\n".join(record.guest(name)))[1])
+
+
+SPINNING = (ENDS_BY_ITSELF + vm("spin", cmdline="seconds=2") +
+            vm("count1", "count", cmdline="ticks=10") + vm("count2", "count", cmdline="ticks=10"))
+
+
+@on_each_cpu(SPINNING, cpus=1)
+def test_spinning_guest_does_not_keep_the_core(record):
+    """A11: with interrupts off it takes its share and no more."""
+    record.check_done()
+    spun = record.when("vm", "spin ended: exit 0")[0]
+    for name in ["count1", "count2"]:
+        record.check_passed(name, "A11")
+        assert record.when("vm", f"{name} ended: exit 0")[0] < spun, record
+        assert 30 <= share(record, name) <= 36, record
+
+
+WEIGHTS = (ENDS_BY_ITSELF + vm("spin", cmdline="seconds=2", weight=300) +
+           vm("light", "count", cmdline="ticks=10", weight=100) +
+           vm("heavy", "count", cmdline="ticks=10", weight=200))
+
+
+@runs(Run(WEIGHTS, cpus=1))
+def test_weight_is_a_share(record):
+    """A11: one, two and three sixths of a core."""
+    record.check_done()
+    assert 14 <= share(record, "light") <= 20, record
+    assert 30 <= share(record, "heavy") <= 37, record
+
+
+SMP = ENDS_BY_ITSELF + vm("two", "smp", vcpus=2) + vm("four", "smp", vcpus=4)
+SMP_XAPIC = ENDS_BY_ITSELF + vm("four", "smp", vcpus=4, cmdline="xapic")
+
+
+@on_each_cpu(SMP, cpus=2)
+@pytest.mark.parametrize("name", ["two", "four"])
+def test_guest_smp(record, name):
+    """F11: INIT, SIPI, IPIs in all shorthands and destination modes. F6: none is lost to a sleeping
+    vCPU. F8: NMIs to one vCPU."""
+    record.check_done()
+    record.check_passed(name, "F11", "F6", "F8")
+
+
+@runs(*(Run(SMP, cpus=cpus) for cpus in (1, 4)))
+def test_guest_smp_on_other_numbers_of_cores(record):
+    """F11: as many cores as vCPUs, and one for all of them."""
+    record.check_done()
+    for name in ["two", "four"]:
+        record.check_passed(name, "F11", "F6", "F8")
+
+
+@on_each_cpu(SMP_XAPIC, cpus=2)
+def test_guest_smp_xapic(record):
+    """F11 and F3: through the APIC's page."""
+    record.check_done()
+    record.check_passed("four", "F11", "F6", "F8")
