@@ -49,6 +49,9 @@ class Port:
     def input_ended(self) -> None:
         self.read_fd = None
 
+    def reader_gone(self) -> None:
+        self.input_ended()
+
     def has_room(self) -> bool:
         return len(self.outgoing) < BACKLOG
 
@@ -67,7 +70,7 @@ class Port:
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
-            self.input_ended()  # a pty whose other end was closed
+            self.reader_gone()  # a pty whose other end was closed
             return
         del self.outgoing[:written]
 
@@ -179,6 +182,10 @@ class TerminalPort(Port):
             else:
                 passed.append(byte)
         return bytes(passed)
+
+    def reader_gone(self) -> None:
+        """The terminal was closed, and no SIGHUP told us: it is not our controlling one."""
+        raise BrokenPipeError
 
     def close(self) -> None:
         if self._saved_mode is not None:

@@ -465,6 +465,18 @@ def test_reader_that_went_away_ends_the_run(qemu, iso, started):
     assert is_gone(emulator)
 
 
+def test_terminal_that_was_closed_ends_the_run(qemu, iso, started):
+    """A terminal that is not the launcher's controlling one gives no SIGHUP when it goes."""
+    master, slave = pty.openpty()
+    launcher = started(*qemu, "--iso", iso("flood"), stdout=slave)
+    os.close(slave)
+    emulator = emulator_of(launcher)
+    os.read(master, 1)
+    os.close(master)
+    assert launcher.wait(PATIENCE) == 1
+    assert is_gone(emulator)
+
+
 def test_console_pty(machine, iso, started, tmp_path):
     link = tmp_path / "console"
     launcher = started(*machine, "--iso", iso("echo ok off"), "--console", f"pty:{link}")

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+"""Faults in root mode, by the boot option `test.fault`: what the appliance leaves when it ends."""
+
+import pytest
+
+from appliance import Run, vm
+
+CONFIG = vm("hello")
+
+
+def fault(name):
+    return Run(CONFIG, cmdline=f"test.fault={name}")
+
+
+def check_panic(record, reason, first_function):
+    assert record.status == 1, record
+    lines = record.texts("panic")
+    assert lines[0].startswith(reason), record
+    frames = [line.split() for line in lines if line.startswith("  #")]
+    assert frames[0][0] == "#0" and frames[0][2].startswith(first_function), record
+    assert any(frame[2].startswith("boot_core_main+") for frame in frames), record
+    assert record.done.startswith("failed: "), record
+
+
+@pytest.mark.parametrize("record", [fault("ud")], indirect=True, ids=str)
+def test_exception_prints_registers_and_backtrace(record):
+    check_panic(record, "exception 6 (#UD invalid opcode) in root mode", "undefined_opcode+")
+    registers = " ".join(record.texts("panic"))
+    for name in ("rax", "rsp", "r15", "rflags", "cr2", "cr3"):
+        assert f"{name} " in registers, record
+
+
+@pytest.mark.parametrize("record", [fault("text")], indirect=True, ids=str)
+def test_text_cannot_be_written(record):
+    check_panic(record, "exception 14 (#PF page fault) in root mode", "write_text+")
+    assert "error code 3" in record.texts("panic")[0], record  # present, write
+
+
+@pytest.mark.parametrize("record", [fault("data")], indirect=True, ids=str)
+def test_data_cannot_be_executed(record):
+    check_panic(record, "exception 14 (#PF page fault) in root mode", "?")
+    assert "error code 11" in record.texts("panic")[0], record  # present, fetch
+
+
+@pytest.mark.parametrize("record", [fault("stack")], indirect=True, ids=str)
+def test_stack_ends_in_its_guard_page(record):
+    check_panic(record, "exception 8 (#DF double fault) in root mode", "grow_stack+")
+
+
+@pytest.mark.parametrize("record", [fault("panic")], indirect=True, ids=str)
+def test_panic_gives_its_reason(record):
+    check_panic(record, "asked for by test.fault", "do_panic+")
+    assert record.done == "failed: asked for by test.fault", record
