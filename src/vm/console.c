@@ -13,26 +13,39 @@
 #include "vm/vm.h"
 #include "vmx/vmm.h"
 
-#define ESCAPE   0x1d // Ctrl-]
-#define RETRY_US 2000 // a guest that had no room for input is asked again this often
+#define ESCAPE    0x1d  // Ctrl-]
+#define RETRY_US  2000  // a guest that had no room for input is asked again this often
+#define PROMPT_US 20000 // a line that stood still for so long waits for its reader
+
+// Guests leave a part of the line's ring to the log, however much they write.
+#define GUESTS_SHARE (SERIAL_TX_SIZE / 4 * 3)
+#define ROOM_TO_END  64 // for the end of a line that was begun
 
 static struct spinlock lock;
 static struct console_vm *focus;
 static struct console_vm *unfinished; // whose partial line stands on the screen
 static unsigned shown;                // characters of it that are out
+static unsigned lost;                 // lines that found no room
 static bool escaped;                  // the last key was Ctrl-]
-static struct timer input_timer;
+static struct timer input_timer, prompt_timer;
 static struct core_work work;
+
+static u64 us_to_ticks(u64 us)
+{
+    return host_tsc_hz / 1000000 * us;
+}
+
+// ---- output, with the lock held ----------------------------------------------------------------
+
+// Whether the line can take n more bytes. Lines are written whole or not at all.
+static bool has_room(size_t n, u32 share)
+{
+    return ring_used(&serial_console.tx) + n + ROOM_TO_END <= share;
+}
 
 static void put(const char *text, size_t n)
 {
     serial_write(&serial_console, text, n, false);
-}
-
-static void put_line(const char *text, size_t n)
-{
-    put(text, n);
-    put("\r\n", 2);
 }
 
 static void put_mark(const struct console_vm *c)
@@ -45,13 +58,15 @@ static void put_mark(const struct console_vm *c)
 static void leave_line(void)
 {
     if (unfinished != NULL)
-        put("\r\n", 2);
+        put("\\\r\n", 3);
     unfinished = NULL;
 }
 
 // Shows what of a focused VM's line is not yet out.
 static void show_partial(struct console_vm *c)
 {
+    if (!has_room(strlen(c->name) + c->len, GUESTS_SHARE))
+        return;
     if (unfinished != c) {
         leave_line();
         put_mark(c);
@@ -62,32 +77,50 @@ static void show_partial(struct console_vm *c)
     shown = c->len;
 }
 
+static bool stands_still(const struct console_vm *c)
+{
+    return rdtsc() - c->touched >= us_to_ticks(PROMPT_US);
+}
+
+// After a line that cut into the one of the VM with focus: a prompt is shown again, but a line that
+// is still being written only when it is done.
+static void show_prompt(void)
+{
+    if (focus != NULL && focus->len > 0 && unfinished != focus && stands_still(focus))
+        show_partial(focus);
+}
+
 static void end_line(struct console_vm *c)
 {
-    if (unfinished == c) {
-        put_line(c->line + shown, c->len - shown);
+    if (!has_room(strlen(c->name) + c->len, GUESTS_SHARE)) {
+        lost++;
+        if (unfinished == c)
+            leave_line();
+    } else if (unfinished == c) {
+        put(c->line + shown, c->len - shown);
+        put("\r\n", 2);
         unfinished = NULL;
     } else {
-        struct console_vm *was = unfinished;
         leave_line();
         put_mark(c);
-        put_line(c->line, c->len);
-        if (was != NULL && was->len > 0)
-            show_partial(was);
+        put(c->line, c->len);
+        put("\r\n", 2);
     }
     c->len = 0;
+    show_prompt();
 }
 
 void console_guest_byte(struct console_vm *c, u8 byte)
 {
     spin_lock(&lock);
+    c->touched = rdtsc();
     if (byte == '\n') {
         end_line(c);
     } else if (byte != '\r') {
         if (c->len == CONSOLE_LINE)
             end_line(c);
         c->line[c->len++] = (char)byte;
-        if (c == focus)
+        if (c == focus && (unfinished == c || c->len == 1))
             show_partial(c);
     }
     spin_unlock(&lock);
@@ -105,12 +138,45 @@ void console_vm_flush(struct console_vm *c)
 static void sink(const char *line, size_t n)
 {
     spin_lock(&lock);
-    struct console_vm *was = unfinished;
-    leave_line();
-    put_line(line, n - 1);
-    if (was != NULL && was->len > 0)
-        show_partial(was);
+    if (has_room(n, SERIAL_TX_SIZE)) {
+        leave_line();
+        put(line, n - 1);
+        put("\r\n", 2);
+        show_prompt();
+    } else {
+        lost++;
+    }
     spin_unlock(&lock);
+}
+
+static void report_lost(void)
+{
+    spin_lock(&lock);
+    unsigned n = has_room(LOG_LINE_MAX, GUESTS_SHARE) ? lost : 0;
+    lost -= n;
+    spin_unlock(&lock);
+    if (n > 0)
+        log_line("console", "%u lines were lost: more than the serial line carries", n);
+}
+
+// The boot core looks here whenever the line has sent something, so after each cut too.
+static void look_for_prompt(void)
+{
+    if (focus == NULL || focus->len == 0 || unfinished == focus)
+        return; // as good as always
+    spin_lock(&lock);
+    show_prompt();
+    bool hidden = focus->len > 0 && unfinished != focus;
+    u64 due = focus->touched + us_to_ticks(PROMPT_US);
+    spin_unlock(&lock);
+    if (hidden)
+        timer_set(&prompt_timer, due);
+}
+
+static void prompt_due(struct timer *t)
+{
+    (void)t;
+    look_for_prompt();
 }
 
 void console_vm_init(struct console_vm *c, unsigned id, const char *name)
@@ -142,7 +208,7 @@ static void feed(struct console_vm *c)
     if (moved)
         vcpu_request(vm->vcpu[0], REQUEST_TIMER);
     if (ring_used(&c->input) > 0)
-        timer_set(&input_timer, rdtsc() + host_tsc_hz / (1000000 / RETRY_US));
+        timer_set(&input_timer, rdtsc() + us_to_ticks(RETRY_US));
 }
 
 static void input_due(struct timer *t)
@@ -157,7 +223,7 @@ static void input_due(struct timer *t)
 void console_help(void)
 {
     log_line("console", "Ctrl-] and a digit gives a VM the keyboard; Ctrl-] h prints this");
-    for (unsigned i = 0; i < vm_count; i++)
+    for (unsigned i = 0; i < MIN(vm_count, 9u); i++) // as many as there are digits
         log_line("console", "  Ctrl-] %u  %s%s", i + 1, vms[i]->console.name,
                  &vms[i]->console == focus ? "  (has it now)" : "");
     log_line("console", "  Ctrl-] ]  sends Ctrl-] itself");
@@ -210,20 +276,16 @@ static void irq(void)
 
 static void run(void)
 {
-    static u64 reported;
     serial_pump(&serial_console);
-    // Told when there is room again, so that this line is not lost as well.
-    u64 dropped = serial_console.dropped;
-    if (dropped != reported && ring_free(&serial_console.tx) > SERIAL_TX_SIZE / 2) {
-        log_line("console", "%llu characters lost: the guests write faster than the line sends",
-                 (unsigned long long)(dropped - reported));
-        reported = dropped;
-    }
+    if (__atomic_load_n(&lost, __ATOMIC_RELAXED) > 0)
+        report_lost();
+    look_for_prompt();
 }
 
 void console_init(void)
 {
     timer_init(&input_timer, input_due);
+    timer_init(&prompt_timer, prompt_due);
     log_sink = sink;
     serial_console.receive = receive;
     irq_set_handler(VECTOR_CONSOLE, irq);

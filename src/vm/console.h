@@ -3,7 +3,10 @@
 // typed goes to the VM that has focus. Ctrl-] and a digit gives VM n focus, Ctrl-] h prints help.
 //
 // The VM with focus is shown as it writes; others, and the log, line by line, so that lines are
-// never mixed. When such a line cuts into an unfinished one, that is shown again whole after it.
+// never mixed. When such a line cuts into an unfinished one, that is left with a backslash and
+// shown again whole: when it is done, or has stood still for a moment as a prompt does. What the
+// serial line cannot carry is lost by whole lines, guests' before the log's, and the log says how
+// many.
 #pragma once
 
 #include "lib/ring.h"
@@ -17,7 +20,7 @@ struct console_vm {
     const char *name;
     char line[CONSOLE_LINE];
     unsigned len;
-    bool carriage_return; // seen, and not yet followed by a line feed
+    u64 touched; // TSC at its last byte
     struct ring input;
     u8 input_buffer[CONSOLE_INPUT];
 };

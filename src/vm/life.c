@@ -16,6 +16,9 @@
 #define XCR0_AVX    0x6ull
 #define XCR0_AVX512 0xe6ull
 
+// A VM that resets again and again is started no more often than this.
+#define RESTART_US 1000000
+
 void clear_sse(void *at, u64 bytes);
 void clear_avx(void *at, u64 bytes);
 void clear_avx512(void *at, u64 bytes);
@@ -81,6 +84,7 @@ static struct core *choose_core(const struct config_vm *config)
 
 static void run_end(struct message *m);
 static void run_start(struct message *m);
+static void restart_due(struct timer *t);
 
 const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config)
 {
@@ -98,7 +102,7 @@ const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config
     vm->vcpus = config->vcpus;
     vm->end_message.run = run_end;
     vm->start_message.run = run_start;
-    console_vm_init(&vm->console, id, config->name);
+    timer_init(&vm->restart_timer, restart_due);
 
     const char *reason = make_memory(vm);
     for (unsigned i = 0; i < config->vcpus && reason == NULL; i++) {
@@ -116,6 +120,8 @@ const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config
     vm->guest.tsc_offset = 0 - rdtsc(); // its time begins
     if (reason == NULL && devices_init(vm) != OK)
         reason = "the TSC is too slow for its devices";
+    if (reason == NULL)
+        console_vm_init(&vm->console, id, config->name);
     return reason;
 }
 
@@ -186,6 +192,7 @@ static void run_start(struct message *m)
     spin_unlock(&vm->lock);
     vm->ending = END_NONE;
     vm->starts++;
+    vm->started = rdtsc();
     __atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_RELEASE);
     log_line("vm", "%s started", vm->config->name);
 
@@ -248,6 +255,21 @@ void vm_end_text(const struct vm *vm, struct text *t)
     }
 }
 
+static void restart_due(struct timer *t)
+{
+    vm_start(CONTAINER_OF(t, struct vm, restart_timer));
+}
+
+static void restart(struct vm *vm)
+{
+    u64 due = vm->started + host_tsc_hz / 1000000 * RESTART_US;
+    __atomic_store_n(&vm->state, VM_STARTING, __ATOMIC_RELEASE);
+    if (rdtsc() >= due)
+        vm_start(vm);
+    else
+        timer_set(&vm->restart_timer, due);
+}
+
 static void stop_timer(void *arg)
 {
     struct vcpu *v = arg;
@@ -267,21 +289,21 @@ static void run_end(struct message *m)
     char buf[200];
     struct text t = TEXT(buf);
     vm_end_text(vm, &t);
-    bool restart = vm->ending == END_RESET && !vm->config->reset_stops;
+    bool again = vm->ending == END_RESET && !vm->config->reset_stops;
     if (vm->ending == END_EXIT)
         log_line("vm", "%s exit 0xf4: %u", vm->config->name, vm->exit_value);
     if (vm->ending == END_RESET)
         log_line("vm", "%s reset (%s)%s", vm->config->name, vm->reason,
-                 restart ? ", starting it again" : "");
-    if (!restart) {
+                 again ? ", starting it again" : "");
+    if (!again) {
         log_line("vm", "%s ended: %s", vm->config->name, buf);
         __atomic_store_n(&vm->state, VM_ENDED, __ATOMIC_RELEASE);
     }
     bool debugged = debug_hooks != NULL && debug_hooks->event(vm->vcpu[0], DEBUG_ENDED, 0);
-    if (restart && debugged) // it starts again stopped, so that its breakpoints can be put back
+    if (again && debugged) // it starts again stopped, so that its breakpoints can be put back
         vcpu_hold(vm->vcpu[0]);
-    if (restart)
-        vm_start(vm);
+    if (again)
+        restart(vm);
     else
         appliance_vm_ended(vm);
 }

@@ -9,6 +9,7 @@
 #include "lib/lock.h"
 #include "lib/x86.h"
 #include "smp/message.h"
+#include "smp/timer.h"
 #include "vdev/board.h"
 #include "vdev/lapic.h"
 #include "vm/config.h"
@@ -53,7 +54,9 @@ struct vm {
     char reason[160];
     struct message end_message, start_message;
     u64 starts;
-    u64 frozen_at; // host TSC; 0: time goes on
+    u64 started;                // host TSC at the last start
+    struct timer restart_timer; // the boot core's
+    u64 frozen_at;              // host TSC; 0: time goes on
     int protected_pages;
 };
 
