@@ -42,10 +42,13 @@ static bool is_stack(u64 address)
                                 (address >= (u64)image_start && address < (u64)image_end));
 }
 
-static void print_frame(unsigned n, u64 rip)
+// A return address may lie just behind its function, when the call never comes back: the call before
+// it is what is looked up.
+static void print_frame(unsigned n, u64 rip, bool is_return)
 {
     u64 offset;
-    const char *name = ksyms_find(rip, &offset);
+    const char *name = ksyms_find(rip - is_return, &offset);
+    offset += is_return;
     if (name != NULL)
         log_line("panic", "  #%u %016llx %s+0x%llx", n, (unsigned long long)rip, name,
                  (unsigned long long)offset);
@@ -53,14 +56,14 @@ static void print_frame(unsigned n, u64 rip)
         log_line("panic", "  #%u %016llx ?", n, (unsigned long long)rip);
 }
 
-void backtrace(u64 rip, u64 rbp)
+static void backtrace(u64 rip, u64 rbp, bool is_return)
 {
-    print_frame(0, rip);
+    print_frame(0, rip, is_return);
     for (unsigned n = 1; n < BACKTRACE_DEPTH && is_stack(rbp); n++) {
         const u64 *frame = (const u64 *)rbp;
         if (frame[1] == 0 || frame[0] <= rbp)
             break;
-        print_frame(n, frame[1]);
+        print_frame(n, frame[1], true);
         rbp = frame[0];
     }
 }
@@ -74,7 +77,7 @@ NORETURN void panic(const char *fmt, ...)
     va_end(args);
     begin();
     log_line("panic", "%s", text);
-    backtrace((u64)__builtin_return_address(0), *(u64 *)__builtin_frame_address(0));
+    backtrace((u64)__builtin_return_address(0), *(u64 *)__builtin_frame_address(0), true);
     power_off(text);
 }
 
@@ -98,6 +101,6 @@ NORETURN void panic_exception(const struct trap_frame *f, const char *name)
              R(cs), R(ss), (unsigned long long)read_cr2(), (unsigned long long)read_cr3(),
              (unsigned long long)read_cr4());
 #undef R
-    backtrace(f->rip, f->rbp);
+    backtrace(f->rip, f->rbp, false);
     power_off(text);
 }

@@ -15,9 +15,6 @@ struct trap_frame {
 NORETURN void panic(const char *fmt, ...) PRINTF(1, 2);
 NORETURN void panic_exception(const struct trap_frame *f, const char *name);
 
-// Logs the return addresses on the stack that rbp begins, up to a limit.
-void backtrace(u64 rip, u64 rbp);
-
 // Sends the other cores an NMI; set by smp.
 extern void (*panic_stop_others)(void);
 

@@ -25,7 +25,7 @@ static void execute_data(void)
     ((void (*)(void))(u64)some_data)();
 }
 
-static u64 grow_stack(u64 n) // NOLINT(misc-no-recursion)
+static __attribute__((noinline)) u64 grow_stack(u64 n) // NOLINT(misc-no-recursion)
 {
     volatile u64 room[64];
     room[0] = n;
@@ -37,7 +37,7 @@ static void overflow_stack(void)
     log_line("boot", "%llu", (unsigned long long)grow_stack(0));
 }
 
-static void do_panic(void)
+static __attribute__((noinline)) void do_panic(void)
 {
     panic("asked for by test.fault");
 }

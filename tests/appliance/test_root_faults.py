@@ -12,13 +12,13 @@ def fault(name):
     return Run(CONFIG, cmdline=f"test.fault={name}")
 
 
-def check_panic(record, reason, first_function):
+def check_panic(record, reason, first_function, outermost="boot_core_main+"):
     assert record.status == 1, record
     lines = record.texts("panic")
     assert lines[0].startswith(reason), record
     frames = [line.split() for line in lines if line.startswith("  #")]
     assert frames[0][0] == "#0" and frames[0][2].startswith(first_function), record
-    assert any(frame[2].startswith("boot_core_main+") for frame in frames), record
+    assert any(frame[2].startswith(outermost) for frame in frames), record
     assert record.done.startswith("failed: "), record
 
 
@@ -44,7 +44,8 @@ def test_data_cannot_be_executed(record):
 
 @pytest.mark.parametrize("record", [fault("stack")], indirect=True, ids=str)
 def test_stack_ends_in_its_guard_page(record):
-    check_panic(record, "exception 8 (#DF double fault) in root mode", "grow_stack+")
+    check_panic(record, "exception 8 (#DF double fault) in root mode", "grow_stack+",
+                outermost="grow_stack+")  # the backtrace has a limit
 
 
 @pytest.mark.parametrize("record", [fault("panic")], indirect=True, ids=str)
