@@ -36,6 +36,12 @@ static inline u32 inl(u16 port)
     return v;
 }
 
+// With 48 bits of linear address.
+static inline bool canonical(u64 address)
+{
+    return (u64)((i64)(address << 16) >> 16) == address;
+}
+
 static inline u64 rdmsr(u32 msr)
 {
     u32 lo, hi;

@@ -201,12 +201,7 @@ static void feed(struct console_vm *c)
             break;
         ring_get(&c->input, &byte);
     }
-    u64 deadline = board_deadline(&vm->board);
-    bool moved = deadline != vm->board_deadline;
-    vm->board_deadline = deadline;
-    spin_unlock(&vm->lock);
-    if (moved)
-        vcpu_request(vm->vcpu[0], REQUEST_TIMER);
+    devices_unlock_board(vm, NULL);
     if (ring_used(&c->input) > 0)
         timer_set(&input_timer, rdtsc() + us_to_ticks(RETRY_US));
 }

@@ -6,8 +6,7 @@
 #include "vmx/cpuid.h"
 #include "vmx/vmm.h"
 
-// After a call into the board: its next event may have moved. Returns with the lock dropped.
-static void unlock_board(struct vm *vm, struct vcpu *v)
+void devices_unlock_board(struct vm *vm, struct vcpu *v)
 {
     u64 deadline = board_deadline(&vm->board);
     bool moved = deadline != vm->board_deadline;
@@ -26,7 +25,7 @@ static void port_io(struct vcpu *v, u16 port, unsigned size, bool write, u32 *va
     struct vm *vm = vm_of(v);
     spin_lock(&vm->lock);
     board_io(&vm->board, port, size, write, value, vm_time(vm));
-    unlock_board(vm, v);
+    devices_unlock_board(vm, v);
 }
 
 static void mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, u64 *value)
@@ -36,7 +35,7 @@ static void mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, u64 *valu
         return;
     spin_lock(&vm->lock);
     board_mmio(&vm->board, gpa, size, write, value, vm_time(vm));
-    unlock_board(vm, v);
+    devices_unlock_board(vm, v);
 }
 
 // A deadline in the guest's time as the host's.

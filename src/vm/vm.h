@@ -128,5 +128,9 @@ void vapic_tsc_written(struct vcpu *v, u64 before, u64 after);
 extern const struct guest_ops vm_guest_ops;
 enum error devices_init(struct vm *vm);
 
+// After a call into the board: drops the VM's lock and sees to its next event, which may have
+// moved. v is the vCPU that the call was for, on its core; NULL: none.
+void devices_unlock_board(struct vm *vm, struct vcpu *v);
+
 // Sets the vCPU's timer to what its local APIC, and the board for vCPU 0, want next. Its core.
 void devices_set_timer(struct vcpu *v);

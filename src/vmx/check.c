@@ -20,11 +20,6 @@ static void require(struct checker *c, bool ok, enum vmcs_field field, const cha
              rule);
 }
 
-static bool canonical(u64 address)
-{
-    return (u64)((i64)(address << 16) >> 16) == address;
-}
-
 static bool may(u64 value, u32 allowed0, u32 allowed1)
 {
     return ((u32)value & allowed0) == allowed0 && ((u32)value & ~allowed1) == 0;

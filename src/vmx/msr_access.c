@@ -59,11 +59,6 @@ bool vcpu_read_msr(struct vcpu *v, u32 msr, u64 *value)
     return msr_read_caught(v, msr, value);
 }
 
-static bool canonical(u64 address)
-{
-    return (u64)((i64)(address << 16) >> 16) == address;
-}
-
 static bool pat_ok(u64 value)
 {
     for (unsigned i = 0; i < 64; i += 8) {
