@@ -72,6 +72,7 @@ class Run:
     disk: bool = False
     script: object = None  # called with the Console while it runs
     ends: bool = True  # by itself; else it is ended after the script
+    gdb: bool = False  # the debugger's line is the file `gdb` in the Console's directory
     images: tuple = ()  # (name, bytes) beside the configuration
     grub: object = None  # called with the text of grub.cfg, returns what the ISO gets
     files: tuple = ()  # (path in the ISO, file) added to it
@@ -186,6 +187,7 @@ class Console:
     ESCAPE = "\x1d"  # Ctrl-]
 
     def __init__(self, link):
+        self.directory = link.parent  # the run's own
         self.transcript = io.BytesIO()
         self.spawn = fdpexpect.fdspawn(os.open(link, os.O_RDWR | os.O_NOCTTY), timeout=LIMIT)
         self.spawn.logfile_read = self.transcript
@@ -279,6 +281,8 @@ class Launcher:
         }
         if run.cpu:
             options["--cpu"] = run.cpu
+        if run.gdb:
+            options["--gdb"] = iso.with_name("gdb")
         if run.machine == "qemu":
             options["--accel"] = "tcg"
         words = [str(word) for option in options.items() for word in option]
