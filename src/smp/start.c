@@ -17,7 +17,7 @@
 #define STACK_SIZE     (16 * KiB)
 #define IST_STACK_SIZE (4 * KiB)
 #define SECOND_SIPI_US 200
-#define ONLINE_US      1000000
+#define ONLINE_US      3000000 // without another core coming
 #define NMI_REACH_US   100
 
 extern u8 trampoline_start[], trampoline_end[];
@@ -141,15 +141,23 @@ void start_core_main(struct core *c)
     start_entry();
 }
 
+// Waits until all cores are online, or none has come for so long. Returns whether all are.
 static bool wait_online(u64 us)
 {
     u64 end = time_us() + us;
-    while (__atomic_load_n(&cores_online, __ATOMIC_ACQUIRE) < core_count) {
-        if (time_us() > end)
+    u32 seen = 0;
+    for (;;) {
+        u32 online = __atomic_load_n(&cores_online, __ATOMIC_ACQUIRE);
+        if (online == core_count)
+            return true;
+        u64 now = time_us();
+        if (online != seen)
+            end = now + us;
+        else if (now > end)
             return false;
+        seen = online;
         cpu_relax();
     }
-    return true;
 }
 
 static void startup_missing(u8 page)
@@ -195,12 +203,17 @@ unsigned smp_start(void (*entry)(void))
             wait_online(ONLINE_US);
         }
     }
+    u32 came = 1;
     for (unsigned i = 1; i < core_count; i++) {
         u32 expected = CORE_STARTING;
         if (__atomic_compare_exchange_n(&cores[i]->online, &expected, CORE_GIVEN_UP, false,
                                         __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
             log_line("smp", "core %u (APIC ID %u) did not come up", i, cores[i]->apic_id);
+        else
+            came++;
     }
+    while (__atomic_load_n(&cores_online, __ATOMIC_ACQUIRE) < came)
+        cpu_relax(); // the last one is online and about to count itself
     log_line("smp", "%u of %u cores online, %s", cores_online, core_count,
              apic_is_x2apic() ? "x2APIC" : "xAPIC");
     return cores_online;
