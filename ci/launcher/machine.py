@@ -63,6 +63,7 @@ class Wanted:
     disk: bool
     rtc: int | None
     log: bool  # the emulator's own log is wanted
+    bios: Path  # Bochs's
 
 
 def kvm_offers_vmx() -> bool:
@@ -108,7 +109,7 @@ class Bochs:
             raise UsageError("Bochs has no UEFI firmware; use --machine qemu")
         if wanted.cpus > BOCHS_MOST_CPUS:
             raise UsageError(f"Bochs has at most {BOCHS_MOST_CPUS} CPUs")
-        for file in (BOCHS_BIOS, BOCHS_VGA_BIOS):
+        for file in (wanted.bios, BOCHS_VGA_BIOS):
             if not file.exists():
                 raise UsageError(f"{file} is missing; `ci/deps run` installs it")
         self.wanted = wanted
@@ -169,7 +170,7 @@ class Bochs:
             f"host={min(wanted.memory, BOCHS_MOST_HOST_MEMORY)}, "
             # Its start takes the square of the number of blocks.
             f"block_size={BOCHS_MEMORY_BLOCK}",
-            f"romimage: file={BOCHS_BIOS}",
+            f"romimage: file={wanted.bios}",
             f"vgaromimage: file={BOCHS_VGA_BIOS}",
             "speaker: enabled=0",
             "mouse: enabled=0",
