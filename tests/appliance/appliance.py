@@ -10,7 +10,6 @@ console, with a limit that only a hang reaches.
 import io
 import os
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -29,6 +28,8 @@ CPU_MODELS = (SKYLAKE, HASWELL)
 SERIAL_LINES = "console=com1,115200 gdb=com2,115200"
 IPS = 50_000_000  # a byte on the serial line takes a quarter of the ticks that it takes by default
 LIMIT = 600  # seconds of real time that a run has; they take 5 to 60
+MENU = "/boot/grub/grub.cfg"  # in the ISO
+BIOS = Path("/usr/share/bochs/BIOS-bochs-latest")
 STATUS_TERMINATED = 128 + 15
 
 LOG_LINE = re.compile(r"\[ *(?P<time>\d+\.\d{6})\] core (?P<core>\d+): (?P<part>[a-z-]+): (?P<text>.*)")
@@ -75,7 +76,7 @@ class Run:
     gdb: bool = False  # the debugger's line is the file `gdb` in the Console's directory
     images: tuple = ()  # (name, bytes) beside the configuration
     grub: object = None  # called with the text of grub.cfg, returns what the ISO gets
-    files: tuple = ()  # (path in the ISO, file) added to it
+    bios: object = None  # called with Bochs's BIOS, returns what takes its place
     limit: int = LIMIT
 
     def __str__(self):
@@ -95,7 +96,8 @@ class LogLine:
 class Record:
     """What a run left: the launcher's exit status and messages, and the console's text."""
 
-    def __init__(self, status, message, console):
+    def __init__(self, run, status, message, console):
+        self.run = run
         self.status = status
         self.message = message
         self.console = console.decode(errors="replace").replace("\r\n", "\n")
@@ -241,28 +243,22 @@ def make_iso(run, directory):
          "--cmdline", " ".join(filter(None, [SERIAL_LINES, run.cmdline]))],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
-    if run.grub or run.files:
-        edit_iso(iso, run, directory)
+    if run.grub:
+        edit_menu(iso, run, directory)
     return iso
 
 
-def edit_iso(iso, run, directory):
-    """Another boot menu or more files in an ISO, which goes on booting as before."""
-    edited, menu = directory / "edited.iso", directory / "grub.cfg"
-    xorriso = ["xorriso", "-osirrox", "on", "-indev", iso]
-    maps = [["-map", file, path] for path, file in run.files]
-    if run.grub:
-        subprocess.run([*xorriso, "-extract", "/boot/grub/grub.cfg", menu], check=True,
-                       capture_output=True)
-        menu.chmod(0o644)
-        before = menu.read_text()
-        after = run.grub(before)
-        assert after != before, before
-        menu.write_text(after)
-        maps.append(["-map", menu, "/boot/grub/grub.cfg"])
-    subprocess.run([*xorriso, "-outdev", edited, *sum(maps, []), "-boot_image", "any", "replay"],
-                   check=True, capture_output=True)
-    edited.replace(iso)
+def edit_menu(iso, run, directory):
+    """Another boot menu in an ISO, which goes on booting as before."""
+    menu = directory / "grub.cfg"
+    xorriso = ["xorriso", "-osirrox", "on", "-dev", iso, "-boot_image", "any", "keep"]
+    subprocess.run([*xorriso, "-extract", MENU, menu], check=True, capture_output=True)
+    menu.chmod(0o644)
+    before = menu.read_text()
+    after = run.grub(before)
+    assert after != before, before
+    menu.write_text(after)
+    subprocess.run([*xorriso, "-map", menu, MENU], check=True, capture_output=True)
 
 
 class Launcher:
@@ -285,12 +281,16 @@ class Launcher:
             options["--gdb"] = iso.with_name("gdb")
         if run.machine == "qemu":
             options["--accel"] = "tcg"
+        if run.bios:
+            options["--bios"] = iso.parent / "bios"
         words = [str(word) for option in options.items() for word in option]
         return [ROOT / "ci/appliance", *words, *(["--disk"] if run.disk else [])]
 
     def carry_out(self, run, directory):
         """Boots the run and waits for its end. Returns its Record."""
         iso = make_iso(run, directory)
+        if run.bios:
+            (directory / "bios").write_bytes(run.bios(BIOS.read_bytes()))
         console = directory / "console"
         try:
             if run.script:
@@ -298,7 +298,7 @@ class Launcher:
             process = self._start(self.command(run, iso, console))
             _, message = process.communicate()
             self._forget(process)
-            return Record(process.returncode, message, console.read_bytes())
+            return Record(run, process.returncode, message, console.read_bytes())
         finally:
             iso.unlink()
 
@@ -322,7 +322,7 @@ class Launcher:
                 process.terminate()
             _, message = process.communicate()
             self._forget(process)
-        record = Record(process.returncode, message, console.transcript.getvalue())
+        record = Record(run, process.returncode, message, console.transcript.getvalue())
         assert failure is None, f"{failure}\n{record!r}"
         return record
 
@@ -352,10 +352,3 @@ def wait_for(condition, limit=LIMIT):
     while not condition():
         assert time.monotonic() < deadline, "it did not come"
         time.sleep(0.02)
-
-
-def missing_programs(run):
-    """What this machine lacks for a run; None when nothing."""
-    if run.machine == "qemu" and not shutil.which("qemu-system-x86_64"):
-        return "qemu-system-x86_64"
-    return None
