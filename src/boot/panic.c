@@ -42,8 +42,8 @@ static bool is_stack(u64 address)
                                 (address >= (u64)image_start && address < (u64)image_end));
 }
 
-// A return address may lie just behind its function, when the call never comes back: the call before
-// it is what is looked up.
+// A return address may lie just behind its function, when the call never comes back: the call
+// before it is what is looked up.
 static void print_frame(unsigned n, u64 rip, bool is_return)
 {
     u64 offset;

@@ -213,7 +213,7 @@ class Console:
     def shell(self, vm_name, command):
         """Types a command into the shell of the VM that has the focus; returns what it wrote."""
         self.type(f"{command}; echo end''-of-command $?\r")
-        match = self.expect(rf"(?s)(.*?)end-of-command (\d+)")
+        match = self.expect(r"(?s)(.*?)end-of-command (\d+)")
         return match[1].decode(errors="replace")
 
     def rest(self):
