@@ -37,8 +37,9 @@ void log_line(const char *part, const char *fmt, ...)
     if (log_sink != NULL) {
         log_sink(line, t.len);
     } else {
-        serial_write(&serial_console, line, t.len - 1, false);
-        serial_write(&serial_console, "\r\n", 2, false);
+        line[t.len - 1] = '\r'; // in one piece: other cores write too
+        line[t.len] = '\n';
+        serial_write(&serial_console, line, t.len + 1, false);
     }
 }
 
