@@ -199,6 +199,9 @@ const char *vmx_probe(const char *disable)
         return "this CPU cannot switch IA32_EFER and IA32_PAT on entry and exit";
     if (!(c->base.primary & PRIMARY_MSR_BITMAPS) || !(c->base.primary & PRIMARY_IO_BITMAPS))
         return "this CPU has no MSR or I/O bitmaps";
+    if (!(c->base.pin & PIN_EXTERNAL_INTERRUPT_EXITING) ||
+        !(c->base.exit & EXIT_ACKNOWLEDGE_INTERRUPT))
+        return "this CPU cannot exit on interrupts and acknowledge them";
     return NULL;
 }
 
