@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""Configurations and images that are refused: by `make iso`, and by the appliance at boot."""
+
+import subprocess
+
+import pytest
+
+from appliance import ENDS_BY_ITSELF, ROOT, Run, runs, vm
+
+GOOD = vm("hello", cmdline="ticks=2 period=10")
+
+
+@pytest.mark.parametrize("line, key", [
+    ("colour = red", "colour"), ("memory = many", "memory"), ("memory = 1", "memory"),
+    ("vcpus = 0", "vcpus"), ("weight = 0", "weight"), ("cores = 3-1", "cores"),
+    ("cores = x", "cores"), ("reset = perhaps", "reset"), ("initrd = not-there", "initrd"),
+])
+def test_iso_names_file_line_and_key(tmp_path, line, key):
+    config, iso = tmp_path / "bad.conf", tmp_path / "bad.iso"
+    config.write_text(f"[vm one]\nkernel = hello\n{line}\n")
+    made = subprocess.run([ROOT / "ci/mkiso", "--config", config, "--output", iso],
+                          capture_output=True, text=True, check=False)
+    assert made.returncode != 0 and not iso.exists()
+    reasons = [text for text in made.stderr.splitlines() if "bad.conf:3:" in text]
+    assert len(reasons) == 1 and key in reasons[0], made.stderr
+
+
+BAD = (ENDS_BY_ITSELF + vm("absent") + vm("big", "hello", memory="8G") +
+       vm("far", "hello", cores="9") + GOOD)
+
+
+def without_absent(menu):
+    return "".join(line for line in menu.splitlines(True) if "/boot/absent " not in line)
+
+
+@runs(Run(BAD, grub=without_absent,
+          images=(("absent", (ROOT / "build/images/hello").read_bytes()
+                   if (ROOT / "build/images/hello").exists() else b""),)))
+def test_boot_leaves_out_what_cannot_start(record):
+    """A module missing from the menu, too much memory, a core that is not there; the rest runs."""
+    record.check_failed("absent: .*")
+    lines = BAD.splitlines()
+    for wanted, key, reason in [("kernel = absent", "kernel", "there is no image 'absent'"),
+                                ("memory = 8G", "memory", "big wants 8388608 KiB"),
+                                ("cores = 9", "cores", "this machine has no core 9 online")]:
+        place = f"vitrine.conf:{lines.index(wanted) + 1}: "
+        about = [text for text in record.texts("config") if text.startswith(place)]
+        assert len(about) == 1 and f"{key}: {reason}" in about[0], record
+    for name in ["absent", "big", "far"]:
+        assert [text for text in record.texts("vm") if text.startswith(f"{name} left out: ")], record
+    assert record.ended("hello") == "exit 0", record
