@@ -5,7 +5,7 @@
 #include "lib/string.h"
 
 static const enum stop_reason reason_of[] = {
-    [1] = STOP_HARDWARE, [2] = STOP_WRITE, [3] = STOP_READ, [4] = STOP_ACCESS};
+    [1] = STOP_HARDWARE, [2] = STOP_WRITE, [4] = STOP_ACCESS};
 
 // The longest piece that one register covers: a power of two, aligned, at most 8 bytes.
 static unsigned piece(u64 address, u64 length)
@@ -203,7 +203,7 @@ bool debug_register_waits(unsigned pid, u64 address)
 
 void hw_list(unsigned pid, struct text *out)
 {
-    static const char *const name[] = {"", "execute", "write", "read", "access"};
+    static const char *const name[] = {"", "execute", "write", "", "access"};
 
     for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
         const struct hw_request *r = &processes[pid].hw[i];

@@ -21,9 +21,6 @@ static void add_reason(const struct stop *s, u64 rip)
     case STOP_WRITE:
         text_add(&reply, "watch:%lx;", s->address);
         break;
-    case STOP_READ:
-        text_add(&reply, "rwatch:%lx;", s->address);
-        break;
     case STOP_ACCESS:
         text_add(&reply, "awatch:%lx;", s->address);
         break;

@@ -22,9 +22,8 @@ enum stop_reason {
     STOP_SIGNAL,     // nothing to explain: attach, break-in, a step done
     STOP_BREAKPOINT, // Z0 at `address`
     STOP_HARDWARE,   // Z1 at `address`
-    STOP_WRITE,      // Z2, Z3, Z4: data at `address`
-    STOP_READ,
-    STOP_ACCESS,
+    STOP_WRITE,      // Z2: data at `address`
+    STOP_ACCESS,     // Z4
 };
 
 struct stop {
@@ -64,7 +63,7 @@ struct debug_slot {
 
 struct hw_request {
     bool used;
-    unsigned type; // 1..4 as in Z1..Z4
+    unsigned type; // 1, 2, 4 as in Z1, Z2, Z4
     u64 address;
     u64 length; // bytes
 };

@@ -49,11 +49,20 @@ static void run_hold(void *arg)
     vcpu_hold_here(c->v, c->why);
 }
 
+// HLT is over for a vCPU that is to step, or that goes on elsewhere.
+static void end_sleep(struct vcpu *v)
+{
+    if (v->state == VCPU_SLEEPING)
+        vmm_make_runnable(v);
+}
+
 static void run_release(void *arg)
 {
     struct hold_call *c = arg;
     struct vcpu *v = c->v;
     if (c->why == HOLD_DEBUGGER) {
+        if (c->step)
+            end_sleep(v);
         vcpu_set_single_step(v, c->step, c->mask);
         v->emulated_step = false;
         vcpu_note(v, REQUEST_DEBUG | REQUEST_EVENT);
@@ -108,8 +117,17 @@ static void run_read_regs(void *arg)
 static void run_write_regs(void *arg)
 {
     struct regs_call *c = arg;
-    vcpu_load(c->v);
-    c->error = vcpu_set_regs(c->v, c->in);
+    struct vcpu *v = c->v;
+    vcpu_load(v);
+    u64 rip = vmread(GUEST_RIP);
+    c->error = vcpu_set_regs(v, c->in);
+    if (c->error != OK || vmread(GUEST_RIP) == rip)
+        return;
+    end_sleep(v);
+    // An exception that was on its way was the old instruction's.
+    if (v->event != 0 && EVENT_TYPE(v->event) != EVENT_EXTERNAL &&
+        EVENT_TYPE(v->event) != EVENT_NMI)
+        v->event = 0;
 }
 
 void vcpu_read_regs(struct vcpu *v, struct vcpu_regs *out)
@@ -256,6 +274,11 @@ void debug_before_entry(struct vcpu *v)
         vmwrite(GUEST_DR7, v->debug_dr7); // a reset of the vCPU has cleared it
     }
     vmwrite(PRIMARY_CONTROLS, primary);
+    // A notification that arrives during the step would deliver what it is for before the step.
+    u64 pin = vmread(PIN_BASED_CONTROLS);
+    if (vmx_has_pin(PIN_POSTED_INTERRUPTS))
+        vmwrite(PIN_BASED_CONTROLS, v->step_masks_interrupts ? pin & ~(u64)PIN_POSTED_INTERRUPTS
+                                                             : pin | PIN_POSTED_INTERRUPTS);
     u32 bitmap = v->exception_bitmap | (v->catch_breakpoints ? 1u << VECTOR_BP : 0);
     vmwrite(EXCEPTION_BITMAP, bitmap);
 }

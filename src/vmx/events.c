@@ -107,14 +107,52 @@ static bool can_take_nmi(void)
              (BLOCKING_BY_NMI | BLOCKING_BY_MOV_SS | BLOCKING_BY_STI));
 }
 
+// What was to be delivered at an entry that does not take place.
+void events_withdraw(struct vcpu *v)
+{
+    u32 info = (u32)vmread(ENTRY_INTERRUPTION_INFO);
+    if (!(info & EVENT_VALID))
+        return;
+    vmwrite(ENTRY_INTERRUPTION_INFO, 0);
+    set_event(v, EVENT_TYPE(info), EVENT_VECTOR(info), info & EVENT_HAS_ERROR,
+              (u32)vmread(ENTRY_EXCEPTION_ERROR_CODE), (u32)vmread(ENTRY_INSTRUCTION_LENGTH));
+    vcpu_note(v, REQUEST_EVENT);
+}
+
+// An interrupt or NMI that was taken for delivery stays out of a step that masks them, and of a
+// state that a debugger has written and that cannot take it (SDM 27.3.1.4).
+static void defer_event(struct vcpu *v)
+{
+    u32 type = EVENT_TYPE(v->event);
+    bool nmi = type == EVENT_NMI;
+    if ((type != EVENT_EXTERNAL && !nmi) ||
+        (!v->step_masks_interrupts && (nmi ? can_take_nmi() : can_take_interrupt())))
+        return;
+    if (nmi)
+        vcpu_note(v, REQUEST_NMI);
+    else
+        v->deferred_interrupt = v->event;
+    v->event = 0;
+}
+
 // Before an entry: chooses at most one event, and asks to be told when the next can be delivered.
 void events_prepare(struct vcpu *v)
 {
     bool nmi_waits = false, interrupt_waits = v->guest->ops->sync(v);
     u32 requests = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE);
 
+    if (v->event & EVENT_VALID)
+        defer_event(v);
+    if (v->deferred_interrupt == 0) {
+        // Nothing has been put off.
+    } else if (!(v->event & EVENT_VALID) && !v->step_masks_interrupts && can_take_interrupt()) {
+        v->event = v->deferred_interrupt;
+        v->deferred_interrupt = 0;
+    } else {
+        interrupt_waits = true;
+    }
     if (requests & REQUEST_NMI) {
-        if (!(v->event & EVENT_VALID) && can_take_nmi()) {
+        if (!(v->event & EVENT_VALID) && !v->step_masks_interrupts && can_take_nmi()) {
             __atomic_fetch_and(&v->requests, ~(u32)REQUEST_NMI, __ATOMIC_ACQ_REL);
             set_event(v, EVENT_NMI, 2, false, 0, 0);
         } else {
@@ -127,7 +165,9 @@ void events_prepare(struct vcpu *v)
         v->interrupts_injected++;
         interrupt_waits = v->guest->ops->sync(v);
     }
-    set_window(v, interrupt_waits && !v->step_masks_interrupts, nmi_waits);
+    if (v->step_masks_interrupts)
+        interrupt_waits = nmi_waits = false; // a window would open before the step
+    set_window(v, interrupt_waits, nmi_waits);
 
     if (v->event & EVENT_VALID) {
         vmwrite(ENTRY_INTERRUPTION_INFO, v->event);

@@ -185,9 +185,9 @@ void vmx_entry_refused(struct vcpu *v, bool invalid)
 
 bool vcpu_prepare(struct vcpu *v)
 {
-    u32 requests = __atomic_fetch_and(&v->requests, REQUEST_NMI, __ATOMIC_SEQ_CST);
     if (debug_emulated_step(v))
         return false;
+    u32 requests = __atomic_fetch_and(&v->requests, REQUEST_NMI, __ATOMIC_SEQ_CST);
     if (requests & (REQUEST_INIT | REQUEST_SIPI)) {
         v->guest->ops->startup(v, requests & REQUEST_INIT, requests & REQUEST_SIPI);
         if (v->state != VCPU_RUNNING)

@@ -108,7 +108,7 @@ void vcpu_reset(struct vcpu *v)
         v->core->vmm->on_core = NULL;
     memset(v->gpr, 0, sizeof(v->gpr));
     v->gpr[RDX] = cpuid(1, 0).eax;
-    v->event = 0;
+    v->event = v->deferred_interrupt = 0;
     v->interrupt_window = v->nmi_window = false;
     v->cr2 = v->kernel_gs_base = v->star = v->lstar = v->cstar = v->fmask = v->tsc_aux = 0;
     memset(v->dr, 0, sizeof(v->dr));

@@ -140,6 +140,7 @@ struct vcpu {
     u32 event;
     u32 event_error;
     u32 event_length;
+    u32 deferred_interrupt; // like event: one that was acknowledged and must wait; 0: none
 
     // Registers that stay on the core until another vCPU takes it.
     u64 cr2, kernel_gs_base, star, lstar, cstar, fmask, tsc_aux, xcr0;

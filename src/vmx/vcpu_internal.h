@@ -98,6 +98,7 @@ void switch_load(struct vcpu *v);
 // events.c
 void events_take_back(struct vcpu *v); // after each exit that may have interrupted a delivery
 void events_prepare(struct vcpu *v);   // before an entry from the main loop
+void events_withdraw(struct vcpu *v);  // that entry does not come
 
 // check.c: the SDM's checks of guest state and controls (27.2, 27.3). NULL: passes; else what the
 // first offending field is and why, in buf.

@@ -230,8 +230,12 @@ NORETURN void vmm_loop(void)
             vmm->switches++;
         }
         vcpu_load(v);
-        if (!vcpu_prepare(v) || __atomic_load_n(&c->attention, __ATOMIC_ACQUIRE))
+        if (!vcpu_prepare(v))
             continue;
+        if (__atomic_load_n(&c->attention, __ATOMIC_ACQUIRE)) {
+            events_withdraw(v);
+            continue;
+        }
         vmm->entries++;
         vcpu_enter(v);
     }

@@ -409,9 +409,7 @@ static void watchpoints(void **state)
     assert_int_equal(fake[1].vcpu[1].dr7, 0x402 | 9 << 16);
     assert_has(ask_and_run("vCont;c:p1.1"), "watch:8000;");
     assert_ok("z2,8000,8");
-    assert_ok("Z3,8000,1");
-    assert_has(ask_and_run("vCont;c:p1.1"), "rwatch:8000;");
-    assert_ok("z3,8000,1");
+    assert_answer("Z3,8000,1", ""); // gdb takes Z4 for it
     assert_ok("Z4,8000,2");
     assert_has(ask_and_run("vCont;c:p1.1"), "awatch:8000;");
     assert_ok("z4,8000,2");
