@@ -156,7 +156,8 @@ static void bench_deadline(void)
     }
     apic_write(APIC_LVT_TIMER, LVT_TSC_DEADLINE | VECTOR_BENCH);
     __asm__ volatile("mfence" ::: "memory");
-    u64 set = SHORTEST(wrmsr(MSR_TSC_DEADLINE, start_ + tsc_hz()));
+    u64 second = tsc_hz();
+    u64 set = SHORTEST(wrmsr(MSR_TSC_DEADLINE, start_ + second));
     u64 shortest = UINT64_MAX;
     u64 before = bench_taken;
     for (u64 i = 0; i < iterations; i++) {

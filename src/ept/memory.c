@@ -3,17 +3,6 @@
 
 #include "lib/string.h"
 
-void *guest_ptr(const struct guest_memory *m, gpa_t gpa, u64 len)
-{
-    for (unsigned i = 0; i < m->count; i++) {
-        const struct ram_region *r = &m->region[i];
-        u64 offset = gpa.v - r->start.v;
-        if (gpa.v >= r->start.v && offset < r->size && len <= r->size - offset)
-            return r->host + offset;
-    }
-    return NULL;
-}
-
 enum error guest_read(const struct guest_memory *m, gpa_t gpa, void *buf, u64 len)
 {
     const void *p = guest_ptr(m, gpa, len);

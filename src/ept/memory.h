@@ -21,7 +21,16 @@ struct guest_memory {
 
 // The host address of len bytes (at least 1) at gpa, or NULL when they are not all RAM of one
 // region.
-void *guest_ptr(const struct guest_memory *m, gpa_t gpa, u64 len);
+static inline void *guest_ptr(const struct guest_memory *m, gpa_t gpa, u64 len)
+{
+    for (unsigned i = 0; i < m->count; i++) {
+        const struct ram_region *r = &m->region[i];
+        u64 offset = gpa.v - r->start.v;
+        if (gpa.v >= r->start.v && offset < r->size && len <= r->size - offset)
+            return r->host + offset;
+    }
+    return NULL;
+}
 
 // Copy len bytes from or to guest RAM. ERR_FAULT, with nothing copied, when a byte is not RAM.
 enum error guest_read(const struct guest_memory *m, gpa_t gpa, void *buf, u64 len);

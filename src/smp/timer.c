@@ -26,7 +26,16 @@ void timer_set(struct timer *t, u64 deadline)
     struct core *c = this_core();
     if (deadline == t->deadline)
         return;
-    list_remove(&t->link);
+    if (t->deadline != UINT64_MAX && t->link.prev == &c->timers &&
+        (t->link.next == &c->timers
+             ? deadline != UINT64_MAX
+             : deadline < LIST_ENTRY(t->link.next, struct timer, link)->deadline)) {
+        t->deadline = c->timer_deadline = deadline; // it was the first and stays so
+        timers_update(c);
+        return;
+    }
+    if (t->deadline != UINT64_MAX)
+        list_remove(&t->link);
     t->deadline = deadline;
     if (deadline != UINT64_MAX) {
         struct list *pos = c->timers.next;

@@ -69,24 +69,32 @@ static void ioapic_routes(void *ctx)
 
 // ---- timers --------------------------------------------------------------------------------
 
-void board_update_due(struct board *b, enum board_timer t)
+static u64 due(const struct board *b, enum board_timer t)
 {
     switch (t) {
     case TIMER_PIT:
-        b->due[t] = pit_deadline(&b->pit);
-        break;
+        return pit_deadline(&b->pit);
     case TIMER_RTC:
-        b->due[t] = rtc_deadline(&b->rtc);
-        break;
+        return rtc_deadline(&b->rtc);
     case TIMER_PM:
-        b->due[t] = acpipm_deadline(&b->pm);
-        break;
+        return acpipm_deadline(&b->pm);
     case TIMER_COM1:
-        b->due[t] = vuart_deadline(&b->com1);
-        break;
+        return vuart_deadline(&b->com1);
     default:
-        b->due[t] = vuart_deadline(&b->com2);
+        return vuart_deadline(&b->com2);
     }
+}
+
+void board_update_due(struct board *b, enum board_timer t)
+{
+    u64 at = due(b, t);
+    if (at == b->due[t])
+        return;
+    b->moved = true;
+    b->due[t] = at;
+    b->first_due = NEVER;
+    for (unsigned i = 0; i < BOARD_TIMERS; i++)
+        b->first_due = MIN(b->first_due, b->due[i]);
 }
 
 void board_expire_pit(struct board *b, u64 now)
@@ -95,12 +103,15 @@ void board_expire_pit(struct board *b, u64 now)
     board_owe_ticks(b, b->pit.dropped);
     b->pit.dropped = 0;
     b->pit_expired = now;
+    b->moved = true;
     board_update_due(b, TIMER_PIT);
 }
 
 void board_expire(struct board *b, u64 now)
 {
     now = board_advance(b, now);
+    if (now < b->first_due)
+        return;
     if (now >= b->due[TIMER_PIT])
         board_expire_pit(b, now);
     if (now >= b->due[TIMER_RTC]) {
@@ -121,19 +132,20 @@ void board_expire(struct board *b, u64 now)
     }
 }
 
-u64 board_deadline(const struct board *b)
+u64 board_deadline(struct board *b)
 {
     static const u8 irq[BOARD_TIMERS] = {IRQ_PIT, RTC_PIN, ACPI_SCI, IRQ_COM1, IRQ_COM2};
     u64 next = NEVER;
+    b->moved = false;
     for (unsigned t = 0; t < BOARD_TIMERS; t++) {
-        u64 due = b->due[t];
+        u64 at = b->due[t];
         // An interrupt that is masked everywhere can wait until someone looks.
-        if (due >= next ||
+        if (at >= next ||
             (pic_masked(&b->pic, irq[t]) && ioapic_masked(&b->ioapic, ioapic_pin(irq[t]))))
             continue;
         if (t == TIMER_PIT)
-            due = MAX(due, b->pit_expired + b->pit.tsc_hz / PIT_EVENTS_PER_SECOND);
-        next = MIN(next, due);
+            at = MAX(at, b->pit_expired + b->pit.tsc_hz / PIT_EVENTS_PER_SECOND);
+        next = MIN(next, at);
     }
     return next;
 }
@@ -168,6 +180,7 @@ static void power_on(struct board *b, u64 tsc_hz, u64 now)
     write_ports(b, firmware, ARRAY_SIZE(firmware), now);
     for (unsigned t = 0; t < BOARD_TIMERS; t++)
         board_update_due(b, t);
+    b->moved = true; // all interrupts are masked again
 }
 
 // The sizes that a PC's firmware leaves in CMOS RAM.

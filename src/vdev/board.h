@@ -44,7 +44,8 @@ struct board {
     struct pic pic;
     struct acpipm pm;
     u64 now; // the latest time seen
-    u64 due[BOARD_TIMERS];
+    u64 due[BOARD_TIMERS], first_due;
+    bool moved;      // board_deadline() may say something else than when it was last asked
     u64 pit_expired; // when the PIT last had its say
     u32 owed;        // PIT ticks that the PIC had no room for
     struct ioapic ioapic;
@@ -69,6 +70,21 @@ void board_reset(struct board *b, u64 now);
 // answers; a write takes it from there. Returns whether a device did answer.
 bool board_io(struct board *b, u16 port, unsigned size, bool write, u32 *value, u64 now);
 
+// What kernels read most, and nothing follows from reading: the PM timer, and the trigger modes.
+// Without the lock. False: board_io() must do it.
+static inline bool board_peek(const struct board *b, u16 port, unsigned size, u64 now, u32 *value)
+{
+    if (port == PM_TMR && size == 4) {
+        *value = acpipm_timer(&b->pm, MAX(now, __atomic_load_n(&b->now, __ATOMIC_RELAXED)));
+        return true;
+    }
+    if ((port & ~1) == 0x4d0 && size == 1) {
+        *value = __atomic_load_n(&b->pic.chip[port & 1].elcr, __ATOMIC_RELAXED);
+        return true;
+    }
+    return false;
+}
+
 // One access of 1, 2, 4 or 8 bytes to guest-physical memory that is no RAM; as board_io.
 bool board_mmio(struct board *b, gpa_t gpa, unsigned size, bool write, u64 *value, u64 now);
 
@@ -88,8 +104,8 @@ void board_ioapic_eoi(struct board *b, u8 vector, u64 now);
 void board_level_vectors(const struct board *b, u64 bitmap[4]);
 
 // The tick of the next event that the guest could notice without asking, or NEVER. To be asked
-// again after every other call.
-u64 board_deadline(const struct board *b);
+// again after every call that leaves b->moved set; clears it.
+u64 board_deadline(struct board *b);
 void board_expire(struct board *b, u64 now);
 
 // A byte or a break for COM1. Returns false, with nothing taken, while it has no room.

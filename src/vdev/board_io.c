@@ -49,6 +49,7 @@ static void pic_io(struct board *b, u16 port, bool write, u32 *value, u64 now)
     board_expire(b, now);
     if (write) {
         pic_write(&b->pic, port, (u8)*value);
+        b->moved = true;
         return;
     }
     // Only who looks at the request register sees the PIT's output fall between two edges.
@@ -153,9 +154,7 @@ static bool wide_io(struct board *b, u16 port, unsigned size, bool write, u32 *v
     }
 }
 
-// Everything but the hot ports, kept apart so that these need no stack frame.
-static __attribute__((noinline)) bool general_io(struct board *b, u16 port, unsigned size,
-                                                 bool write, u32 *value, u64 now)
+static bool general_io(struct board *b, u16 port, unsigned size, bool write, u32 *value, u64 now)
 {
     u32 mask = size >= 4 ? UINT32_MAX : (1u << 8 * size) - 1;
     u32 v = *value & mask;
@@ -185,21 +184,19 @@ static __attribute__((noinline)) bool general_io(struct board *b, u16 port, unsi
 bool board_io(struct board *b, u16 port, unsigned size, bool write, u32 *value, u64 now)
 {
     now = board_advance(b, now);
-    if (!write && port == PM_TMR && size == 4) {
-        *value = acpipm_timer(&b->pm, now);
+    if (!write && board_peek(b, port, size, now, value))
         return true;
-    }
-    if (!write && (port & ~1) == 0x4d0 && size == 1) {
-        *value = b->pic.chip[port & 1].elcr;
-        return true;
-    }
     return general_io(b, port, size, write, value, now);
 }
 
 bool board_mmio(struct board *b, gpa_t gpa, unsigned size, bool write, u64 *value, u64 now)
 {
-    u64 mask = size >= 8 ? UINT64_MAX : BIT(8 * size) - 1;
     u64 offset = gpa.v - IOAPIC_BASE;
+    if (!write && size == 4 && offset < PAGE_SIZE && (offset & 3) == 0 && now < b->first_due) {
+        *value = ioapic_read(&b->ioapic, (u32)offset); // as drivers do it
+        return true;
+    }
+    u64 mask = size >= 8 ? UINT64_MAX : BIT(8 * size) - 1;
     if (offset >= PAGE_SIZE) {
         if (!write)
             *value = mask;
@@ -207,9 +204,11 @@ bool board_mmio(struct board *b, gpa_t gpa, unsigned size, bool write, u64 *valu
     }
     board_expire(b, now);
     u32 reg = (u32)offset & ~3u, shift = 8u * (offset & 3);
-    if (!write)
+    if (!write) {
         *value = ioapic_read(&b->ioapic, reg) >> shift & mask;
-    else if (shift == 0)
+    } else if (shift == 0) {
         ioapic_write(&b->ioapic, reg, (u32)(*value & mask));
+        b->moved = true;
+    }
     return true;
 }

@@ -64,6 +64,7 @@ static void accept_into_irr(struct lapic *l, u8 vector, bool level)
     *word(l, APIC_IRR, vector) |= bit(vector);
     l->irr_pending = true;
     l->changed |= LAPIC_CHANGED_STATUS;
+    l->added = MAX(l->added, vector);
 }
 
 // ---- reset ---------------------------------------------------------------------------------
@@ -121,6 +122,7 @@ void lapic_reset_registers(struct lapic *l)
     l->lint0_remote_irr = false;
     l->irr_pending = false;
     l->changed = LAPIC_CHANGED_STATUS | LAPIC_CHANGED_EOI_BITMAP;
+    l->recount = true;
     lapic_timer_reset(l);
     lapic_publish(l); // before the drop: senders see the APIC disabled from here on
     drop_posted(l);
@@ -206,8 +208,12 @@ u32 lapic_sync_slow(struct lapic *l)
 {
     u32 irr[8] = {0};
     if (pid_drain(l->pid, irr)) {
-        for (u32 i = 0; i < 8; i++)
+        for (u32 i = 0; i < 8; i++) {
+            if (irr[i] == 0)
+                continue;
             l->regs[APIC_IRR / 4 + i * 4] |= irr[i];
+            l->added = MAX(l->added, (u8)(i * 32 + 31 - (u32)__builtin_clz(irr[i])));
+        }
         l->irr_pending = true;
         l->changed |= LAPIC_CHANGED_STATUS;
     }
@@ -294,6 +300,7 @@ void lapic_accept(struct lapic *l, u8 vector)
     *word(l, APIC_ISR, vector) |= bit(vector);
     lapic_update_ppr(l);
     l->changed |= LAPIC_CHANGED_STATUS;
+    l->recount = true;
 }
 
 void lapic_eoi_induced(struct lapic *l, u8 vector)
@@ -317,6 +324,7 @@ void lapic_eoi(struct lapic *l)
     *word(l, APIC_ISR, (u8)vector) &= ~bit((u8)vector);
     lapic_update_ppr(l);
     l->changed |= LAPIC_CHANGED_STATUS;
+    l->recount = true;
     lapic_eoi_induced(l, (u8)vector);
 }
 

@@ -156,6 +156,8 @@ struct lapic {
     u32 *regs ALIGNED(64);
     u64 deadline;          // tick of the next timer interrupt, UINT64_MAX: none
     u32 changed;           // LAPIC_CHANGED_… since the last lapic_sync
+    u8 added;              // highest vector put into IRR since then
+    bool recount;          // IRR or ISR changed in other ways too
     bool irr_pending;      // false: IRR is empty (unless the processor delivers)
     bool virtual_delivery; // virtual-interrupt delivery: the processor moves IRR and ISR
     bool error_armed;      // the next error raises the error interrupt (11.5.3)
@@ -214,6 +216,7 @@ static inline void lapic_set_virtual_delivery(struct lapic *l, bool on)
     l->virtual_delivery = on;
     l->irr_pending = true;
     l->changed |= LAPIC_CHANGED_STATUS | LAPIC_CHANGED_EOI_BITMAP;
+    l->recount = true;
 }
 
 // Mode by IA32_APIC_BASE (any core), and the address of the xAPIC page.
@@ -307,6 +310,19 @@ void lapic_eoi_induced(struct lapic *l, u8 vector);
 // an interrupt back. Guest interrupt status (24.4.2): SVI in bits 15:8, RVI in bits 7:0.
 u32 lapic_tpr_threshold(const struct lapic *l);
 u16 lapic_guest_interrupt_status(const struct lapic *l);
+
+// The guest interrupt status that follows from what the field holds now, where nothing but arrivals
+// changed it; to be called when lapic_sync says that it changed.
+static inline u16 lapic_next_interrupt_status(struct lapic *l, u16 now)
+{
+    u8 added = l->added;
+    l->added = 0;
+    if (l->recount) {
+        l->recount = false;
+        return lapic_guest_interrupt_status(l);
+    }
+    return (u8)now >= added ? now : (u16)((now & 0xff00) | added);
+}
 static inline void lapic_eoi_exit_bitmap(const struct lapic *l, u64 bitmap[4])
 {
     for (u32 i = 0; i < 4; i++)
@@ -327,6 +343,16 @@ bool lapic_expire(struct lapic *l, u64 now);
 // IA32_TSC_DEADLINE without the MSR dispatch (11.5.4.1).
 u64 lapic_read_tsc_deadline(struct lapic *l, u64 now);
 void lapic_write_tsc_deadline(struct lapic *l, u64 deadline, u64 now);
+
+// The two that matter for a kernel's timer, in the state in which it nearly always is: false or -1
+// and nothing done when it is in another, and the functions above must do it.
+//
+// IA32_TSC_DEADLINE is moved to a time to come, unmasked, while it is not due.
+bool lapic_move_deadline(struct lapic *l, u64 deadline, u64 now);
+
+// With virtual-interrupt delivery: the TSC deadline is due, and its interrupt, edge-triggered and
+// fixed, goes into IRR. Returns its vector, for RVI.
+int lapic_deadline_due(struct lapic *l, u64 now);
 
 // The guest's TSC jumped from `before` to `after`, by a write: the count goes on where it was, a
 // TSC deadline is compared with the new value.

@@ -10,6 +10,7 @@ enum { // LVT entries (11.5.1)
     LVT_LEVEL = 1 << 15,
     LVT_REMOTE_IRR = 1 << 14,
     LVT_MASKED = 1 << 16,
+    LVT_DELIVERY_MODE = 7 << 8,
 };
 enum { // SVR (11.9)
     SVR_ENABLE = 1 << 8,

@@ -154,11 +154,38 @@ void lapic_write_tsc_deadline(struct lapic *l, u64 deadline, u64 now)
     struct lapic_timer *t = &l->timer;
     if (t->mode != TIMER_TSC_DEADLINE)
         return;
-    lapic_expire(l, now);
+    if (t->armed && now >= t->target)
+        lapic_expire(l, now);
     t->target = deadline;
     t->armed = deadline != 0;
     set_deadline(l);
-    lapic_expire(l, now);
+    if (t->armed && now >= deadline)
+        lapic_expire(l, now);
+}
+
+bool lapic_move_deadline(struct lapic *l, u64 deadline, u64 now)
+{
+    struct lapic_timer *t = &l->timer;
+    if (t->mode != TIMER_TSC_DEADLINE || (t->lvt & LVT_MASKED) || now >= l->deadline ||
+        deadline - now - 1 >= BIT(62))
+        return false;
+    t->armed = true;
+    t->target = l->deadline = deadline;
+    return true;
+}
+
+int lapic_deadline_due(struct lapic *l, u64 now)
+{
+    struct lapic_timer *t = &l->timer;
+    u32 vector = t->lvt & 0xff;
+    if (t->mode != TIMER_TSC_DEADLINE || now < l->deadline || (t->lvt & LVT_DELIVERY_MODE) ||
+        vector < FIRST_LEGAL_VECTOR || (l->level[vector >> 6] >> (vector & 63) & 1))
+        return -1;
+    t->armed = false;
+    t->target = 0;
+    l->deadline = UINT64_MAX;
+    l->regs[(APIC_IRR + (vector >> 5) * 16) / 4] |= 1u << (vector & 31);
+    return (int)vector;
 }
 
 void lapic_tsc_written(struct lapic *l, u64 before, u64 after)

@@ -1,6 +1,10 @@
 # Every device model is pure.
 PURE += $(wildcard src/vdev/*.c)
 
+# Called at frequent exits: see vmx/pure.mk.
+$(patsubst src/%.c,$B/obj/src/%.o,$(wildcard src/vdev/lapic*.c src/vdev/board_io.c)): \
+    CFLAGS += -fomit-frame-pointer
+
 # The DSDT: ASL to AML to the bytes of a C array.
 $B/gen/dsdt.aml: src/vdev/acpi/dsdt.asl
 	@mkdir -p $(@D)

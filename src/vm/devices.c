@@ -20,22 +20,64 @@ void devices_unlock_board(struct vm *vm, struct vcpu *v)
         vcpu_request(vm->vcpu[0], REQUEST_TIMER);
 }
 
-static void port_io(struct vcpu *v, u16 port, unsigned size, bool write, u32 *value)
+// The same, quick where nothing moved.
+static void unlock_board(struct vm *vm, struct vcpu *v)
 {
-    struct vm *vm = vm_of(v);
-    spin_lock(&vm->lock);
-    board_io(&vm->board, port, size, write, value, vm_time(vm));
-    devices_unlock_board(vm, v);
+    if (vm->board.moved)
+        devices_unlock_board(vm, v);
+    else
+        spin_unlock(&vm->lock);
 }
 
-static void mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, u64 *value)
+static NOINLINE u32 port_in_locked(struct vcpu *v, u16 port, unsigned size)
 {
     struct vm *vm = vm_of(v);
-    if (vapic_mmio(v, gpa, size, write, value))
-        return;
+    u32 value = UINT32_MAX;
     spin_lock(&vm->lock);
-    board_mmio(&vm->board, gpa, size, write, value, vm_time(vm));
-    devices_unlock_board(vm, v);
+    board_io(&vm->board, port, size, false, &value, vm_time(vm));
+    unlock_board(vm, v);
+    return value;
+}
+
+static u32 port_in(struct vcpu *v, u16 port, unsigned size)
+{
+    const struct vm *vm = vm_of(v);
+    u32 value;
+    if (board_peek(&vm->board, port, size, vm_time(vm), &value))
+        return value;
+    return port_in_locked(v, port, size);
+}
+
+static void port_out(struct vcpu *v, u16 port, unsigned size, u32 value)
+{
+    struct vm *vm = vm_of(v);
+    spin_lock(&vm->lock);
+    board_io(&vm->board, port, size, true, &value, vm_time(vm));
+    unlock_board(vm, v);
+}
+
+static u64 mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
+{
+    struct vm *vm = vm_of(v);
+    u64 value;
+    if (vapic_claims(v, gpa))
+        return vapic_mmio_read(v, gpa, size);
+    spin_lock(&vm->lock);
+    board_mmio(&vm->board, gpa, size, false, &value, vm_time(vm));
+    unlock_board(vm, v);
+    return value;
+}
+
+static void mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, u64 value)
+{
+    struct vm *vm = vm_of(v);
+    if (vapic_claims(v, gpa)) {
+        vapic_mmio_write(v, gpa, size, value);
+        return;
+    }
+    spin_lock(&vm->lock);
+    board_mmio(&vm->board, gpa, size, true, &value, vm_time(vm));
+    unlock_board(vm, v);
 }
 
 // A deadline in the guest's time as the host's.
@@ -64,8 +106,7 @@ static void timer(struct vcpu *v)
     if (vm->frozen_at != 0)
         return;
     u64 now = rdtsc();
-    if (lapic_expire(&vapic_of(v)->lapic, vcpu_guest_tsc(v, now)))
-        vcpu_note(v, REQUEST_EVENT);
+    vapic_expire(v, vcpu_guest_tsc(v, now));
     if (v->index == 0 && vm->board_deadline <= now + vm->guest.tsc_offset) {
         spin_lock(&vm->lock);
         board_expire(&vm->board, vm_time(vm));
@@ -225,10 +266,14 @@ static void page_stepped(struct vcpu *v)
 }
 
 const struct guest_ops vm_guest_ops = {
-    .io = port_io,
-    .mmio = mmio,
+    .port_in = port_in,
+    .port_out = port_out,
+    .mmio_read = mmio_read,
+    .mmio_write = mmio_write,
     .msr_read = vapic_msr_read,
     .msr_write = vapic_msr_write,
+    .set_deadline = vapic_set_deadline,
+    .deadline_due = vapic_deadline_due,
     .cr8_read = vapic_cr8_read,
     .cr8_write = vapic_cr8_write,
     .sync = vapic_sync,

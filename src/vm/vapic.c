@@ -213,6 +213,14 @@ static bool extint_waits(struct vcpu *v, struct vapic *a)
                                                lapic_accepts_extint(&a->lapic)));
 }
 
+static void write_status(struct vapic *a)
+{
+    u16 now = (u16)vmread(GUEST_INTERRUPT_STATUS);
+    u16 next = lapic_next_interrupt_status(&a->lapic, now);
+    if (next != now)
+        vmwrite(GUEST_INTERRUPT_STATUS, next);
+}
+
 bool vapic_sync(struct vcpu *v)
 {
     struct vapic *a = vapic_of(v);
@@ -228,10 +236,12 @@ bool vapic_sync(struct vcpu *v)
                 vmwrite(EOI_EXIT_BITMAP0 + 2 * i, bitmap[i]);
         }
         bool mask = v->step_masks_interrupts || v->page_step;
-        if ((changed & LAPIC_CHANGED_STATUS) || mask || a->status_masked) {
+        if (__builtin_expect(mask || a->status_masked, 0)) {
+            a->status_masked = mask;
             u16 status = lapic_guest_interrupt_status(&a->lapic);
             vmwrite(GUEST_INTERRUPT_STATUS, mask ? status & 0xff00 : status);
-            a->status_masked = mask;
+        } else if (changed & LAPIC_CHANGED_STATUS) {
+            write_status(a);
         }
         return extint_waits(v, a);
     }
@@ -260,12 +270,25 @@ u8 vapic_accept(struct vcpu *v)
     return vector;
 }
 
+// With virtual-interrupt delivery, whether the processor will deliver one at the next entry: if its
+// class is above PPR's (SDM 30.2.1). The VMCS is current.
+static bool delivers(const struct vapic *a)
+{
+    u32 rvi = (u32)vmread(GUEST_INTERRUPT_STATUS) & 0xf0;
+    return rvi > (a->lapic.regs[APIC_PPR / 4] & 0xf0);
+}
+
 bool vapic_wakes(struct vcpu *v)
 {
     struct vapic *a = vapic_of(v);
     u8 vector;
     a->stale |= lapic_sync(&a->lapic);
-    return lapic_deliverable(&a->lapic, &vector) || extint_waits(v, a);
+    if (a->stale == 0 && hardware() && v->core->vmm->current == v && delivers(a))
+        return true;
+    if (!lapic_deliverable(&a->lapic, &vector) && !extint_waits(v, a))
+        return false;
+    vcpu_note(v, REQUEST_EVENT);
+    return true;
 }
 
 // ---- exits -------------------------------------------------------------------------------------
@@ -302,22 +325,20 @@ void vapic_cr8_write(struct vcpu *v, u64 value)
     vcpu_note(v, REQUEST_EVENT);
 }
 
-bool vapic_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, u64 *value)
+u64 vapic_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
+{
+    u64 now = vcpu_guest_tsc(v, rdtsc());
+    return lapic_mmio_read(&vapic_of(v)->lapic, (u32)gpa.v & 0xfff, size, now);
+}
+
+void vapic_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, u64 value)
 {
     struct lapic *l = &vapic_of(v)->lapic;
-    if (lapic_mode(l) != LAPIC_XAPIC || (gpa.v & PAGE_MASK) != lapic_base(l).v)
-        return false;
-    u64 now = vcpu_guest_tsc(v, rdtsc());
-    if (!write) {
-        *value = lapic_mmio_read(l, (u32)gpa.v & 0xfff, size, now);
-        return true;
-    }
     u64 before = lapic_deadline(l);
-    lapic_mmio_write(l, (u32)gpa.v & 0xfff, size, *value, now);
+    lapic_mmio_write(l, (u32)gpa.v & 0xfff, size, value, vcpu_guest_tsc(v, rdtsc()));
     if (lapic_deadline(l) != before)
         devices_set_timer(v);
     vcpu_note(v, REQUEST_EVENT);
-    return true;
 }
 
 bool vapic_msr_read(struct vcpu *v, u32 msr, u64 *value)
@@ -333,9 +354,67 @@ bool vapic_msr_write(struct vcpu *v, u32 msr, u64 value)
         return false;
     if (lapic_deadline(l) != before)
         devices_set_timer(v);
-    if (msr != MSR_TSC_DEADLINE || lapic_deadline(l) == UINT64_MAX)
-        vcpu_note(v, REQUEST_EVENT);
+    vcpu_note(v, REQUEST_EVENT);
     return true;
+}
+
+static NOINLINE void set_any_deadline(struct vcpu *v, u64 value)
+{
+    struct lapic *l = &vapic_of(v)->lapic;
+    u64 before = lapic_deadline(l);
+    lapic_write_tsc_deadline(l, value, vcpu_guest_tsc(v, rdtsc()));
+    if (lapic_deadline(l) != before)
+        devices_set_timer(v);
+    if (lapic_deadline(l) == UINT64_MAX) // it may have been due at once
+        vcpu_note(v, REQUEST_EVENT);
+}
+
+// Whether the vCPU's timer is for its local APIC alone.
+static bool has_timer_alone(const struct vcpu *v)
+{
+    return v->index != 0 ||
+           __atomic_load_n(&vm_of(v)->board_deadline, __ATOMIC_RELAXED) == UINT64_MAX;
+}
+
+void vapic_set_deadline(struct vcpu *v, u64 value)
+{
+    if (has_timer_alone(v) &&
+        lapic_move_deadline(&vapic_of(v)->lapic, value, vcpu_guest_tsc(v, rdtsc())))
+        timer_set(&v->timer, value - v->tsc_offset);
+    else
+        set_any_deadline(v, value);
+}
+
+bool vapic_deadline_due(struct vcpu *v)
+{
+    struct vapic *a = vapic_of(v);
+    u64 now = rdtsc();
+    if (now < v->timer.deadline || !hardware() || !has_timer_alone(v) || a->lapic.changed != 0 ||
+        a->stale != 0 || a->status_masked || v->step_masks_interrupts || v->page_step)
+        return false;
+    int vector = lapic_deadline_due(&a->lapic, vcpu_guest_tsc(v, now));
+    if (vector < 0)
+        return false;
+    u64 status = vmread(GUEST_INTERRUPT_STATUS);
+    if ((u8)status < vector)
+        vmwrite(GUEST_INTERRUPT_STATUS, (status & 0xff00) | (u32)vector);
+    timer_stop(&v->timer);
+    return true;
+}
+
+void vapic_expire(struct vcpu *v, u64 now)
+{
+    struct vapic *a = vapic_of(v);
+    if (!lapic_expire(&a->lapic, now))
+        return;
+    // Put into the VMCS at once, if it is at hand and nothing else has changed.
+    if (hardware() && v->core->vmm->current == v && a->lapic.changed == LAPIC_CHANGED_STATUS &&
+        a->stale == 0 && !a->status_masked && !v->step_masks_interrupts && !v->page_step) {
+        a->lapic.changed = 0;
+        write_status(a);
+    } else {
+        vcpu_note(v, REQUEST_EVENT);
+    }
 }
 
 void vapic_tsc_written(struct vcpu *v, u64 before, u64 after)

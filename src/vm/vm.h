@@ -117,9 +117,21 @@ void vapic_write_done(struct vcpu *v, u32 offset);
 void vapic_eoi_done(struct vcpu *v, u8 vector);
 u64 vapic_cr8_read(struct vcpu *v);
 void vapic_cr8_write(struct vcpu *v, u64 value);
-bool vapic_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, u64 *value);
+u64 vapic_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size);
+void vapic_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, u64 value);
+
+// Whether gpa lies in v's xAPIC page.
+static inline bool vapic_claims(const struct vcpu *v, gpa_t gpa)
+{
+    const struct lapic *l = &vapic_of(v)->lapic;
+    return (gpa.v & PAGE_MASK) == lapic_base(l).v && lapic_mode(l) == LAPIC_XAPIC;
+}
+
 bool vapic_msr_read(struct vcpu *v, u32 msr, u64 *value);
 bool vapic_msr_write(struct vcpu *v, u32 msr, u64 value);
+void vapic_set_deadline(struct vcpu *v, u64 value);
+bool vapic_deadline_due(struct vcpu *v);
+void vapic_expire(struct vcpu *v, u64 now); // now: the guest's TSC; its timer is due
 void vapic_startup(struct vcpu *v, bool init, bool sipi);
 void vapic_tsc_written(struct vcpu *v, u64 before, u64 after);
 

@@ -67,4 +67,15 @@ enum error decode(const u8 *code, unsigned available, enum code_size code_size,
 
 // The memory operand's offset in its segment, from the registers as they are before the
 // instruction; rip is the instruction's own address.
-u64 memory_offset(const struct instruction *i, const u64 gpr[GPR_COUNT], u64 rip);
+static inline u64 memory_offset(const struct instruction *i, const u64 gpr[GPR_COUNT], u64 rip)
+{
+    const struct memory_operand *m = &i->memory;
+    u64 offset = (u64)m->displacement;
+    if (m->base != NO_REGISTER)
+        offset += gpr[m->base];
+    if (m->index != NO_REGISTER)
+        offset += gpr[m->index] * m->scale;
+    if (m->rip_based)
+        offset += rip + i->length;
+    return i->address_size == 8 ? offset : i->address_size == 4 ? (u32)offset : (u16)offset;
+}

@@ -60,13 +60,6 @@ enum emulate_status {
 // Carries out i, as decode() gave it for the bytes at e->rip with e->code_size.
 enum emulate_status emulate(struct emulation *e, const struct instruction *i);
 
-// The short way for what drivers do most, a plain MOV, MOVZX, MOVSX or MOVSXD in 64-bit mode whose
-// only access is the one that caused the exit: at linear, which is gpa, a write or a read. No
-// translation is asked for: the CPU has checked that access. False, and nothing done: emulate()
-// must do it.
-bool emulate_plain_mov(struct emulation *e, const struct instruction *i, gva_t linear, gpa_t gpa,
-                       bool write);
-
 // An INS or OUTS, described as an I/O exit does (SDM Vol. 3, tables 28-5 and 28-14).
 struct string_io {
     u16 port;

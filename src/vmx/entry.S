@@ -174,6 +174,8 @@ due_launch:
     call vmx_deadline
     test %al, %al
     jnz launch
+    mov %rbx, %rdi
+    call events_withdraw
     jmp leave
 
 vmread_refused:

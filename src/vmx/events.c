@@ -62,11 +62,8 @@ void vcpu_raise_pf(struct vcpu *v, u64 address, u32 error)
 }
 
 // What was being delivered when the exit came must be delivered again.
-void events_take_back(struct vcpu *v)
+void events_redeliver(struct vcpu *v, u32 info)
 {
-    u32 info = (u32)vmread(IDT_VECTORING_INFO);
-    if (!(info & EVENT_VALID))
-        return;
     u32 type = EVENT_TYPE(info);
     bool has_length = type == EVENT_SOFTWARE_INTERRUPT || type == EVENT_SOFTWARE_EXCEPTION ||
                       type == EVENT_PRIVILEGED_SOFTWARE_EXCEPTION;

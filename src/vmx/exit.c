@@ -148,8 +148,10 @@ void vmx_exit_odd(struct vcpu *v)
 bool vmx_requested(struct vcpu *v)
 {
     if (__atomic_load_n(&v->core->attention, __ATOMIC_ACQUIRE) != 0 ||
-        (__atomic_load_n(&v->requests, __ATOMIC_RELAXED) & ~(u32)REQUEST_EVENT) != 0)
+        (__atomic_load_n(&v->requests, __ATOMIC_RELAXED) & ~(u32)REQUEST_EVENT) != 0) {
+        events_withdraw(v);
         return false;
+    }
     __atomic_fetch_and(&v->requests, ~(u32)REQUEST_EVENT, __ATOMIC_SEQ_CST);
     events_prepare(v);
     return true;

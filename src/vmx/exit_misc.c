@@ -53,10 +53,8 @@ void exit_hlt(struct vcpu *v)
     vcpu_skip_instruction(v);
     v->sleeps_interruptible = vmread(GUEST_RFLAGS) & RFLAGS_IF;
     // A debugger's step ends here, and a step ends HLT as a trap would.
-    if (v->single_step || vcpu_would_wake(v)) {
-        vcpu_note(v, REQUEST_EVENT);
+    if (v->single_step || vcpu_would_wake(v))
         return;
-    }
     if (!v->sleeps_interruptible && !v->halted_for_good) {
         v->halted_for_good = true;
         v->guest->ops->halted(v);
@@ -66,7 +64,8 @@ void exit_hlt(struct vcpu *v)
 
 void exit_preemption_timer(struct vcpu *v)
 {
-    vmm_deadline(v->core);
+    if (!v->guest->ops->deadline_due(v))
+        vmm_deadline(v->core);
 }
 
 void exit_xsetbv(struct vcpu *v)

@@ -159,6 +159,8 @@ static void set_tsc_adjust(struct vcpu *v, u64 adjust)
 
 bool msr_write_caught(struct vcpu *v, u32 msr, u64 value)
 {
+    if (msr - MSR_IA32_X2APIC < 0x40)
+        return v->guest->ops->msr_write(v, msr, value);
     switch (msr) {
     case MSR_IA32_MISC_ENABLE:
         v->misc_enable = value;
@@ -167,6 +169,9 @@ bool msr_write_caught(struct vcpu *v, u32 msr, u64 value)
         return true; // writing 0 before CPUID is how software asks; the answer stays
     case MSR_IA32_TSC_ADJUST:
         set_tsc_adjust(v, value);
+        return true;
+    case MSR_IA32_TSC_DEADLINE:
+        v->guest->ops->set_deadline(v, value);
         return true;
     case MSR_TSC: // moves TSC_ADJUST by as much (SDM 18.17.3)
         set_tsc_adjust(v, v->tsc_adjust + value - vcpu_guest_tsc(v, rdtsc()));
@@ -204,11 +209,22 @@ void exit_rdmsr(struct vcpu *v)
     vcpu_skip_instruction(v);
 }
 
-void exit_wrmsr(struct vcpu *v)
+static NOINLINE void write_any(struct vcpu *v, u32 msr, u64 value)
 {
-    u64 value = (v->gpr[RDX] << 32) | (u32)v->gpr[RAX];
-    if (msr_write_caught(v, (u32)v->gpr[RCX], value))
+    if (msr_write_caught(v, msr, value))
         vcpu_skip_instruction(v);
     else
         vcpu_raise_gp(v, 0);
+}
+
+void exit_wrmsr(struct vcpu *v)
+{
+    u64 value = (v->gpr[RDX] << 32) | (u32)v->gpr[RAX];
+    u32 msr = (u32)v->gpr[RCX];
+    if (msr != MSR_IA32_TSC_DEADLINE) {
+        write_any(v, msr, value);
+        return;
+    }
+    v->guest->ops->set_deadline(v, value); // what kernels write most
+    vcpu_skip_instruction(v);
 }

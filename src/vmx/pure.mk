@@ -1,8 +1,8 @@
 # Sources that are also built for the host.
 PURE += src/vmx/decode.c src/vmx/alu.c src/vmx/emulate.c src/vmx/emulate_operand.c \
-        src/vmx/emulate_plain.c src/vmx/emulate_string.c src/vmx/fetch.c
+        src/vmx/emulate_string.c src/vmx/fetch.c
 
 # The way of the frequent exits. Frames there cost more than they tell: a backtrace misses a handler
 # that calls nothing.
-$(patsubst %,$B/obj/src/vmx/%.o,exit exit_cpuid exit_io exit_misc exit_msr): \
+$(patsubst %,$B/obj/src/vmx/%.o,exit exit_cpuid exit_io exit_memory exit_misc exit_msr fetch): \
     CFLAGS += -fomit-frame-pointer

@@ -184,9 +184,8 @@ void vcpu_set_single_step(struct vcpu *v, bool step, bool mask_interrupts)
     v->skip_flags = (u32)(RFLAGS_TF | RFLAGS_RF | (step ? RFLAGS_FIXED : 0));
 }
 
-void vcpu_skip_wrapped(struct vcpu *v, u64 length)
+void vcpu_skip_wrapped(struct vcpu *v, u64 rip)
 {
-    u64 rip = vmread(GUEST_RIP) + length;
     vmwrite(GUEST_RIP, vmread(GUEST_CS_ACCESS) & BIT(13) ? rip : (u32)rip);
     vcpu_skip_rare(v, vmread(GUEST_INTERRUPTIBILITY), vmread(GUEST_RFLAGS));
 }

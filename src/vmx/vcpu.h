@@ -17,6 +17,7 @@
 #include "vmx/cpuid.h"
 #include "vmx/debug.h"
 #include "vmx/exit_reasons.h"
+#include "vmx/fetch.h"
 #include "vmx/vmcs.h"
 
 struct vcpu;
@@ -24,13 +25,20 @@ struct vcpu;
 // What vmx asks of the rooms above it. All are called on the vCPU's core, in root mode, and may
 // not wait for another core.
 struct guest_ops {
-    // One access of size 1, 2 or 4 bytes to an emulated port.
-    void (*io)(struct vcpu *v, u16 port, unsigned size, bool write, u32 *value);
+    // One access of size 1, 2 or 4 bytes to an emulated port. Of a value only these bytes count.
+    u32 (*port_in)(struct vcpu *v, u16 port, unsigned size);
+    void (*port_out)(struct vcpu *v, u16 port, unsigned size, u32 value);
     // One access of 1 to 8 bytes to guest-physical memory that is not RAM.
-    void (*mmio)(struct vcpu *v, gpa_t gpa, unsigned size, bool write, u64 *value);
+    u64 (*mmio_read)(struct vcpu *v, gpa_t gpa, unsigned size);
+    void (*mmio_write)(struct vcpu *v, gpa_t gpa, unsigned size, u64 value);
     // An MSR that vmx does not know itself. False: #GP.
     bool (*msr_read)(struct vcpu *v, u32 msr, u64 *value);
     bool (*msr_write)(struct vcpu *v, u32 msr, u64 value);
+    // IA32_TSC_DEADLINE is written.
+    void (*set_deadline)(struct vcpu *v, u64 value);
+    // The preemption timer came to its end. True: it was for this vCPU's TSC deadline, and that is
+    // seen to; false: who knows.
+    bool (*deadline_due)(struct vcpu *v);
     // CR8, where there is no TPR shadow.
     u64 (*cr8_read)(struct vcpu *v);
     void (*cr8_write)(struct vcpu *v, u64 value);
@@ -39,7 +47,7 @@ struct guest_ops {
     // calls accept when the guest can take it.
     bool (*sync)(struct vcpu *v);
     u8 (*accept)(struct vcpu *v);
-    // Whether an interrupt waits that would end HLT.
+    // Whether an interrupt waits that would end HLT. Sets REQUEST_EVENT if sync has to see to it.
     bool (*wakes)(struct vcpu *v);
     // The exits of APIC virtualization; the address of the xAPIC page.
     u64 (*apic_base)(struct vcpu *v);
@@ -149,6 +157,7 @@ struct vcpu {
     u8 *msr_bitmap; // 4 KiB; the vCPU's own, since the x2APIC's part follows its APIC's mode
 
     struct vcpu_cpuid cpuid;
+    struct fetch_cache fetch;
 
     // MSRs that are only remembered.
     u64 misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_variable[16], bios_sign_id;

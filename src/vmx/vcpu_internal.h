@@ -48,17 +48,18 @@ enum {
 
 extern u8 vmx_exit_entry[];
 
-// vcpu.c: vcpu_skip_bytes() where RIP wraps, and what it does rarely.
-void vcpu_skip_wrapped(struct vcpu *v, u64 length);
+// vcpu.c: vcpu_skip_from() where RIP wraps, and what it does rarely.
+void vcpu_skip_wrapped(struct vcpu *v, u64 rip);
 void vcpu_skip_rare(struct vcpu *v, u64 blocking, u64 rflags);
 
-// Ends an instruction of `length` bytes that was carried out for the guest: RIP moves on, blocking
-// by STI and MOV SS and RFLAGS.RF end, and a single step, the guest's or the debugger's, is due.
-static inline void vcpu_skip_bytes(struct vcpu *v, u64 length)
+// Ends an instruction of `length` bytes at `from`, GUEST_RIP, that was carried out for the guest:
+// RIP moves on, blocking by STI and MOV SS and RFLAGS.RF end, and a single step, the guest's or the
+// debugger's, is due.
+static inline void vcpu_skip_from(struct vcpu *v, u64 from, u64 length)
 {
-    u64 rip = vmread(GUEST_RIP) + length;
+    u64 rip = from + length;
     if (__builtin_expect((u32)rip < (u32)length, 0)) { // outside 64-bit code RIP has 32 bits
-        vcpu_skip_wrapped(v, length);
+        vcpu_skip_wrapped(v, rip);
         return;
     }
     vmwrite(GUEST_RIP, rip);
@@ -67,6 +68,11 @@ static inline void vcpu_skip_bytes(struct vcpu *v, u64 length)
                              (rflags & v->skip_flags) != 0,
                          0))
         vcpu_skip_rare(v, blocking, rflags);
+}
+
+static inline void vcpu_skip_bytes(struct vcpu *v, u64 length)
+{
+    vcpu_skip_from(v, vmread(GUEST_RIP), length);
 }
 
 // The same for the instruction that caused the exit.
@@ -96,9 +102,17 @@ void switch_save(struct vcpu *v);
 void switch_load(struct vcpu *v);
 
 // events.c
-void events_take_back(struct vcpu *v); // after each exit that may have interrupted a delivery
-void events_prepare(struct vcpu *v);   // before an entry from the main loop
-void events_withdraw(struct vcpu *v);  // that entry does not come
+void events_redeliver(struct vcpu *v, u32 info);
+void events_prepare(struct vcpu *v);  // before an entry
+void events_withdraw(struct vcpu *v); // that entry does not come
+
+// After each exit that may have interrupted a delivery.
+static inline void events_take_back(struct vcpu *v)
+{
+    u32 info = (u32)vmread(IDT_VECTORING_INFO);
+    if (__builtin_expect((info & EVENT_VALID) != 0, 0))
+        events_redeliver(v, info);
+}
 
 // check.c: the SDM's checks of guest state and controls (27.2, 27.3). NULL: passes; else what the
 // first offending field is and why, in buf.

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "ept/walk.h"
-#include "vmx/emulate.h"
+#include "vmx/emulate_plain.h"
 
 #define REPEATS 16
 

@@ -17,7 +17,7 @@
 
 #include "ept/walk.h"
 #include "vmx/alu.h"
-#include "vmx/emulate.h"
+#include "vmx/emulate_plain.h"
 
 #define ROUNDS 400000
 

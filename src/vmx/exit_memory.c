@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+// Accesses to guest-physical memory that is not RAM, or is watched: EPT violations, and the page of
+// the xAPIC.
+#include "lib/x86.h"
+#include "vmx/emulate_plain.h"
+#include "vmx/fetch.h"
+#include "vmx/guest_access.h"
+#include "vmx/vcpu_internal.h"
+
+#define NMI_UNBLOCKED BIT(12) // by an IRET, in the exit qualification
+
+// ---- a driver's plain MOV
+// ------------------------------------------------------------------------
+
+static u64 plain_read(void *ctx, gpa_t gpa, unsigned size)
+{
+    struct vcpu *v = ctx;
+    return v->guest->ops->mmio_read(v, gpa, size);
+}
+
+static void plain_write(void *ctx, gpa_t gpa, unsigned size, u64 value)
+{
+    struct vcpu *v = ctx;
+    v->guest->ops->mmio_write(v, gpa, size, value);
+}
+
+static const struct emulate_ops plain_ops = {.read = plain_read, .write = plain_write};
+
+// The instruction that touched gpa, if it is known from the last time and simple: nearly all are.
+// False: nothing was done.
+static bool plain_access(struct vcpu *v, gpa_t gpa, u64 q)
+{
+    u64 rip = vmread(GUEST_RIP);
+    const struct instruction *i =
+        fetch_cached(&v->fetch, GVA(rip), vmread(GUEST_CR3), guest_code_size());
+    if (i == NULL || i->code_size != CODE_64)
+        return false;
+    v->gpr[RSP] = vmread(GUEST_RSP);
+    struct emulation e;
+    e.ops = &plain_ops;
+    e.ctx = v;
+    e.code_size = CODE_64;
+    e.gpr = v->gpr;
+    e.rip = rip;
+    e.rflags = 0; // not looked at; RF is seen to below
+    if (!emulate_plain_mov(&e, i, GVA(vmread(GUEST_LINEAR_ADDRESS)), gpa, q & EPT_VIOLATION_WRITE))
+        return false;
+    if (__builtin_expect(i->reg == RSP, 0))
+        vmwrite(GUEST_RSP, v->gpr[RSP]);
+    vcpu_skip_from(v, rip, i->length);
+    return true;
+}
+
+// ---- all else
+// ------------------------------------------------------------------------------------
+
+static void emulate_access(struct vcpu *v, gpa_t gpa)
+{
+    struct guest_access a;
+    struct emulation e;
+    guest_access_begin(v, &e, &a);
+    u64 pc = e.rip + (e.code_size == CODE_64 ? 0 : vmread(GUEST_CS_BASE));
+    if (e.code_size != CODE_64)
+        pc = (u32)pc;
+    const struct instruction *i = fetch_cached(&v->fetch, GVA(pc), a.paging.cr3, e.code_size);
+    enum error error = OK;
+    if (i == NULL)
+        error =
+            fetch_instruction(&v->fetch, &a.paging, &v->guest->memory, GVA(pc), e.code_size, &i);
+    if (error == ERR_BUSY)
+        return; // its page is gone: the guest is to try again
+    if (error == ERR_INVALID) {
+        vcpu_raise_ud(v);
+    } else if (error != OK) { // longer than 15 bytes
+        vcpu_raise_gp(v, 0);
+    } else {
+        enum emulate_status status = emulate(&e, i);
+        if (status == EMULATE_UNSUPPORTED)
+            vcpu_crash(v, "no emulation for opcode %02x of map %u, which touches %llx", i->opcode,
+                       i->map, (unsigned long long)gpa.v);
+        else
+            guest_access_finish(v, &e, status, gpa.v);
+    }
+}
+
+static bool is_ram(const struct vcpu *v, gpa_t gpa)
+{
+    return guest_ptr(&v->guest->memory, gpa, 1) != NULL;
+}
+
+void exit_ept_violation(struct vcpu *v)
+{
+    u64 q = vmread(EXIT_QUALIFICATION);
+    gpa_t gpa = GPA(vmread(GUEST_PHYSICAL_ADDRESS));
+    events_take_back(v);
+    u64 kind = EPT_VIOLATION_LINEAR_VALID | EPT_VIOLATION_TRANSLATED | EPT_VIOLATION_FETCH;
+    if ((q & (kind | NMI_UNBLOCKED)) == (kind & ~EPT_VIOLATION_FETCH) &&
+        !(v->event & EVENT_VALID) && !is_ram(v, gpa) && plain_access(v, gpa, q))
+        return;
+    if ((q & NMI_UNBLOCKED) && !(v->event & EVENT_VALID)) // an IRET had just ended blocking by NMI
+        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKING_BY_NMI);
+
+    if (is_ram(v, gpa)) {
+        if (!v->guest->ops->write_protected(v, gpa))
+            vcpu_crash(v, "EPT violation in RAM at %llx, qualification %llx",
+                       (unsigned long long)gpa.v, (unsigned long long)q);
+    } else if ((q & EPT_VIOLATION_LINEAR_VALID) && !(q & EPT_VIOLATION_TRANSLATED)) {
+        // A paging structure outside RAM reads as ones: reserved bits are set.
+        vcpu_raise_pf(v, vmread(GUEST_LINEAR_ADDRESS),
+                      PF_PRESENT | PF_RESERVED | (q & EPT_VIOLATION_WRITE ? PF_WRITE : 0) |
+                          (q & EPT_VIOLATION_FETCH ? PF_FETCH : 0));
+    } else if (q & EPT_VIOLATION_FETCH) {
+        vcpu_raise_ud(v); // code outside RAM reads as ones, an undefined opcode
+    } else if (v->event & EVENT_VALID) {
+        // A descriptor table or stack outside RAM while an event is delivered.
+        vcpu_crash(v, "event %x cannot be delivered: %llx is not RAM", v->event,
+                   (unsigned long long)gpa.v);
+    } else {
+        emulate_access(v, gpa);
+    }
+}
+
+void exit_apic_access(struct vcpu *v)
+{
+    u64 q = vmread(EXIT_QUALIFICATION);
+    unsigned type = q >> 12 & 15;
+    events_take_back(v);
+    if (type == 0 || type == 1) // a linear read or write
+        emulate_access(v, GPA(v->guest->ops->apic_base(v) + (q & 0xfff)));
+    else if (type == 2)
+        vcpu_raise_ud(v); // a fetch
+    else
+        vcpu_crash(v, "APIC access of type %u at offset %llx", type,
+                   (unsigned long long)(q & 0xfff));
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+#include "vmx/guest_access.h"
+
+#include "lib/x86.h"
+#include "vmx/vcpu_internal.h"
+
+// Iterations of a REP in one exit, so that a long one keeps neither interrupts nor others waiting.
+#define REPEATS_MAX 256
+
+static enum error translate(void *ctx, gva_t gva, u32 access, gpa_t *gpa, u32 *error_code)
+{
+    struct guest_access *a = ctx;
+    struct walk_result r;
+    enum error e = guest_walk(&a->paging, &a->v->guest->memory, gva, access | WALK_SET_AD, &r);
+    *gpa = r.gpa;
+    *error_code = r.error_code;
+    return e;
+}
+
+static u64 read(void *ctx, gpa_t gpa, unsigned size)
+{
+    struct guest_access *a = ctx;
+    u64 value = 0;
+    if (guest_read(&a->v->guest->memory, gpa, &value, size) != OK)
+        value = a->v->guest->ops->mmio_read(a->v, gpa, size);
+    return value;
+}
+
+static void write(void *ctx, gpa_t gpa, unsigned size, u64 value)
+{
+    struct guest_access *a = ctx;
+    if (!a->v->guest->ops->write_ram(a->v, gpa, &value, size))
+        a->v->guest->ops->mmio_write(a->v, gpa, size, value);
+}
+
+static u64 segment_base(void *ctx, enum segment_name segment)
+{
+    (void)ctx;
+    return vmread(GUEST_ES_BASE + 2 * segment);
+}
+
+static u32 port_read(void *ctx, u16 port, unsigned size)
+{
+    struct guest_access *a = ctx;
+    return a->v->guest->ops->port_in(a->v, port, size);
+}
+
+static void port_write(void *ctx, u16 port, unsigned size, u32 value)
+{
+    struct guest_access *a = ctx;
+    a->v->guest->ops->port_out(a->v, port, size, value);
+}
+
+static const struct emulate_ops ops = {translate, read, write, segment_base, port_read, port_write};
+
+void guest_access_begin(struct vcpu *v, struct emulation *e, struct guest_access *a)
+{
+    a->v = v;
+    vcpu_paging_state(v, &a->paging);
+    v->gpr[RSP] = vmread(GUEST_RSP);
+    *e = (struct emulation){.ops = &ops,
+                            .ctx = a,
+                            .code_size = guest_code_size(),
+                            .gpr = v->gpr,
+                            .rip = vmread(GUEST_RIP),
+                            .rflags = vmread(GUEST_RFLAGS),
+                            .repeats = REPEATS_MAX};
+}
+
+void guest_access_finish(struct vcpu *v, struct emulation *e, enum emulate_status status,
+                         u64 address)
+{
+    u64 before = vmread(GUEST_RIP);
+    switch (status) {
+    case EMULATE_DONE:
+        vmwrite(GUEST_RFLAGS, e->rflags);
+        vmwrite(GUEST_RSP, v->gpr[RSP]);
+        vcpu_skip_bytes(v, e->rip - before);
+        break;
+    case EMULATE_AGAIN: // between two iterations
+        vmwrite(GUEST_RFLAGS, e->rflags);
+        vmwrite(GUEST_RSP, v->gpr[RSP]);
+        break;
+    case EMULATE_FAULT:
+        vmwrite(GUEST_RFLAGS, e->rflags);
+        if (e->exception.vector == VECTOR_PF)
+            vcpu_raise_pf(v, e->exception.cr2, e->exception.error_code);
+        else
+            vcpu_raise(v, e->exception.vector, e->exception.has_error, e->exception.error_code);
+        break;
+    default:
+        vcpu_crash(v, "an instruction that we do not emulate touches a device (%s, address %llx)",
+                   error_name(e->error), (unsigned long long)address);
+    }
+}

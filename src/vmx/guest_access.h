@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// The emulator (vmx/emulate.h) at work on a vCPU: its registers, its memory, its devices.
+#pragma once
+
+#include "lib/x86.h"
+#include "vmx/emulate.h"
+#include "vmx/vcpu.h"
+
+struct guest_access {
+    struct vcpu *v;
+    struct paging_state paging;
+};
+
+// Mode of the code that runs, by CS's L and D, and EFER. The VMCS is current.
+static inline enum code_size guest_code_size(void)
+{
+    u64 access = vmread(GUEST_CS_ACCESS);
+    if ((access & BIT(13)) && (vmread(GUEST_EFER) & EFER_LMA))
+        return CODE_64;
+    return access & BIT(14) ? CODE_32 : CODE_16;
+}
+
+// Makes *e, and *a behind it, for one instruction of v; its VMCS is current.
+void guest_access_begin(struct vcpu *v, struct emulation *e, struct guest_access *a);
+
+// Puts into effect what emulate() came to: registers, RIP past the instruction, or an exception.
+// address: of the device, for the record when the instruction is none that we can carry out.
+void guest_access_finish(struct vcpu *v, struct emulation *e, enum emulate_status status,
+                         u64 address);
