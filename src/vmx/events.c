@@ -132,9 +132,29 @@ static void defer_event(struct vcpu *v)
     v->event = 0;
 }
 
+// Takes an event that was not delivered back out of the VMCS. A newer one (an exception that the
+// debugger put in) stays; the older is then what that exception replaces.
+static void take_out_event(struct vcpu *v)
+{
+    u32 info = (u32)vmread(ENTRY_INTERRUPTION_INFO);
+    vmwrite(ENTRY_INTERRUPTION_INFO, 0);
+    if (v->event & EVENT_VALID)
+        return;
+    v->event = info;
+    if (info & EVENT_HAS_ERROR)
+        v->event_error = (u32)vmread(ENTRY_EXCEPTION_ERROR_CODE);
+    v->event_length = (u32)vmread(ENTRY_INSTRUCTION_LENGTH);
+}
+
 // Before an entry: chooses at most one event, and asks to be told when the next can be delivered.
 void events_prepare(struct vcpu *v)
 {
+    // An event that stands in the VMCS since a preparation that no entry followed comes first: only
+    // an entry clears its valid bit.
+    if (v->event_loaded && (vmread(ENTRY_INTERRUPTION_INFO) & EVENT_VALID))
+        take_out_event(v);
+    v->event_loaded = false;
+
     bool nmi_waits = false, interrupt_waits = v->guest->ops->sync(v);
     u32 requests = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE);
 
@@ -174,5 +194,6 @@ void events_prepare(struct vcpu *v)
             vmwrite(ENTRY_INSTRUCTION_LENGTH, v->event_length);
         v->event = 0;
         v->event_length = 0;
+        v->event_loaded = true;
     }
 }
