@@ -73,6 +73,20 @@ FIXES = [
 """,
     ),
     Fix(
+        # A notification whose descriptor is already empty posts nothing (SDM vol. 3, 30.6).
+        # The search then gave -1, and the guest took an interrupt with vector 255.
+        why="empty posted-interrupt descriptor delivers vector 255",
+        file="cpu/vapic.cc",
+        before="""\
+  vector = BX_CPU_THIS_PTR lapic->highest_priority_int(virr);
+  if (vector >= vm->rvi) vm->rvi = vector;
+""",
+        after="""\
+  int highest = BX_CPU_THIS_PTR lapic->highest_priority_int(virr);
+  if (highest > (int) vm->rvi) vm->rvi = (Bit8u) highest;
+""",
+    ),
+    Fix(
         # SDM vol. 3, 27.2.1.1: bits 5:0 of the address must be 0, no more of them.
         why="posted-interrupt descriptor must be aligned to 64 bytes, not to 4 KiB",
         file="cpu/vmx.cc",

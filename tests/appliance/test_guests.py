@@ -123,7 +123,7 @@ def until_halted(console):
 def test_halt_with_interrupts_off(record):
     """A1: it sleeps for good and says so once; its core is others'."""
     record.check_sound()
-    about = "hltoff vcpu 0 halted with interrupts off: only an NMI or a reset ends that"
+    about = "hltoff halted with interrupts off: only an NMI or a reset ends that"
     assert record.texts("vm").count(about) == 1, record
     assert record.guest("hltoff") == ["faults: HLT with interrupts off"], record
     assert record.ended("hello") == "exit 0", record
