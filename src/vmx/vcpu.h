@@ -148,7 +148,7 @@ struct vcpu {
     u32 event;
     u32 event_error;
     u32 event_length;
-    bool event_loaded; // one was put into the VMCS for the next entry
+    bool event_loaded;      // one was put into the VMCS for the next entry
     u32 deferred_interrupt; // like event: one that was acknowledged and must wait; 0: none
 
     // Registers that stay on the core until another vCPU takes it.
