@@ -27,7 +27,8 @@ OPT    := -O2
 CFLAGS = -std=gnu17 $(OPT) -g $(WARN) -Isrc -ffreestanding -fno-builtin-printf -mgeneral-regs-only \
           -mno-red-zone -mcmodel=kernel -fno-pic -fno-pie -fno-stack-protector -fcf-protection=none \
           -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-strict-aliasing \
-          -ffunction-sections -fdata-sections -DDEBUG=$(DEBUG)
+          -ffunction-sections -fdata-sections -DDEBUG=$(DEBUG) \
+          $(if $(COUNT),-DCOUNT_VMX=1)
 LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
            -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
 

@@ -54,6 +54,9 @@ entry32:
     call 1f
 1:  pop %ebp
     sub $PHYS(1b), %ebp                     // ebp: how far from its link address we were loaded
+    rdtsc
+    mov %eax, PHYS(boot_handover_tsc)(%ebp)
+    mov %edx, PHYS(boot_handover_tsc + 4)(%ebp)
 
     // Long mode, or there is nothing that we can do; say so on COM1.
     mov $0x80000000, %eax
@@ -189,6 +192,10 @@ boot_gdt_pointer:
     .short . - boot_gdt - 1
     .quad 0
     .balign 4
+    .globl boot_handover_tsc
+    .balign 8
+boot_handover_tsc:
+    .quad 0
     .globl boot_has_nx
 boot_has_nx:
     .long 0

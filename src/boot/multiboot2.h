@@ -39,6 +39,7 @@ struct boot_info {
 };
 
 extern struct boot_info boot_info;
+extern u64 boot_handover_tsc; // when the loader handed over (entry.S)
 
 // Reads the information structure at info. Boot core, on the boot page tables. Returns false when
 // it is not Multiboot2's or has no memory map.

@@ -5,16 +5,23 @@
 
 #include "lib/types.h"
 
-// Also the numbers by which a guest asks for them, see vm/devices.c.
-enum count { COUNT_VMREAD, COUNT_VMWRITE, COUNT_MSR, COUNT_EXIT, COUNTS };
+// In the order of the hypercalls by which a guest asks for them, see vmx/stats.h.
+enum count {
+    COUNT_VMREAD,
+    COUNT_VMWRITE,
+    COUNT_MSR,       // RDMSR and WRMSR
+    COUNT_EXIT,      // VM exits
+    COUNT_ROOT_TICK, // TSC ticks between an exit and the next entry, without the core's sleep
+    COUNTS,
+};
 
 #ifdef COUNT_VMX
 // Sums over all cores. Defined in vmx/stats.c.
-extern u64 counts[COUNTS];
+extern u64 vmx_counts[COUNTS];
 
 static inline void count(enum count what)
 {
-    __atomic_fetch_add(&counts[what], 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&vmx_counts[what], 1, __ATOMIC_RELAXED);
 }
 #else
 static inline void count(enum count what)

@@ -27,6 +27,7 @@ struct core {
     struct core *self;  // GS:0
     void *stack_top;    // GS:8; the start-up code takes it from here
     u64 guest_deadline; // GS:16; when the core must be back from a guest, TSC ticks; see timer.h
+    u64 exit_tsc;       // GS:24; of the last exit, with its sleep added; where COUNT_VMX counts
     u32 number, apic_id;
     struct vmm *vmm;
 

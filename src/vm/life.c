@@ -11,6 +11,7 @@
 #include "vm/vm.h"
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
+#include "vmx/stats.h"
 #include "vmx/vmm.h"
 
 #define XCR0_AVX    0x6ull
@@ -296,6 +297,8 @@ static void run_end(struct message *m)
         log_line("vm", "%s reset (%s)%s", vm->config->name, vm->reason,
                  again ? ", starting it again" : "");
     if (!again) {
+        for (unsigned i = 0; i < vm->vcpus; i++)
+            stats_log_exits(vm->vcpu[i]);
         log_line("vm", "%s ended: %s", vm->config->name, buf);
         __atomic_store_n(&vm->state, VM_ENDED, __ATOMIC_RELEASE);
     }

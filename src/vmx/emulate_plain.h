@@ -5,7 +5,8 @@
 
 #include "vmx/emulate_internal.h"
 
-static inline bool emulate_plain_read(struct emulation *e, const struct instruction *i, gpa_t gpa)
+static inline __attribute__((always_inline)) bool
+emulate_plain_read(struct emulation *e, const struct instruction *i, gpa_t gpa)
 {
     unsigned size = i->operand_size, to = i->reg;
     bool is_signed = false;
@@ -40,7 +41,8 @@ static inline bool emulate_plain_read(struct emulation *e, const struct instruct
     return true;
 }
 
-static inline bool emulate_plain_write(struct emulation *e, const struct instruction *i, gpa_t gpa)
+static inline __attribute__((always_inline)) bool
+emulate_plain_write(struct emulation *e, const struct instruction *i, gpa_t gpa)
 {
     unsigned size = i->operand_size;
     u64 value;
@@ -60,8 +62,10 @@ static inline bool emulate_plain_write(struct emulation *e, const struct instruc
 // only access is the one that caused the exit: at linear, which is gpa, a write or a read. No
 // translation is asked for: the CPU has checked that access. False, and nothing done: emulate()
 // must do it.
-static inline bool emulate_plain_mov(struct emulation *e, const struct instruction *i, gva_t linear,
-                                     gpa_t gpa, bool write)
+static inline __attribute__((always_inline)) bool emulate_plain_mov(struct emulation *e,
+                                                                    const struct instruction *i,
+                                                                    gva_t linear, gpa_t gpa,
+                                                                    bool write)
 {
     // An operand elsewhere, or an access in the other direction, is not what caused the exit.
     if (i->encoding != ENCODING_LEGACY || i->code_size != CODE_64 || !i->has_memory || i->lock ||

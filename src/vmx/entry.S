@@ -17,13 +17,25 @@
 #define RDI 7
 
 #ifdef COUNT_VMX
-#define COUNT(n) lock incq counts + 8 * n
+#define COUNT(n) lock incq vmx_counts + 8 * n
 #else
 #define COUNT(n)
 #endif
 #define COUNT_VMREAD  0
 #define COUNT_VMWRITE 1
 #define COUNT_EXIT    3
+#define COUNT_ROOT    4
+
+// RAX: the TSC at an exit, or at an entry. RDX is lost.
+#ifdef COUNT_VMX
+#define ROOT_BEGINS \
+    rdtsc; shl $32, %rdx; or %rdx, %rax; mov %rax, %gs:CORE_EXIT_TSC
+#define ROOT_ENDS \
+    mov %rax, %rdx; sub %gs:CORE_EXIT_TSC, %rdx; lock add %rdx, vmx_counts + 8 * COUNT_ROOT
+#else
+#define ROOT_BEGINS
+#define ROOT_ENDS
+#endif
 
 // The guest's general registers from the vCPU in RBX.
 .macro load_registers
@@ -53,6 +65,7 @@
     or %rdx, %rax
     sub %rax, %rsi
     jbe \due
+    ROOT_ENDS
     mov vmx_caps + CAPS_PREEMPTION_SHIFT, %ecx
     shr %cl, %rsi
     mov $PREEMPTION_TIMER, %eax
@@ -111,6 +124,7 @@ vmx_exit_entry:
     pop GPR(RBX)(%rbx)
     mov %rbx, %rdi
     lea 48(%rsp), %rbp
+    ROOT_BEGINS
     COUNT(COUNT_EXIT)
     COUNT(COUNT_VMREAD)
     mov $EXIT_REASON, %eax

@@ -26,13 +26,31 @@ static void plain_write(void *ctx, gpa_t gpa, unsigned size, u64 value)
 
 static const struct emulate_ops plain_ops = {.read = plain_read, .write = plain_write};
 
+// Drivers write the number of a register and read or write the register with the next instruction.
+// If that is known too, and reads from the same page, it need not cost an exit of its own: what the
+// page is, and that this code may access it, the CPU has just found out. Not while someone steps
+// or has breakpoints.
+static NOINLINE void also_read(struct vcpu *v, u64 rip, u64 cr3, gva_t linear, gpa_t gpa)
+{
+    if ((rip & ~PAGE_MASK) == 0 || v->debug_registers || (vmread(GUEST_DR7) & 0xff) != 0)
+        return;
+    const struct instruction *i = fetch_cached(&v->fetch, GVA(rip), cr3, CODE_64);
+    if (i == NULL || i->reg == RSP || !i->has_memory)
+        return;
+    struct emulation e = {
+        .ops = &plain_ops, .ctx = v, .code_size = CODE_64, .gpr = v->gpr, .rip = rip};
+    gva_t also = GVA(memory_offset(i, v->gpr, rip));
+    if ((also.v & PAGE_MASK) == (linear.v & PAGE_MASK) &&
+        emulate_plain_mov(&e, i, also, GPA((gpa.v & PAGE_MASK) | (also.v & ~PAGE_MASK)), false))
+        (void)vcpu_skip_from(v, rip, i->length, true);
+}
+
 // The instruction that touched gpa, if it is known from the last time and simple: nearly all are.
 // False: nothing was done.
 static bool plain_access(struct vcpu *v, gpa_t gpa, u64 q)
 {
-    u64 rip = vmread(GUEST_RIP);
-    const struct instruction *i =
-        fetch_cached(&v->fetch, GVA(rip), vmread(GUEST_CR3), guest_code_size());
+    u64 rip = vmread(GUEST_RIP), cr3 = vmread(GUEST_CR3);
+    const struct instruction *i = fetch_cached(&v->fetch, GVA(rip), cr3, guest_code_size());
     if (i == NULL || i->code_size != CODE_64)
         return false;
     v->gpr[RSP] = vmread(GUEST_RSP);
@@ -43,11 +61,14 @@ static bool plain_access(struct vcpu *v, gpa_t gpa, u64 q)
     e.gpr = v->gpr;
     e.rip = rip;
     e.rflags = 0; // not looked at; RF is seen to below
-    if (!emulate_plain_mov(&e, i, GVA(vmread(GUEST_LINEAR_ADDRESS)), gpa, q & EPT_VIOLATION_WRITE))
+    gva_t linear = GVA(vmread(GUEST_LINEAR_ADDRESS));
+    bool write = q & EPT_VIOLATION_WRITE;
+    if (!emulate_plain_mov(&e, i, linear, gpa, write))
         return false;
     if (__builtin_expect(i->reg == RSP, 0))
         vmwrite(GUEST_RSP, v->gpr[RSP]);
-    vcpu_skip_from(v, rip, i->length);
+    if (vcpu_skip_from(v, rip, i->length, true) && write)
+        also_read(v, rip + i->length, cr3, linear, gpa);
     return true;
 }
 

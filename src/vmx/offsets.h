@@ -12,4 +12,5 @@
 
 // In struct core, by GS.
 #define CORE_DEADLINE  16
+#define CORE_EXIT_TSC  24
 #define CORE_ATTENTION 64

@@ -1,6 +1,62 @@
 // SPDX-License-Identifier: MIT
+#include "vmx/stats.h"
+
+#include "boot/log.h"
 #include "lib/count.h"
+#include "lib/format.h"
+
+#define REASONS_PER_LINE 6
 
 #ifdef COUNT_VMX
-u64 counts[COUNTS];
+u64 vmx_counts[COUNTS];
 #endif
+
+u64 stats_hypercall(u64 number)
+{
+#ifdef COUNT_VMX
+    if (number - HYPERCALL_COUNT < COUNTS)
+        return __atomic_load_n(&vmx_counts[number - HYPERCALL_COUNT], __ATOMIC_RELAXED);
+#endif
+    (void)number;
+    return UINT64_MAX;
+}
+
+// The reason with the most exits among those with fewer than `below`, or as many and a higher
+// number than `after`.
+static unsigned next_reason(const struct vcpu *v, u64 below, unsigned after)
+{
+    unsigned best = EXIT_REASONS;
+    for (unsigned i = 0; i < EXIT_REASONS; i++) {
+        bool left = v->exits[i] < below || (v->exits[i] == below && i > after);
+        if (left && v->exits[i] > 0 && (best == EXIT_REASONS || v->exits[i] > v->exits[best]))
+            best = i;
+    }
+    return best;
+}
+
+void stats_log_exits(const struct vcpu *v)
+{
+    u64 sum = 0, below = UINT64_MAX;
+    for (unsigned i = 0; i < EXIT_REASONS; i++)
+        sum += v->exits[i];
+    char buf[240];
+    struct text t = TEXT(buf);
+    text_add(&t, "%llu exits", (unsigned long long)sum);
+    unsigned shown = 0;
+    for (unsigned i = next_reason(v, below, 0); i != EXIT_REASONS; i = next_reason(v, below, i)) {
+        text_add(&t, "%s %s %llu",
+                 shown == 0                      ? ":"
+                 : shown % REASONS_PER_LINE == 0 ? ""
+                                                 : ",",
+                 exit_reason_name(i), (unsigned long long)v->exits[i]);
+        below = v->exits[i];
+        shown++;
+        if (shown % REASONS_PER_LINE == 0) {
+            log_line("vm", "%s vcpu %u: %s", v->guest->name, v->index, buf);
+            t = TEXT(buf);
+            text_add(&t, "and");
+        }
+    }
+    if (shown == 0 || shown % REASONS_PER_LINE != 0)
+        log_line("vm", "%s vcpu %u: %s", v->guest->name, v->index, buf);
+}

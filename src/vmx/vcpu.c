@@ -20,6 +20,7 @@ _Static_assert(offsetof(struct vcpu, reason) == VCPU_REASON, "offsets.h");
 _Static_assert(offsetof(struct vcpu, exits) == VCPU_EXITS, "offsets.h");
 _Static_assert(offsetof(struct vcpu, requests) == VCPU_REQUESTS, "offsets.h");
 _Static_assert(offsetof(struct core, guest_deadline) == CORE_DEADLINE, "offsets.h");
+_Static_assert(offsetof(struct core, exit_tsc) == CORE_EXIT_TSC, "offsets.h");
 _Static_assert(offsetof(struct core, attention) == CORE_ATTENTION, "offsets.h");
 
 #define MISC_ENABLE_RESET     0x1801ull // fast strings; BTS and PEBS unavailable

@@ -54,25 +54,33 @@ void vcpu_skip_rare(struct vcpu *v, u64 blocking, u64 rflags);
 
 // Ends an instruction of `length` bytes at `from`, GUEST_RIP, that was carried out for the guest:
 // RIP moves on, blocking by STI and MOV SS and RFLAGS.RF end, and a single step, the guest's or the
-// debugger's, is due.
-static inline void vcpu_skip_from(struct vcpu *v, u64 from, u64 length)
+// debugger's, is due. faulted: the exit was like a fault, which sets RF (SDM 28.3.3). False: there
+// was more to do.
+static inline bool vcpu_skip_from(struct vcpu *v, u64 from, u64 length, bool faulted)
 {
     u64 rip = from + length;
     if (__builtin_expect((u32)rip < (u32)length, 0)) { // outside 64-bit code RIP has 32 bits
         vcpu_skip_wrapped(v, rip);
-        return;
+        return false;
     }
     vmwrite(GUEST_RIP, rip);
     u64 blocking = vmread(GUEST_INTERRUPTIBILITY), rflags = vmread(GUEST_RFLAGS);
+    if (faulted && (rflags & RFLAGS_RF)) {
+        rflags &= ~RFLAGS_RF;
+        vmwrite(GUEST_RFLAGS, rflags);
+    }
     if (__builtin_expect((blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)) != 0 ||
                              (rflags & v->skip_flags) != 0,
-                         0))
+                         0)) {
         vcpu_skip_rare(v, blocking, rflags);
+        return false;
+    }
+    return true;
 }
 
 static inline void vcpu_skip_bytes(struct vcpu *v, u64 length)
 {
-    vcpu_skip_from(v, vmread(GUEST_RIP), length);
+    (void)vcpu_skip_from(v, vmread(GUEST_RIP), length, false);
 }
 
 // The same for the instruction that caused the exit.

@@ -3,6 +3,7 @@
 
 #include "boot/log.h"
 #include "boot/memory.h"
+#include "boot/multiboot2.h"
 #include "lib/math.h"
 #include "lib/string.h"
 #include "lib/x86.h"
@@ -203,7 +204,20 @@ static void idle(struct core *c)
     if (c->timer_deadline != UINT64_MAX)
         apic_set_deadline(UINT64_MAX);
     c->vmm->armed = UINT64_MAX;
-    c->vmm->idle_ticks += rdtsc() - before;
+    u64 slept = rdtsc() - before;
+    c->vmm->idle_ticks += slept;
+    c->exit_tsc += slept;
+}
+
+static u64 first_entry_tsc; // of any core; 0: none yet
+
+// Returns the ticks since the boot loader's hand-over to the first who calls, 0 to the others.
+static u64 note_first_entry(void)
+{
+    u64 none = 0, now = rdtsc();
+    bool first = __atomic_compare_exchange_n(&first_entry_tsc, &none, now, false, __ATOMIC_RELAXED,
+                                             __ATOMIC_RELAXED);
+    return first ? now - boot_handover_tsc : 0;
 }
 
 NORETURN void vmm_loop(void)
@@ -237,6 +251,10 @@ NORETURN void vmm_loop(void)
             continue;
         }
         vmm->entries++;
+        u64 before = first_entry_tsc == 0 ? note_first_entry() : 0;
         vcpu_enter(v);
+        if (before != 0)
+            log_line("vmm", "first guest instruction %llu ticks after the hand-over",
+                     (unsigned long long)before);
     }
 }

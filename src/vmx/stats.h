@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+// What a vCPU's running came to.
+#pragma once
+
+#include "vmx/vcpu.h"
+
+// Logs how often v left the guest, and why. Any core; v does not run.
+void stats_log_exits(const struct vcpu *v);
+
+// In a build that counts (lib/count.h), hypercall HYPERCALL_COUNT + n gives count n, as a sum over
+// all cores since the start. In other builds, and for other numbers: UINT64_MAX.
+#define HYPERCALL_COUNT 0x100
+u64 stats_hypercall(u64 number);
