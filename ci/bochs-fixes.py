@@ -87,6 +87,25 @@ FIXES = [
 """,
     ),
     Fix(
+        # With one CPU, cpu_loop() commits RIP when an exception has brought it back. With several,
+        # the CPU goes on with its next trace, and whatever looks at prev_rip before that trace's
+        # first instruction is done gets the RIP from before the exception: a VM exit saved it, with
+        # the CS of the handler.
+        why="with several CPUs, RIP is not committed after an exception",
+        file="cpu/cpu.cc",
+        before="""\
+void BX_CPU_C::cpu_run_trace(void)
+{
+""",
+        after="""\
+void BX_CPU_C::cpu_run_trace(void)
+{
+  BX_CPU_THIS_PTR prev_rip = RIP;
+  BX_CPU_THIS_PTR speculative_rsp = false;
+
+""",
+    ),
+    Fix(
         # SDM vol. 3, 27.2.1.1: bits 5:0 of the address must be 0, no more of them.
         why="posted-interrupt descriptor must be aligned to 64 bytes, not to 4 KiB",
         file="cpu/vmx.cc",
