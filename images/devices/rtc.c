@@ -77,9 +77,9 @@ static void check_periodic(void)
     u64 us = (rdtsc() - start) * 1000 / tsc_ms(1);
     report(all && near(us, 62500, 20), "F10: RTC: 64 interrupts at 1,024 Hz (%lu us)", us);
     report(periodic_flags >= 64, "F10: RTC: register C says periodic");
-    interrupts_on();
-    set(B, (u8)(b & ~B_PERIODIC));
+    set(B, (u8)(b & ~B_PERIODIC)); // with interrupts off: the handler uses the index port too
     get(C);
+    interrupts_on(); // one that came before is taken here
     before = interrupts[VECTOR_RTC];
     delay_us(10000);
     interrupts_off();

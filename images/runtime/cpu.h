@@ -78,9 +78,10 @@ static inline u64 rdtsc(void)
     return (u64)high << 32 | low;
 }
 
+// An interrupt that waits is taken before this returns.
 static inline void interrupts_on(void)
 {
-    __asm__ volatile("sti" ::: "memory");
+    __asm__ volatile("sti; nop" ::: "memory");
 }
 
 static inline void interrupts_off(void)

@@ -119,6 +119,11 @@ class Record:
         """The texts of one part's log lines."""
         return [line.text for line in self.log if line.part == part]
 
+    def life(self, name):
+        """The log's texts about a VM's start, troubles and end, without the counts of its exits."""
+        return [text for text in self.texts("vm")
+                if text.startswith(f"{name} ") and not re.match(r"\S+ vcpu \d+: (\d+ exits|and )", text)]
+
     def when(self, part, text):
         """The times, in seconds since the appliance's start, of the log lines with this text."""
         return [line.time for line in self.log if (line.part, line.text) == (part, text)]

@@ -18,7 +18,7 @@ def test_hello(record):
     assert lines[1].endswith("ticks=3 period=10"), record
     assert [line for line in lines if line.startswith("hello: tick 3 ")], record
     assert record.ended("hello") == "exit 0", record
-    assert record.texts("vm") == ["hello started", "hello exit 0xf4: 0", "hello ended: exit 0"]
+    assert record.life("hello") == ["hello started", "hello exit 0xf4: 0", "hello ended: exit 0"]
 
 
 # A core each: they measure time.
@@ -74,7 +74,7 @@ def test_exit_value(record, value):
 @misbehaviour
 def test_triple_fault_ends_with_a_record(record):
     """D10: that VM stops with a record, the rest runs on."""
-    about = [text for text in record.texts("vm") if text.startswith("triple ")]
+    about = record.life("triple")
     assert "exit TRIPLE_FAULT" in about[1], record
     assert re.search(r"rip 0008:0000000000[0-9a-f]{6} rsp ", about[2]), record
     assert about[-2:] == ["triple reset (triple fault)", "triple ended: reset"], record
