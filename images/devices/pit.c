@@ -29,6 +29,10 @@ static void check_count(void)
         good = near((u16)(first - last), best, 5);
     }
     report(good, "F10: PIT: channel 0 counts down at 1.193 MHz by the TSC");
+    u64 told = tsc_hz_told(), measured = tsc_hz_measured();
+    if (told != 0)
+        report(near(measured, told, 2), "F10: PIT: its time is that of CPUID's TSC (%lu, %lu Hz)",
+               measured, told);
 
     outb(PIT_COMMAND, READ_BACK_STATUS0);
     u8 status = inb(PIT_CHANNEL0);

@@ -6,16 +6,28 @@
 #include "lib/math.h"
 #include "pit.h"
 
-enum { CPUID1_ECX_TSC_DEADLINE = BIT(24), CALIBRATION_PIT_TICKS = PIT_HZ / 100 };
+enum {
+    CPUID1_ECX_TSC_DEADLINE = BIT(24),
+    CPUID_TSC = 0x15, // the TSC's rate as a ratio to a crystal
+    CALIBRATION_PIT_TICKS = PIT_HZ / 100
+};
 
 static u64 hz;
 static bool deadline_mode;
 static u64 apic_ticks_per_second;
 
-u64 tsc_hz(void)
+u64 tsc_hz_told(void)
+{
+    if (cpuid(0, 0).eax < CPUID_TSC)
+        return 0;
+    struct cpuid c = cpuid(CPUID_TSC, 0);
+    return c.eax != 0 ? muldiv64(c.ecx, c.ebx, c.eax) : 0;
+}
+
+u64 tsc_hz_measured(void)
 {
     // Being away (another guest's turn) only ever makes the measured time longer.
-    for (int i = 0; i < 3 && hz == 0; i++) {
+    for (int i = 0; i < 3; i++) {
         u64 best = UINT64_MAX;
         for (int j = 0; j < 3; j++) {
             u64 ticks = pit_measure(CALIBRATION_PIT_TICKS);
@@ -23,8 +35,17 @@ u64 tsc_hz(void)
                 best = MIN(best, ticks);
         }
         if (best != UINT64_MAX)
-            hz = muldiv64(best, PIT_HZ, CALIBRATION_PIT_TICKS);
+            return muldiv64(best, PIT_HZ, CALIBRATION_PIT_TICKS);
     }
+    return 0;
+}
+
+u64 tsc_hz(void)
+{
+    if (hz == 0)
+        hz = tsc_hz_told();
+    if (hz == 0)
+        hz = tsc_hz_measured();
     if (hz == 0)
         hz = 1000000000;
     return hz;

@@ -5,8 +5,12 @@
 #include "cpu.h"
 #include "lib/types.h"
 
-// TSC ticks per second, measured once against the PIT.
+// TSC ticks per second: as CPUID tells it, else measured once against the PIT.
 u64 tsc_hz(void);
+
+// What CPUID says of it, and what the PIT does: 10 ms of its time, thrice. 0: nothing.
+u64 tsc_hz_told(void);
+u64 tsc_hz_measured(void);
 
 // TSC ticks in this many milliseconds or microseconds.
 u64 tsc_ms(u64 ms);
