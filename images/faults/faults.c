@@ -5,6 +5,7 @@
 //   reset             a reset through port 0xcf9
 //   hltoff            HLT with interrupts off
 //   exit=N            exit value N
+//   flood=N           N lines of 100 characters, as fast as the UART takes them
 //   port msr vmx mmio what no guest has: answered as hardware would, with verdicts
 //   tcg               with vmx: leave out what QEMU's own emulator has not (MSRs) or hangs at
 //   (CR4.VMXE)
@@ -20,6 +21,14 @@ static void triple_fault(void)
     } PACKED nothing = {0, 0};
     printf("faults: no IDT, and an exception\n");
     __asm__ volatile("lidt %0; ud2" ::"m"(nothing));
+}
+
+static void flood(u64 lines)
+{
+    static const char filler[] = "................................................................."
+                                 ".....................";
+    for (u64 i = 0; i < lines; i++)
+        printf("flood %07lu %s\n", i, filler);
 }
 
 static void page_fault(void)
@@ -67,6 +76,11 @@ int main(void)
         printf("faults: exit value %lu\n", value);
         return (int)value;
     }
+    u64 lines = option_number("flood", 0);
+    if (lines != 0) {
+        flood(lines);
+        return EXIT_OK;
+    }
     for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
         if (option(ways[i].word)) {
             ways[i].action();
@@ -74,6 +88,6 @@ int main(void)
         }
     }
     printf("faults: the command line names none of triple ud pf hltoff reset port msr vmx mmio "
-           "exit=N\n");
+           "exit=N flood=N\n");
     return EXIT_FAILED;
 }

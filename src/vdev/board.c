@@ -287,6 +287,11 @@ bool board_receive_break(struct board *b, u64 now)
     return taken;
 }
 
+void board_transmit_ready(struct board *b)
+{
+    vuart_ready(&b->com1);
+}
+
 void board_power_button(struct board *b)
 {
     acpipm_power_button(&b->pm);

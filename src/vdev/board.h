@@ -22,7 +22,7 @@ struct board_callbacks {
     void (*intr)(void *ctx, bool level); // the PIC's INT: LINT0 of the first vCPU
     void (*msi)(void *ctx, const struct ioapic_message *m); // from the IOAPIC to the local APICs
     void (*routes)(void *ctx); // board_level_vectors() may give something else; may be NULL
-    void (*transmit)(void *ctx, u8 byte); // COM1; may be NULL
+    bool (*transmit)(void *ctx, u8 byte); // COM1, see vuart_init; may be NULL
     void (*shutdown)(void *ctx);          // ACPI S5
     void (*reset)(void *ctx); // by a port; the caller calls board_reset when it restarts the VM
     void (*exit)(void *ctx, u32 value); // port 0xf4
@@ -111,5 +111,8 @@ void board_expire(struct board *b, u64 now);
 // A byte or a break for COM1. Returns false, with nothing taken, while it has no room.
 bool board_receive(struct board *b, u8 byte, u64 now);
 bool board_receive_break(struct board *b, u64 now);
+
+// COM1's transmit takes more again.
+void board_transmit_ready(struct board *b);
 
 void board_power_button(struct board *b);

@@ -45,6 +45,11 @@ static unsigned trigger_level(const struct vuart *u)
     return fifo_enabled(u) ? levels[u->fcr >> 6] : 1;
 }
 
+static bool is_full(const struct vuart *u)
+{
+    return u->held && !(u->mcr & MCR_LOOP);
+}
+
 // Interrupt identification by priority (16550D data sheet, table IV).
 static u8 identify(const struct vuart *u)
 {
@@ -54,7 +59,7 @@ static u8 identify(const struct vuart *u)
         return IIR_RX;
     if (u->ier & IER_RX && u->timeout)
         return IIR_TIME;
-    if (u->ier & IER_THRE && u->thre)
+    if (u->ier & IER_THRE && u->thre && !is_full(u))
         return IIR_THRE;
     if (u->ier & IER_MODEM && u->modem & 0x0f)
         return IIR_MODEM;
@@ -102,7 +107,7 @@ static void clear_fifo(struct vuart *u)
 }
 
 void vuart_init(struct vuart *u, u64 tsc_hz, bool connected, unsigned pin, struct irq_line irq,
-                void (*transmit)(void *ctx, u8 byte), void *ctx)
+                bool (*transmit)(void *ctx, u8 byte), void *ctx)
 {
     memset(u, 0, sizeof(*u));
     u->tsc_hz = tsc_hz;
@@ -180,7 +185,7 @@ static u8 read_data(struct vuart *u, u64 now)
 
 static u8 read_line_status(struct vuart *u)
 {
-    u8 v = LSR_EMPTY | u->line | (u->count != 0 ? LSR_DR : 0);
+    u8 v = (is_full(u) ? 0 : LSR_EMPTY) | u->line | (u->count != 0 ? LSR_DR : 0);
     bool bad = u->line & (LSR_ERRORS & ~LSR_OE);
     for (unsigned i = 0; i < u->count; i++)
         bad |= u->errors[(u->head + i) % UART_FIFO] != 0;
@@ -236,8 +241,14 @@ static void write_data(struct vuart *u, u8 byte, u64 now)
     if (u->mcr & MCR_LOOP)
         push(u, byte, 0, now);
     else if (u->transmit != NULL)
-        u->transmit(u->ctx, byte);
+        u->held = !u->transmit(u->ctx, byte);
     u->thre = true;
+}
+
+void vuart_ready(struct vuart *u)
+{
+    u->held = false;
+    update_line(u);
 }
 
 static void write_fcr(struct vuart *u, u8 value)

@@ -25,7 +25,8 @@ static struct spinlock lock;
 static struct console_vm *focus;
 static struct console_vm *unfinished; // whose partial line stands on the screen
 static unsigned shown;                // characters of it that are out
-static unsigned lost;                 // lines that found no room
+static unsigned lost;                 // lines and bytes that found no room
+static unsigned held;                 // how many VMs wait for room
 static bool escaped;                  // the last key was Ctrl-]
 static struct timer input_timer, prompt_timer;
 static struct core_work work;
@@ -90,13 +91,13 @@ static void show_prompt(void)
         show_partial(focus);
 }
 
-static void end_line(struct console_vm *c)
+// Shows a line, or leaves it to wait for room.
+static void end_line(struct console_vm *c, u32 share)
 {
-    if (!has_room(strlen(c->name) + c->len, GUESTS_SHARE)) {
-        lost++;
-        if (unfinished == c)
-            leave_line();
-    } else if (unfinished == c) {
+    c->complete = !has_room(strlen(c->name) + c->len, share);
+    if (c->complete)
+        return;
+    if (unfinished == c) {
         put(c->line + shown, c->len - shown);
         put("\r\n", 2);
         unfinished = NULL;
@@ -110,27 +111,72 @@ static void end_line(struct console_vm *c)
     show_prompt();
 }
 
-void console_guest_byte(struct console_vm *c, u8 byte)
+// Whether the VM may write: each further byte may bring a line of the full length to its end.
+static bool may_write(const struct console_vm *c)
 {
-    spin_lock(&lock);
-    c->touched = rdtsc();
-    if (byte == '\n') {
-        end_line(c);
+    return !c->complete && has_room(strlen(c->name) + CONSOLE_LINE, GUESTS_SHARE);
+}
+
+static void add_byte(struct console_vm *c, u8 byte)
+{
+    if (c->complete || (byte != '\n' && c->len == CONSOLE_LINE))
+        end_line(c, GUESTS_SHARE);
+    if (c->complete) {
+        lost++;
+    } else if (byte == '\n') {
+        end_line(c, GUESTS_SHARE);
     } else if (byte != '\r') {
-        if (c->len == CONSOLE_LINE)
-            end_line(c);
         c->line[c->len++] = (char)byte;
         if (c == focus && (unfinished == c || c->len == 1))
             show_partial(c);
     }
+}
+
+bool console_guest_byte(struct console_vm *c, u8 byte)
+{
+    spin_lock(&lock);
+    c->touched = rdtsc();
+    add_byte(c, byte);
+    bool more = may_write(c);
+    held += !more - c->held;
+    c->held = !more;
     spin_unlock(&lock);
+    return more;
+}
+
+// After the line has sent something: VMs that were held go on, in turn.
+static void release_guests(void)
+{
+    static unsigned turn;
+    for (unsigned i = 0; i < vm_count; i++) {
+        struct vm *vm = vms[turn++ % vm_count];
+        struct console_vm *c = &vm->console;
+        spin_lock(&lock);
+        if (c->complete)
+            end_line(c, GUESTS_SHARE);
+        bool release = c->held && may_write(c);
+        held -= release;
+        c->held &= !release;
+        bool none_left = !has_room(CONSOLE_LINE, GUESTS_SHARE);
+        spin_unlock(&lock);
+        if (release) {
+            spin_lock(&vm->lock);
+            board_transmit_ready(&vm->board);
+            devices_unlock_board(vm, NULL);
+        }
+        if (none_left)
+            break; // the next one is first next time
+    }
 }
 
 void console_vm_flush(struct console_vm *c)
 {
     spin_lock(&lock);
     if (c->len > 0)
-        end_line(c);
+        end_line(c, SERIAL_TX_SIZE);
+    lost += c->complete;
+    c->complete = false;
+    c->len = 0;
     spin_unlock(&lock);
 }
 
@@ -156,7 +202,7 @@ static void report_lost(void)
     lost -= n;
     spin_unlock(&lock);
     if (n > 0)
-        log_line("console", "%u lines were lost: more than the serial line carries", n);
+        log_line("console", "%u lines or bytes were lost: more than the serial line carries", n);
 }
 
 // The boot core looks here whenever the line has sent something, so after each cut too.
@@ -272,6 +318,8 @@ static void irq(void)
 static void run(void)
 {
     serial_pump(&serial_console);
+    if (__atomic_load_n(&held, __ATOMIC_RELAXED) > 0)
+        release_guests();
     if (__atomic_load_n(&lost, __ATOMIC_RELAXED) > 0)
         report_lost();
     look_for_prompt();

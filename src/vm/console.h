@@ -4,9 +4,9 @@
 //
 // The VM with focus is shown as it writes; others, and the log, line by line, so that lines are
 // never mixed. When such a line cuts into an unfinished one, that is left with a backslash and
-// shown again whole: when it is done, or has stood still for a moment as a prompt does. What the
-// serial line cannot carry is lost by whole lines, guests' before the log's, and the log says how
-// many.
+// shown again whole: when it is done, or has stood still for a moment as a prompt does. A guest that
+// writes faster than the serial line carries sees a UART that is full; what it writes all the same
+// is lost, as are lines of the log that find no room, and the log says how much.
 #pragma once
 
 #include "lib/ring.h"
@@ -20,6 +20,8 @@ struct console_vm {
     const char *name;
     char line[CONSOLE_LINE];
     unsigned len;
+    bool complete; // the line waits for room
+    bool held;     // the guest's UART is full until there is room
     u64 touched; // TSC at its last byte
     struct ring input;
     u8 input_buffer[CONSOLE_INPUT];
@@ -27,8 +29,9 @@ struct console_vm {
 
 void console_vm_init(struct console_vm *c, unsigned id, const char *name);
 
-// A byte that a guest sends. Any core; takes the console's lock only.
-void console_guest_byte(struct console_vm *c, u8 byte);
+// A byte that a guest sends. Returns false when it is to send no more: board_transmit_ready follows.
+// Any core; takes the console's lock only.
+bool console_guest_byte(struct console_vm *c, u8 byte);
 
 // Shows what is left of an unfinished line.
 void console_vm_flush(struct console_vm *c);

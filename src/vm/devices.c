@@ -138,10 +138,10 @@ static void on_msi(void *ctx, const struct ioapic_message *m)
     vapic_send_message(ctx, &message);
 }
 
-static void on_transmit(void *ctx, u8 byte)
+static bool on_transmit(void *ctx, u8 byte)
 {
     struct vm *vm = ctx;
-    console_guest_byte(&vm->console, byte);
+    return console_guest_byte(&vm->console, byte);
 }
 
 static void on_shutdown(void *ctx)

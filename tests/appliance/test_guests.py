@@ -129,6 +129,25 @@ def test_halt_with_interrupts_off(record):
     assert record.ended("hello") == "exit 0", record
 
 
+# More than the serial line's buffer, which is 128 KiB.
+FLOOD = (ENDS_BY_ITSELF + vm("flood", "faults", cmdline="flood=700", cores="0") +
+         vm("flood2", "faults", cmdline="flood=700", cores="1") +
+         vm("hello", cmdline="ticks=20 period=100", cores="1"))
+
+
+@pytest.mark.long
+@runs(Run(FLOOD))
+@pytest.mark.parametrize("name", ["flood", "flood2"])
+def test_output_faster_than_the_line(record, name):
+    """F10: the UART is full when the line is; nothing is lost, and the others go on."""
+    record.check_done()
+    lines = record.guest(name)
+    assert [int(line.split()[1]) for line in lines] == list(range(700)), record
+    assert {len(line) for line in lines} == {100}, record
+    assert len([line for line in record.guest("hello") if "tick" in line]) == 21, record
+    assert not [text for text in record.texts("console") if "lost" in text], record
+
+
 def share(record, name):
     """Per cent of its core that a `count` guest got, by its own measurement."""
     return int(re.search(r"share (\d+) % of the core", "\n".join(record.guest(name)))[1])

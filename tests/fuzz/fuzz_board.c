@@ -38,10 +38,10 @@ static void on_event(void *ctx)
     (void)ctx;
 }
 
-static void on_transmit(void *ctx, u8 byte)
+static bool on_transmit(void *ctx, u8 byte)
 {
     (void)ctx;
-    (void)byte;
+    return byte & 1;
 }
 
 static void on_exit_value(void *ctx, u32 value)

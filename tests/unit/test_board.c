@@ -41,10 +41,11 @@ static void on_routes(void *ctx)
     routes++;
 }
 
-static void on_transmit(void *ctx, u8 byte)
+static bool on_transmit(void *ctx, u8 byte)
 {
     assert_ptr_equal(ctx, console);
     console[console_length++ % sizeof(console)] = (char)byte;
+    return true;
 }
 
 static void on_shutdown(void *ctx)

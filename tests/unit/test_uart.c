@@ -12,6 +12,8 @@
 
 #define HZ 1843200000ull // 1000 ticks to the UART's clock
 
+#define FILLS '!' // after this byte the sink wants no more
+
 static struct vuart uart;
 static bool line;
 static unsigned rises, sent;
@@ -27,11 +29,12 @@ static void set(void *ctx, unsigned pin, bool level)
     rises += level;
 }
 
-static void transmit(void *ctx, u8 byte)
+static bool transmit(void *ctx, u8 byte)
 {
     assert_ptr_equal(ctx, &uart);
     last = byte;
     sent++;
+    return byte != FILLS;
 }
 
 static int setup(void **state)
@@ -85,6 +88,34 @@ static void after_reset(void **state)
     vuart_reset(&uart);
     assert_int_equal(in(2), 0x01);
     assert_false(line);
+}
+
+static void held_back(void **state)
+{
+    (void)state;
+    out(1, 0x02);
+    assert_int_equal(in(2), 0x02);
+    out(0, FILLS);
+    assert_int_equal(in(5), 0x00); // neither THRE nor TEMT
+    assert_false(line);
+    assert_int_equal(in(2), 0x01);
+    out(1, 0);
+    out(1, 0x02); // "enabled while empty", but it is not
+    assert_false(line);
+    out(4, 0x10); // in loopback nothing goes out
+    assert_int_equal(in(5), 0x60);
+    out(4, 0);
+    assert_int_equal(in(5), 0x00);
+    vuart_reset(&uart); // the guest's doing; the sink is as full as before
+    assert_int_equal(in(5), 0x00);
+    out(1, 0x02);
+    vuart_ready(&uart);
+    assert_true(line);
+    assert_int_equal(in(5), 0x60);
+    assert_int_equal(in(2), 0x02);
+    assert_false(line);
+    out(0, 'x'); // one that does not look at LSR is not stopped
+    assert_int_equal(sent, 2);
 }
 
 static void transmitting(void **state)
@@ -288,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(after_reset, setup),
         cmocka_unit_test_setup(transmitting, setup),
+        cmocka_unit_test_setup(held_back, setup),
         cmocka_unit_test_setup(receiving_without_fifo, setup),
         cmocka_unit_test_setup(receiving_with_fifo, setup),
         cmocka_unit_test_setup(trigger_levels, setup),
