@@ -104,18 +104,6 @@ static bool can_take_nmi(void)
              (BLOCKING_BY_NMI | BLOCKING_BY_MOV_SS | BLOCKING_BY_STI));
 }
 
-// What was to be delivered at an entry that does not take place.
-void events_withdraw(struct vcpu *v)
-{
-    u32 info = (u32)vmread(ENTRY_INTERRUPTION_INFO);
-    if (!(info & EVENT_VALID))
-        return;
-    vmwrite(ENTRY_INTERRUPTION_INFO, 0);
-    set_event(v, EVENT_TYPE(info), EVENT_VECTOR(info), info & EVENT_HAS_ERROR,
-              (u32)vmread(ENTRY_EXCEPTION_ERROR_CODE), (u32)vmread(ENTRY_INSTRUCTION_LENGTH));
-    vcpu_note(v, REQUEST_EVENT);
-}
-
 // An interrupt or NMI that was taken for delivery stays out of a step that masks them, and of a
 // state that a debugger has written and that cannot take it (SDM 27.3.1.4).
 static void defer_event(struct vcpu *v)
@@ -132,29 +120,38 @@ static void defer_event(struct vcpu *v)
     v->event = 0;
 }
 
-// Takes an event that was not delivered back out of the VMCS. A newer one (an exception that the
-// debugger put in) stays; the older is then what that exception replaces.
-static void take_out_event(struct vcpu *v)
+// Takes an event back out of the VMCS, where it stands since a preparation that no entry followed:
+// only an entry clears its valid bit. False: it has been delivered.
+static bool take_out_event(struct vcpu *v)
 {
+    bool loaded = v->event_loaded;
+    v->event_loaded = false;
+    if (!loaded)
+        return false;
     u32 info = (u32)vmread(ENTRY_INTERRUPTION_INFO);
+    if (!(info & EVENT_VALID))
+        return false;
     vmwrite(ENTRY_INTERRUPTION_INFO, 0);
-    if (v->event & EVENT_VALID)
-        return;
-    v->event = info;
-    if (info & EVENT_HAS_ERROR)
-        v->event_error = (u32)vmread(ENTRY_EXCEPTION_ERROR_CODE);
-    v->event_length = (u32)vmread(ENTRY_INSTRUCTION_LENGTH);
+    if (!(v->event & EVENT_VALID))
+        set_event(v, EVENT_TYPE(info), EVENT_VECTOR(info), info & EVENT_HAS_ERROR,
+                  (u32)vmread(ENTRY_EXCEPTION_ERROR_CODE), (u32)vmread(ENTRY_INSTRUCTION_LENGTH));
+    else if (EVENT_TYPE(info) == EVENT_EXTERNAL) // a newer exception replaces other exceptions
+        v->deferred_interrupt = info;
+    else if (EVENT_TYPE(info) == EVENT_NMI)
+        vcpu_note(v, REQUEST_NMI);
+    return true;
+}
+
+void events_withdraw(struct vcpu *v)
+{
+    if (take_out_event(v))
+        vcpu_note(v, REQUEST_EVENT);
 }
 
 // Before an entry: chooses at most one event, and asks to be told when the next can be delivered.
 void events_prepare(struct vcpu *v)
 {
-    // An event that stands in the VMCS since a preparation that no entry followed comes first: only
-    // an entry clears its valid bit.
-    if (v->event_loaded && (vmread(ENTRY_INTERRUPTION_INFO) & EVENT_VALID))
-        take_out_event(v);
-    v->event_loaded = false;
-
+    take_out_event(v);
     bool nmi_waits = false, interrupt_waits = v->guest->ops->sync(v);
     u32 requests = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE);
 
