@@ -7,14 +7,6 @@
 #include "lib/string.h"
 #include "lib/x86.h"
 
-#define PTE_P      BIT(0)
-#define PTE_W      BIT(1)
-#define PTE_PWT    BIT(3)
-#define PTE_PCD    BIT(4)
-#define PTE_PS     BIT(7)
-#define PTE_G      BIT(8)
-#define PTE_NX     BIT(63)
-#define PTE_FRAME  0x000ffffffffff000ull
 #define SIZE_2M    (2 * MiB)
 #define SIZE_1G    GiB
 #define IMAGE_FLAG (PTE_P | PTE_G)

@@ -7,6 +7,16 @@
 #include "lib/error.h"
 #include "lib/types.h"
 
+// A page-table entry's bits (SDM Vol. 3, 4.5.4).
+#define PTE_P     BIT(0)
+#define PTE_W     BIT(1)
+#define PTE_PWT   BIT(3)
+#define PTE_PCD   BIT(4)
+#define PTE_PS    BIT(7)
+#define PTE_G     BIT(8)
+#define PTE_NX    BIT(63)
+#define PTE_FRAME 0x000ffffffffff000ull
+
 #define DIRECT_MAP   0xffff800000000000ull
 #define STACK_WINDOW 0xffffc00000000000ull
 #define MMIO_WINDOW  0xffffd00000000000ull

@@ -4,8 +4,10 @@
 #if DEBUG
 #include "boot/cmdline.h"
 #include "boot/log.h"
+#include "boot/paging.h"
 #include "boot/panic.h"
 #include "lib/string.h"
+#include "lib/x86.h"
 
 static u8 some_data[16];
 
@@ -42,12 +44,28 @@ static __attribute__((noinline)) void do_panic(void)
     panic("asked for by test.fault");
 }
 
+// Makes a page of data executable, and has the page tables walked.
+static void allow_data_to_execute(void)
+{
+    u64 *table = phys_to_virt(HPA(read_cr3() & PTE_FRAME));
+    for (int shift = 39;; shift -= 9) {
+        u64 *entry = &table[(u64)some_data >> shift & 511];
+        *entry &= ~PTE_NX;
+        if (shift == 12 || *entry & PTE_PS)
+            break;
+        table = phys_to_virt(HPA(*entry & PTE_FRAME));
+    }
+    unsigned leaves;
+    unsigned bad = paging_count_writable_executable(&leaves);
+    panic("%u pages are writable and executable", bad);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
 } faults[] = {
     {"ud", undefined_opcode},  {"text", write_text}, {"data", execute_data},
-    {"stack", overflow_stack}, {"panic", do_panic},
+    {"stack", overflow_stack}, {"panic", do_panic},  {"wx", allow_data_to_execute},
 };
 
 void selftest_fault(void)

@@ -76,6 +76,7 @@ class Run:
     gdb: bool = False  # the debugger's line is the file `gdb` in the Console's directory
     images: tuple = ()  # (name, bytes) beside the configuration
     grub: object = None  # called with the text of grub.cfg, returns what the ISO gets
+    swapped: tuple = ()  # (name, bytes) that take an image's place when the ISO is made
     bios: object = None  # called with Bochs's BIOS, returns what takes its place
     limit: int = LIMIT
 
@@ -215,11 +216,11 @@ class Console:
     def escape(self, key):
         self.type(self.ESCAPE + key)
 
-    def shell(self, vm_name, command):
+    def shell(self, command):
         """Types a command into the shell of the VM that has the focus; returns what it wrote."""
         self.type(f"{command}; echo end''-of-command $?\r")
         match = self.expect(r"(?s)(.*?)end-of-command (\d+)")
-        return match[1].decode(errors="replace")
+        return match[1].decode(errors="replace").replace("\r", "")
 
     def rest(self):
         """Reads until the appliance has ended."""
@@ -250,20 +251,28 @@ def make_iso(run, directory):
     assert made.returncode == 0, made.stderr
     if run.grub:
         edit_menu(iso, run, directory)
+    for name, content in run.swapped:
+        (directory / name).write_bytes(content)
+        subprocess.run([*edit(iso), "-map", directory / name, f"/boot/{name}"], check=True,
+                       capture_output=True)
     return iso
 
 
+def edit(iso):
+    """xorriso's words for another content of an ISO that goes on booting as before."""
+    return ["xorriso", "-osirrox", "on", "-dev", iso, "-boot_image", "any", "keep"]
+
+
 def edit_menu(iso, run, directory):
-    """Another boot menu in an ISO, which goes on booting as before."""
+    """Another boot menu in an ISO."""
     menu = directory / "grub.cfg"
-    xorriso = ["xorriso", "-osirrox", "on", "-dev", iso, "-boot_image", "any", "keep"]
-    subprocess.run([*xorriso, "-extract", MENU, menu], check=True, capture_output=True)
+    subprocess.run([*edit(iso), "-extract", MENU, menu], check=True, capture_output=True)
     menu.chmod(0o644)
     before = menu.read_text()
     after = run.grub(before)
     assert after != before, before
     menu.write_text(after)
-    subprocess.run([*xorriso, "-map", menu, MENU], check=True, capture_output=True)
+    subprocess.run([*edit(iso), "-map", menu, MENU], check=True, capture_output=True)
 
 
 class Launcher:

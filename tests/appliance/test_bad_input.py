@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Configurations and images that are refused: by `make iso`, and by the appliance at boot."""
 
+import re
 import subprocess
 
 import pytest
@@ -49,3 +50,48 @@ def test_boot_leaves_out_what_cannot_start(record):
     for name in ["absent", "big", "far"]:
         assert [text for text in record.texts("vm") if text.startswith(f"{name} left out: ")], record
     assert record.ended("hello") == "exit 0", record
+
+
+def image(name):
+    """A built image's bytes; none before there is one, as when tests are only listed."""
+    path = ROOT / "build/images" / name
+    return path.read_bytes() if path.exists() else b""
+
+
+WRONG = [  # name, what it is, what is said of it
+    ("linux-cut", image("vmlinuz")[:300000], r"truncated: 300000 bytes"),
+    ("linux-head", image("vmlinuz")[:700], r"truncated: 700 bytes"),
+    ("elf-cut", image("hello")[:6000], r"truncated"),
+    ("elf-other", image("vmlinux.sym.elf")[:20000], r"without a Multiboot header"),
+    ("text", b"This is no kernel.\n" * 400, r"is a text file"),
+    ("empty", b"", r"is an empty file"),
+]
+
+
+@pytest.mark.parametrize("name, content, reason", WRONG, ids=[name for name, *_ in WRONG])
+def test_iso_refuses_a_kernel_that_is_none(tmp_path, name, content, reason):
+    config, iso = tmp_path / "bad.conf", tmp_path / "bad.iso"
+    (tmp_path / name).write_bytes(content)
+    config.write_text(f"[vm one]\nkernel = {name}\n")
+    made = subprocess.run([ROOT / "ci/mkiso", "--config", config, "--output", iso],
+                          capture_output=True, text=True, check=False)
+    assert made.returncode != 0 and not iso.exists()
+    assert re.search(f"bad.conf:2: kernel: {name} .*{reason}", made.stderr), made.stderr
+
+
+@runs(Run(ENDS_BY_ITSELF + "".join(vm(name, memory="128M") for name, *_ in WRONG) + GOOD,
+          images=tuple((name, image("hello")) for name, *_ in WRONG),
+          swapped=tuple((name, content) for name, content, _ in WRONG)))
+def test_boot_leaves_out_a_kernel_that_is_none(record):
+    """Cut short or of no known format: each is named and left out, the rest runs."""
+    record.check_failed("linux-cut: .*")
+    for name, _, reason in WRONG:
+        about = [text for text in record.texts("vm") if text.startswith(f"{name} ")]
+        assert len(about) == 1 and re.search(f"{name} left out: .*{reason}", about[0]), record
+    assert record.ended("hello") == "exit 0", record
+
+
+@runs(Run(ENDS_BY_ITSELF + vm("big", "hello", memory="8G")))
+def test_nothing_left_to_run(record):
+    """The appliance says so, and ends."""
+    record.check_failed("big: .*")

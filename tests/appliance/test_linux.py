@@ -1,22 +1,104 @@
 # SPDX-License-Identifier: MIT
 """Debian's Linux as a guest."""
 
+import re
+
 import pytest
 
-from appliance import CPU_MODELS, ENDS_BY_ITSELF, Run, linux
+from appliance import CPU_MODELS, ENDS_BY_ITSELF, ROOT, Run, linux, on_each_cpu, runs
+
+READY = "vitrine-guest: shell ready on ttyS0"
+PROMPT = "linux1?:/# "
+
+# What a look at Linux is: a command, and what has to be in its answer.
+LOOKS = (
+    ("uname -sm", r"^linux[|] Linux x86_64$"),
+    ("echo $((6 * 7))", r"^linux[|] 42$"),
+    ("nproc", r"^linux[|] 1$"),
+    ("grep -c hypervisor /proc/cpuinfo", r"^linux[|] 1$"),
+    ("cat /sys/devices/system/clocksource/clocksource0/current_clocksource", r"^linux[|] tsc$"),
+    # Interrupts come where they should, and none that nobody wants.
+    ("cat /proc/interrupts", r"^linux[|] +4: +[1-9]\d* +IO-APIC +4-edge +ttyS0$"),
+    ("cat /proc/interrupts", r"^linux[|] LOC: +[1-9]\d* "),
+    ("cat /proc/interrupts", r"^linux[|] SPU: +0 "),
+    ("cat /proc/interrupts", r"^linux[|] ERR: +0$"),
+    # The time of day is the host's.
+    ("test $(date +%s) -gt 1600000000 && echo late enough", r"^linux[|] late enough$"),
+)
+# Errors that Linux reports of the CPU that the emulator has, on bare metal as here.
+OF_THE_CPU = re.compile("RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable|"
+                        "MDS CPU bug present and SMT on|L1TF CPU bug present and SMT on")
 
 
 def at_the_shell(console):
-    console.expect("vitrine-guest: shell ready on ttyS0")
-    console.shell("linux", "uname -a")
+    console.expect(READY)
+    console.expect(PROMPT)
+    for command, answer in LOOKS:
+        text = console.shell(command)
+        assert re.search(answer, text, re.M), f"{command}: {text}"
+    errors = console.shell("dmesg -r | grep '^<[0-3]>'")
+    errors = [line for line in errors.splitlines() if "| <" in line and not OF_THE_CPU.search(line)]
+    assert not errors, errors
+    console.type("reboot\r")
+    console.expect(READY)
+    console.expect(PROMPT)
     console.type("poweroff\r")
 
 
-SHELL = ENDS_BY_ITSELF + linux("linux", exit="")
-
-
-@pytest.mark.parametrize("record", [Run(SHELL, cpu=cpu, script=at_the_shell) for cpu in CPU_MODELS],
-                         indirect=True, ids=str)
+@on_each_cpu(ENDS_BY_ITSELF + linux("linux", exit="", cmdline="loglevel=4"), script=at_the_shell)
 def test_shell(record):
+    """F10 and more: a shell that answers, no errors in dmesg; reboot, and poweroff."""
     record.check_done()
+    assert record.life("linux") == [
+        "linux started", "linux reset (reset by a port), starting it again", "linux started",
+        "linux ended: poweroff"], record
+
+
+SMP_LOOK = ("nproc; taskset 1 cat /proc/self/stat >/dev/null; taskset 2 cat /proc/self/stat "
+            ">/dev/null; grep -E 'RES|CAL|TLB' /proc/interrupts")
+
+
+@on_each_cpu(ENDS_BY_ITSELF + linux("linux", run=SMP_LOOK, cmdline="loglevel=4", vcpus=2))
+def test_two_vcpus(record):
+    """F11: Linux starts its second CPU, and calls functions there."""
+    record.check_done()
+    assert "2" in record.guest("linux"), record
+    calls = [line.split() for line in record.guest("linux") if line.startswith("CAL:")]
+    assert len(calls) == 1 and int(calls[0][1]) > 0 and int(calls[0][2]) > 0, record
     assert record.ended("linux") == "poweroff", record
+
+
+def three_vms(console):
+    """As somebody who has typed `make run`."""
+    console.until(r"Ctrl-\] 1  linux1  \(has it now\)")
+    console.until("linux1[|] .*shell ready.* 2 cpus")
+    console.until("linux2[|] .*shell ready.* 1 cpus")
+    console.until("hello[|] hello: tick 3 ")
+    console.until("linux1:/# ")
+    assert re.search("^linux1[|] 256$", console.shell("echo $((1 << 8))"), re.M)
+    console.escape("2")
+    console.expect("keyboard: linux2")
+    console.expect("linux2[|] linux2:/# ")
+    assert re.search("^linux2[|] linux2 81$", console.shell("hostname; echo $(hostname) $((3**4))"), re.M)
+    console.escape("h")
+    console.expect(r"Ctrl-\] 2  linux2  \(has it now\)")
+    console.escape("9")
+    console.expect("there is no VM 9")
+    console.type("poweroff\r")
+    console.expect("linux2 ended: poweroff")
+    console.escape("1")
+    console.expect("linux1[|] linux1:/# ")
+    console.type("poweroff\r")
+    console.expect("linux1 ended: poweroff")
+    console.expect("hello[|] hello: tick")
+
+
+@runs(Run((ROOT / "config/default.conf").read_text(), cpus=4, memory=2048, script=three_vms,
+          ends=False))
+def test_default_configuration(record):
+    """B6: consoles on one line, focus and input moved by the escape key, help for it."""
+    record.check_sound()
+    assert record.ended("linux1") == record.ended("linux2") == "poweroff", record
+    assert record.ended("hello") is None, record
+    for line in ["linux1", "linux2", "hello"]:
+        assert f"{line} started" in record.life(line), record

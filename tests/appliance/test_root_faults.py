@@ -36,6 +36,13 @@ def test_text_cannot_be_written(record):
     assert "error code 3" in record.texts("panic")[0], record  # present, write
 
 
+@pytest.mark.parametrize("record", [fault("wx")], indirect=True, ids=str)
+def test_the_walk_finds_a_writable_executable_page(record):
+    """B4: test_no_page_is_writable_and_executable can fail."""
+    assert "1 pages are writable and executable" in record.texts("panic")[0], record
+    assert record.status == 1, record
+
+
 @pytest.mark.parametrize("record", [fault("data")], indirect=True, ids=str)
 def test_data_cannot_be_executed(record):
     check_panic(record, "exception 14 (#PF page fault) in root mode", "?")
