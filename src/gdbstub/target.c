@@ -148,7 +148,7 @@ bool target_is_32bit(unsigned pid)
 void target_kick_line_core(void)
 {
     __atomic_store_n(&kicked, 1, __ATOMIC_RELEASE);
-    core_attention(cores[0]);
+    core_work_due(cores[0], &work);
     if (this_core() != cores[0])
         apic_send(cores[0]->apic_id, VECTOR_WAKE);
 }
@@ -161,17 +161,19 @@ void gdb_line_put(const void *bytes, size_t n)
 static void receive(u8 byte)
 {
     ring_put(&input, byte); // what overruns is lost; the checksum tells gdb
+    core_work_due(cores[0], &work);
 }
 
 static void received_break(void)
 {
     line_break = 1;
+    core_work_due(cores[0], &work);
 }
 
 static void irq(void)
 {
     serial_pump(&serial_debug);
-    core_attention(this_core());
+    core_work_due(this_core(), &work);
 }
 
 static void run(void)
@@ -205,6 +207,8 @@ void gdb_line_init(void)
     vmm_add_work(this_core(), &work);
     if (host_irq_route(serial_debug.irq, VECTOR_DEBUG, this_core()->apic_id))
         serial_enable_interrupts(&serial_debug);
+    else
+        work.always = true;
     log_line("gdb", "waiting on the serial line at port %x: gdb -ex 'target extended-remote LINE'",
              serial_debug.port);
 }

@@ -312,7 +312,7 @@ static void receive(u8 byte)
 static void irq(void)
 {
     serial_pump(&serial_console);
-    core_attention(this_core());
+    core_work_due(this_core(), &work);
 }
 
 static void run(void)
@@ -336,7 +336,9 @@ void console_init(void)
     vmm_add_work(this_core(), &work);
     if (host_irq_route(serial_console.irq, VECTOR_CONSOLE, this_core()->apic_id))
         serial_enable_interrupts(&serial_console);
-    else
+    else {
+        work.always = true;
         log_line("console", "no IOAPIC has IRQ %u: typed input is looked for only now and then",
                  serial_console.irq);
+    }
 }

@@ -283,8 +283,14 @@ bool vapic_wakes(struct vcpu *v)
     struct vapic *a = vapic_of(v);
     u8 vector;
     a->stale |= lapic_sync(&a->lapic);
-    if (a->stale == 0 && hardware() && v->core->vmm->current == v && delivers(a))
-        return true;
+    if (hardware() && v->core->vmm->current == v && !a->status_masked) {
+        if (a->stale == LAPIC_CHANGED_STATUS) {
+            a->stale = 0;
+            write_status(a);
+        }
+        if (a->stale == 0 && delivers(a))
+            return true;
+    }
     if (!lapic_deliverable(&a->lapic, &vector) && !extint_waits(v, a))
         return false;
     vcpu_note(v, REQUEST_EVENT);

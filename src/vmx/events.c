@@ -155,6 +155,9 @@ void events_prepare(struct vcpu *v)
     bool nmi_waits = false, interrupt_waits = v->guest->ops->sync(v);
     u32 requests = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE);
 
+    if (!interrupt_waits && v->event == 0 && v->deferred_interrupt == 0 &&
+        !(requests & REQUEST_NMI) && !v->interrupt_window && !v->nmi_window)
+        return;
     if (v->event & EVENT_VALID)
         defer_event(v);
     if (v->deferred_interrupt == 0) {

@@ -185,11 +185,9 @@ void vmx_entry_refused(struct vcpu *v, bool invalid)
                field != NULL ? field : "our checks find nothing");
 }
 
-bool vcpu_prepare(struct vcpu *v)
+// What is requested beyond a look at events. False: v does not run now.
+static NOINLINE bool see_to_requests(struct vcpu *v, u32 requests)
 {
-    if (debug_emulated_step(v))
-        return false;
-    u32 requests = __atomic_fetch_and(&v->requests, REQUEST_NMI, __ATOMIC_SEQ_CST);
     if (requests & (REQUEST_INIT | REQUEST_SIPI)) {
         v->guest->ops->startup(v, requests & REQUEST_INIT, requests & REQUEST_SIPI);
         if (v->state != VCPU_RUNNING)
@@ -205,6 +203,20 @@ bool vcpu_prepare(struct vcpu *v)
         v->guest->ops->timer(v);
     if (requests & REQUEST_DEBUG)
         debug_before_entry(v);
+    return true;
+}
+
+bool vcpu_prepare(struct vcpu *v)
+{
+    if (v->emulated_step && debug_emulated_step(v))
+        return false;
+    u32 requests = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & ~(u32)REQUEST_NMI;
+    if (requests != 0)
+        requests = __atomic_fetch_and(&v->requests, REQUEST_NMI, __ATOMIC_SEQ_CST);
+    if (((requests & ~(u32)(REQUEST_EVENT | REQUEST_NMI)) != 0 ||
+         v->tsc_offset != v->guest->tsc_offset + v->tsc_adjust) &&
+        !see_to_requests(v, requests))
+        return false;
     events_prepare(v);
 #if DEBUG
     if (requests & REQUEST_CHECK) {

@@ -64,7 +64,9 @@ void exit_hlt(struct vcpu *v)
 
 void exit_preemption_timer(struct vcpu *v)
 {
-    if (!v->guest->ops->deadline_due(v))
+    if (rdtsc() >= v->core->slice_end)
+        core_attention(v->core); // the main loop also sees to the timers
+    else if (!v->guest->ops->deadline_due(v))
         vmm_deadline(v->core);
 }
 

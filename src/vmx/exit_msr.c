@@ -43,23 +43,18 @@ static void bitmap_allow(u8 *bitmap, u32 msr, bool read, bool write)
 
 void msr_bitmap_init(u8 *bitmap)
 {
-    static const u32 direct[] = {MSR_IA32_SYSENTER_CS,
-                                 MSR_IA32_SYSENTER_ESP,
-                                 MSR_IA32_SYSENTER_EIP,
-                                 MSR_IA32_PAT,
-                                 MSR_EFER,
-                                 MSR_STAR,
-                                 MSR_LSTAR,
-                                 MSR_CSTAR,
-                                 MSR_FMASK,
-                                 MSR_FS_BASE,
-                                 MSR_GS_BASE,
-                                 MSR_KERNEL_GS_BASE};
+    static const u32 direct[] = {
+        MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP, MSR_IA32_PAT, MSR_EFER,
+        MSR_FS_BASE,          MSR_GS_BASE,           MSR_KERNEL_GS_BASE};
+    // Hardly ever written: that a write exits spares reading them when another vCPU gets the core.
+    static const u32 direct_read[] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_FMASK};
     memset(bitmap, 0xff, PAGE_SIZE);
+    for (unsigned i = 0; i < ARRAY_SIZE(direct_read); i++)
+        bitmap_allow(bitmap, direct_read[i], true, false);
     for (unsigned i = 0; i < ARRAY_SIZE(direct); i++)
         bitmap_allow(bitmap, direct[i], true, true);
     if (cpuid_info.rdtscp)
-        bitmap_allow(bitmap, MSR_TSC_AUX, true, true);
+        bitmap_allow(bitmap, MSR_TSC_AUX, true, false);
     bitmap_allow(bitmap, MSR_TSC, true, false); // with TSC offsetting
 }
 
@@ -173,6 +168,13 @@ bool msr_write_caught(struct vcpu *v, u32 msr, u64 value)
     case MSR_IA32_TSC_DEADLINE:
         v->guest->ops->set_deadline(v, value);
         return true;
+    case MSR_STAR:
+    case MSR_LSTAR:
+    case MSR_CSTAR:
+    case MSR_FMASK:
+        return vcpu_write_msr(v, msr, value);
+    case MSR_TSC_AUX:
+        return v->guest->has_rdtscp && vcpu_write_msr(v, msr, value);
     case MSR_TSC: // moves TSC_ADJUST by as much (SDM 18.17.3)
         set_tsc_adjust(v, v->tsc_adjust + value - vcpu_guest_tsc(v, rdtsc()));
         return true;
@@ -209,9 +211,14 @@ void exit_rdmsr(struct vcpu *v)
     vcpu_skip_instruction(v);
 }
 
-static NOINLINE void write_any(struct vcpu *v, u32 msr, u64 value)
+static u64 written_value(const struct vcpu *v)
 {
-    if (msr_write_caught(v, msr, value))
+    return (v->gpr[RDX] << 32) | (u32)v->gpr[RAX];
+}
+
+static NOINLINE void write_any(struct vcpu *v)
+{
+    if (msr_write_caught(v, (u32)v->gpr[RCX], written_value(v)))
         vcpu_skip_instruction(v);
     else
         vcpu_raise_gp(v, 0);
@@ -219,12 +226,11 @@ static NOINLINE void write_any(struct vcpu *v, u32 msr, u64 value)
 
 void exit_wrmsr(struct vcpu *v)
 {
-    u64 value = (v->gpr[RDX] << 32) | (u32)v->gpr[RAX];
     u32 msr = (u32)v->gpr[RCX];
     if (msr != MSR_IA32_TSC_DEADLINE) {
-        write_any(v, msr, value);
+        write_any(v);
         return;
     }
-    v->guest->ops->set_deadline(v, value); // what kernels write most
+    v->guest->ops->set_deadline(v, written_value(v)); // what kernels write most
     vcpu_skip_instruction(v);
 }

@@ -4,5 +4,6 @@ PURE += src/vmx/decode.c src/vmx/alu.c src/vmx/emulate.c src/vmx/emulate_operand
 
 # The way of the frequent exits. Frames there cost more than they tell: a backtrace misses a handler
 # that calls nothing.
-$(patsubst %,$B/obj/src/vmx/%.o,exit exit_cpuid exit_io exit_memory exit_misc exit_msr fetch): \
+$(patsubst %,$B/obj/src/vmx/%.o,exit exit_cpuid exit_io exit_memory exit_misc exit_msr \
+    events fetch switch vmm): \
     CFLAGS += -fomit-frame-pointer

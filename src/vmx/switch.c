@@ -2,10 +2,12 @@
 // Registers that neither the VMCS nor an exit saves: vector state, SYSCALL's MSRs, debug registers.
 // Root mode uses none of them, so they stay on the core while one vCPU has it.
 #include "lib/x86.h"
+#include "vmx/cpuid.h"
 #include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"
 
-// xcr0_allowed is 0 on a CPU without XSAVE: then there is x87 and SSE state alone.
+// xcr0_allowed is 0 on a CPU without XSAVE: then there is x87 and SSE state alone. XCR0 is the
+// guest's, which v->xcr0 follows (XSETBV exits).
 static void vector_save(struct vcpu *v)
 {
     u64 mask = v->guest->xcr0_allowed;
@@ -13,11 +15,12 @@ static void vector_save(struct vcpu *v)
         __asm__ volatile("fxsave64 (%0)" ::"r"(v->xsave) : "memory");
         return;
     }
-    v->xcr0 = xgetbv(0);
-    xsetbv(0, mask);
+    if (v->xcr0 != mask)
+        xsetbv(0, mask);
     __asm__ volatile("xsave64 (%0)" ::"r"(v->xsave), "a"((u32)mask), "d"((u32)(mask >> 32))
                      : "memory");
-    xsetbv(0, v->xcr0);
+    if (v->xcr0 != mask)
+        xsetbv(0, v->xcr0);
 }
 
 static void vector_load(struct vcpu *v)
@@ -30,7 +33,27 @@ static void vector_load(struct vcpu *v)
     xsetbv(0, mask);
     __asm__ volatile("xrstor64 (%0)" ::"r"(v->xsave), "a"((u32)mask), "d"((u32)(mask >> 32))
                      : "memory");
-    xsetbv(0, v->xcr0);
+    if (v->xcr0 != mask)
+        xsetbv(0, v->xcr0);
+}
+
+// What SYSCALL and RDTSCP use changes by WRMSR alone, which exits: no need to read it from the
+// core, nor to write what is there already.
+void switch_init(struct vmm *vmm)
+{
+    vmm->star = rdmsr(MSR_STAR);
+    vmm->lstar = rdmsr(MSR_LSTAR);
+    vmm->cstar = rdmsr(MSR_CSTAR);
+    vmm->fmask = rdmsr(MSR_FMASK);
+    vmm->tsc_aux = cpuid_info.rdtscp ? rdmsr(MSR_TSC_AUX) : 0;
+}
+
+static inline void load_msr(u32 msr, u64 *on_core, u64 value)
+{
+    if (*on_core == value)
+        return;
+    *on_core = value;
+    wrmsr(msr, value);
 }
 
 void switch_save(struct vcpu *v)
@@ -39,10 +62,6 @@ void switch_save(struct vcpu *v)
         return;
     v->cr2 = read_cr2();
     v->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
-    v->star = rdmsr(MSR_STAR);
-    v->lstar = rdmsr(MSR_LSTAR);
-    v->cstar = rdmsr(MSR_CSTAR);
-    v->fmask = rdmsr(MSR_FMASK);
     if (!v->debug_registers) {
         v->dr[0] = read_dr0();
         v->dr[1] = read_dr1();
@@ -50,22 +69,21 @@ void switch_save(struct vcpu *v)
         v->dr[3] = read_dr3();
     }
     v->dr6 = read_dr6();
-    if (v->guest->has_rdtscp)
-        v->tsc_aux = rdmsr(MSR_TSC_AUX);
     vector_save(v);
 }
 
 void switch_load(struct vcpu *v)
 {
-    v->core->vmm->on_core = v;
+    struct vmm *vmm = v->core->vmm;
+    vmm->on_core = v;
     write_cr2(v->cr2);
     wrmsr(MSR_KERNEL_GS_BASE, v->kernel_gs_base);
-    wrmsr(MSR_STAR, v->star);
-    wrmsr(MSR_LSTAR, v->lstar);
-    wrmsr(MSR_CSTAR, v->cstar);
-    wrmsr(MSR_FMASK, v->fmask);
+    load_msr(MSR_STAR, &vmm->star, v->star);
+    load_msr(MSR_LSTAR, &vmm->lstar, v->lstar);
+    load_msr(MSR_CSTAR, &vmm->cstar, v->cstar);
+    load_msr(MSR_FMASK, &vmm->fmask, v->fmask);
     if (v->guest->has_rdtscp)
-        wrmsr(MSR_TSC_AUX, v->tsc_aux);
+        load_msr(MSR_TSC_AUX, &vmm->tsc_aux, v->tsc_aux);
     const u64 *dr = v->debug_registers ? v->debug_dr : v->dr;
     write_dr0(dr[0]);
     write_dr1(dr[1]);

@@ -106,6 +106,8 @@ bool msr_read_caught(struct vcpu *v, u32 msr, u64 *value);
 bool msr_write_caught(struct vcpu *v, u32 msr, u64 value);
 
 // switch.c: registers that stay on the core until another vCPU takes it.
+struct vmm;
+void switch_init(struct vmm *vmm);
 void switch_save(struct vcpu *v);
 void switch_load(struct vcpu *v);
 

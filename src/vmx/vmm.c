@@ -18,6 +18,8 @@
 #define FEATURE_CONTROL_VMX  BIT(2)
 #define CPUID_1_ECX_XSAVE    BIT(26)
 
+static u64 slice_ticks;
+
 const char *vmm_init(void)
 {
     struct core *c = this_core();
@@ -49,6 +51,8 @@ const char *vmm_init(void)
     if (failed)
         return "VMXON: VMfailInvalid";
     ept_flush_all(); // whatever an earlier user of VMX left
+    slice_ticks = host_tsc_hz / (1000000 / SLICE_US);
+    switch_init(vmm);
     c->vmm = vmm;
     c->counts_down = vmx_has_pin(PIN_PREEMPTION_TIMER);
     timers_update(c);
@@ -94,11 +98,6 @@ static void set_slice_end(struct core *c, u64 end)
     timers_update(c);
 }
 
-static u64 slice_ticks(void)
-{
-    return host_tsc_hz / (1000000 / SLICE_US);
-}
-
 void vmm_make_runnable(struct vcpu *v)
 {
     if (v->state == VCPU_RUNNABLE || v->state == VCPU_RUNNING)
@@ -115,13 +114,13 @@ void vmm_make_runnable(struct vcpu *v)
 void vmm_enqueue(struct vcpu *v)
 {
     struct vmm *vmm = v->core->vmm;
-    u64 floor = vmm->min_vruntime > slice_ticks() ? vmm->min_vruntime - slice_ticks() : 0;
+    u64 floor = vmm->min_vruntime > slice_ticks ? vmm->min_vruntime - slice_ticks : 0;
     v->vruntime = MAX(v->vruntime, floor);
     enqueue(vmm, v);
     if (vmm->running != NULL) {
         u64 now = rdtsc();
         charge(vmm, now);
-        u64 end = v->vruntime < vmm->running->vruntime ? now : now + slice_ticks();
+        u64 end = v->vruntime < vmm->running->vruntime ? now : now + slice_ticks;
         set_slice_end(v->core, MIN(v->core->slice_end, end));
         core_attention(v->core);
     }
@@ -175,7 +174,7 @@ static struct vcpu *pick(struct core *c, u64 now)
     dequeue(vmm, v);
     __atomic_store_n(&v->state, VCPU_RUNNING, __ATOMIC_SEQ_CST);
     v->started = now;
-    set_slice_end(c, vmm->queued > 0 ? now + slice_ticks() : UINT64_MAX);
+    set_slice_end(c, vmm->queued > 0 ? now + slice_ticks : UINT64_MAX);
     return v;
 }
 
@@ -191,6 +190,7 @@ void vmm_deadline(struct core *c)
 
 void vmm_add_work(struct core *c, struct core_work *w)
 {
+    w->due = 1;
     w->next = c->vmm->work;
     c->vmm->work = w;
 }
@@ -198,7 +198,8 @@ void vmm_add_work(struct core *c, struct core_work *w)
 static void idle(struct core *c)
 {
     u64 before = rdtsc();
-    apic_set_deadline(c->timer_deadline);
+    if (c->timer_deadline != UINT64_MAX || c->vmm->armed != UINT64_MAX)
+        apic_set_deadline(c->timer_deadline);
     if (!__atomic_load_n(&c->attention, __ATOMIC_ACQUIRE))
         sti_hlt_cli();
     if (c->timer_deadline != UINT64_MAX)
@@ -211,13 +212,38 @@ static void idle(struct core *c)
 
 static u64 first_entry_tsc; // of any core; 0: none yet
 
-// Returns the ticks since the boot loader's hand-over to the first who calls, 0 to the others.
-static u64 note_first_entry(void)
+static NOINLINE void note_first_entry(void)
 {
     u64 none = 0, now = rdtsc();
-    bool first = __atomic_compare_exchange_n(&first_entry_tsc, &none, now, false, __ATOMIC_RELAXED,
-                                             __ATOMIC_RELAXED);
-    return first ? now - boot_handover_tsc : 0;
+    if (__atomic_compare_exchange_n(&first_entry_tsc, &none, now, false, __ATOMIC_RELAXED,
+                                    __ATOMIC_RELAXED))
+        log_line("vmm", "first guest instruction %llu ticks after the hand-over",
+                 (unsigned long long)(now - boot_handover_tsc));
+}
+
+// Does what waits for the core. False: something came meanwhile.
+static bool see_to_core(struct core *c, struct vmm *vmm)
+{
+    __atomic_store_n(&c->attention, 0, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&c->mailbox, __ATOMIC_ACQUIRE) != NULL)
+        messages_run();
+    for (struct core_work *w = vmm->work; w != NULL; w = w->next) {
+        if (__atomic_load_n(&w->due, __ATOMIC_ACQUIRE) || w->always) {
+            __atomic_store_n(&w->due, 0, __ATOMIC_SEQ_CST);
+            w->run();
+        }
+    }
+    u64 now = rdtsc();
+    if (now >= c->timer_deadline)
+        timers_run(now);
+    if (__atomic_load_n(&c->attention, __ATOMIC_ACQUIRE) == 0)
+        return true;
+    // Mostly we have asked ourselves, for a vCPU that is now in the queue.
+    __atomic_store_n(&c->attention, 0, __ATOMIC_SEQ_CST);
+    bool more = __atomic_load_n(&c->mailbox, __ATOMIC_ACQUIRE) != NULL;
+    for (struct core_work *w = vmm->work; w != NULL; w = w->next)
+        more |= __atomic_load_n(&w->due, __ATOMIC_ACQUIRE) != 0;
+    return !more;
 }
 
 NORETURN void vmm_loop(void)
@@ -225,12 +251,9 @@ NORETURN void vmm_loop(void)
     struct core *c = this_core();
     struct vmm *vmm = c->vmm;
     for (;;) {
-        __atomic_store_n(&c->attention, 0, __ATOMIC_SEQ_CST);
-        messages_run();
-        for (struct core_work *w = vmm->work; w != NULL; w = w->next)
-            w->run();
+        if (!see_to_core(c, vmm))
+            continue;
         u64 now = rdtsc();
-        timers_run(now);
         struct vcpu *v = pick(c, now);
         if (v == NULL) {
             idle(c);
@@ -242,8 +265,9 @@ NORETURN void vmm_loop(void)
             vcpu_load(v);
             switch_load(v);
             vmm->switches++;
+        } else if (vmm->current != v) {
+            vcpu_load(v);
         }
-        vcpu_load(v);
         if (!vcpu_prepare(v))
             continue;
         if (__atomic_load_n(&c->attention, __ATOMIC_ACQUIRE)) {
@@ -251,10 +275,8 @@ NORETURN void vmm_loop(void)
             continue;
         }
         vmm->entries++;
-        u64 before = first_entry_tsc == 0 ? note_first_entry() : 0;
+        if (__builtin_expect(first_entry_tsc == 0, 0))
+            note_first_entry();
         vcpu_enter(v);
-        if (before != 0)
-            log_line("vmm", "first guest instruction %llu ticks after the hand-over",
-                     (unsigned long long)before);
     }
 }

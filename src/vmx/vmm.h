@@ -6,11 +6,13 @@
 #include "smp/core.h"
 #include "vmx/vcpu.h"
 
-// Work of an upper room (console, debugger) that a core's loop does before it runs anything, as
-// often as something happened.
+// Work of an upper room (console, debugger) that a core's loop does before it runs anything, when
+// it is due.
 struct core_work {
     struct core_work *next;
     void (*run)(void);
+    bool always; // at each turn of the loop
+    u32 due;     // public
 };
 
 #define SLICE_US 5000 // a vCPU that shares its core runs this long at a stretch
@@ -26,6 +28,7 @@ struct vmm {
     u64 armed; // what the local APIC is set to, where there is no preemption timer
     struct core_work *work;
     u64 idle_ticks, switches, entries;
+    u64 star, lstar, cstar, fmask, tsc_aux; // as they are on the core
 };
 
 static inline struct vmm *this_vmm(void)
@@ -50,4 +53,12 @@ void vmm_enqueue(struct vcpu *v);
 // Takes v out of the queue or off the core and leaves it in `state`. v's core, outside the guest.
 void vmm_take_off(struct vcpu *v, enum vcpu_state state);
 
+// Adds work, which is due at once. The core itself.
 void vmm_add_work(struct core *c, struct core_work *w);
+
+// Has c do w soon. The core itself, or another one that also sends it an interrupt.
+static inline void core_work_due(struct core *c, struct core_work *w)
+{
+    __atomic_store_n(&w->due, 1, __ATOMIC_RELEASE);
+    core_attention(c);
+}
