@@ -4,6 +4,7 @@
 #include "gdbstub/breakpoints.h"
 #include "gdbstub/debug_registers.h"
 #include "gdbstub/memory.h"
+#include "gdbstub/reg_table.h"
 #include "gdbstub/session.h"
 #include "lib/string.h"
 
@@ -25,7 +26,7 @@ static void dump_physical(const char *args);
 static void layout(const char *args);
 
 static const struct command commands[] = {
-    {"help", "", "this list", help},
+    {"help", "", "this list; in a command $rip, $cr3, ... are the current vCPU's registers", help},
     {"vms", "", "the VMs, their pids and states", NULL},
     {"vcpus", "", "the vCPUs: where they are, what they do", NULL},
     {"cores", "", "the cores and their run queues", NULL},
@@ -168,6 +169,41 @@ static void layout(const char *args)
                                : "x86-64");
 }
 
+static bool in_name(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+// gdb sends the command as it was typed. $NAME stands for a register of the current vCPU.
+static bool expand(const char *from, struct text *to)
+{
+    struct vcpu_regs regs;
+    bool have_regs = false;
+    u64 value;
+
+    while (*from != '\0') {
+        if (*from != '$') {
+            text_add(to, "%c", *from++);
+            continue;
+        }
+        size_t n = 0;
+        for (from++; in_name(from[n]); n++)
+            ;
+        if (!have_regs && !current_regs(&regs))
+            return false;
+        have_regs = true;
+        if (!reg_by_name(session.general_pid, &regs, from, n, &value)) {
+            text_add(&out, "no register $%.*s\n", (int)n, from);
+            return false;
+        }
+        text_add(to, "%lx", value);
+        from += n;
+    }
+    if (to->cut)
+        text_add(&out, "too long\n");
+    return !to->cut;
+}
+
 static void execute(char *text)
 {
     char *args = strchr(text, ' ');
@@ -209,7 +245,8 @@ static void send_output(void)
 
 void packet_monitor(const char *args)
 {
-    static char text[256];
+    static char text[256], expanded[512];
+    struct text all = TEXT(expanded);
     size_t n = strlen(args) / 2;
 
     if (n >= sizeof(text) || !hex_bytes(&args, text, n) || *args != '\0') {
@@ -225,9 +262,10 @@ void packet_monitor(const char *args)
     }
     output[0] = '\0';
     out = TEXT(output);
-    if (n > 0)
-        execute(text);
-    else
+    expanded[0] = '\0';
+    if (n == 0)
         help(text);
+    else if (expand(text, &all))
+        execute(expanded);
     send_output();
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "gdbstub/reg_table.h"
 
+#include "lib/string.h"
+
 #define AT(member) offsetof(struct vcpu_regs, member)
 
 #define ONE(feature, name, bytes, kind, where, type)      \
@@ -106,6 +108,39 @@ const struct reg_entry *reg_lookup(unsigned pid, u64 number, unsigned *i)
         number -= e->count;
     }
     return NULL;
+}
+
+static bool is_name(const char *name, const char *wanted, size_t n)
+{
+    return strlen(name) == n && strncmp(name, wanted, n) == 0;
+}
+
+bool reg_by_name(unsigned pid, const struct vcpu_regs *regs, const char *name, size_t n, u64 *value)
+{
+    static const char *const aliases[][3] = {
+        {"pc", "rip", "eip"}, {"sp", "rsp", "esp"}, {"fp", "rbp", "ebp"}};
+    for (size_t i = 0; i < ARRAY_SIZE(aliases); i++) {
+        if (is_name(aliases[i][0], name, n)) {
+            name = aliases[i][processes[pid].layout_32 ? 2 : 1];
+            n = strlen(name);
+        }
+    }
+    *value = 0;
+    for (const struct reg_entry *e = reg_table(pid); e->name != NULL; e++) {
+        for (unsigned i = 0; e->kind != VECTOR && i < e->count; i++) {
+            char numbered[16];
+            if (e->count > 1)
+                str_format(numbered, sizeof(numbered), "%s%u", e->name, e->first + i);
+            if (!is_name(e->count > 1 ? numbered : e->name, name, n))
+                continue;
+            if (e->kind == SELECTOR)
+                *value = regs->seg[e->where].selector;
+            else
+                memcpy(value, (const u8 *)regs + e->where + 8 * i, e->bytes);
+            return true;
+        }
+    }
+    return false;
 }
 
 bool reg_in_g(const struct reg_entry *e)

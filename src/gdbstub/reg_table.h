@@ -32,6 +32,11 @@ const struct reg_entry *reg_table(unsigned pid);
 // The entry of register `number`, and which of its registers it is; NULL when there is none.
 const struct reg_entry *reg_lookup(unsigned pid, u64 number, unsigned *i);
 
+// The value of a general, segment or system register by its name of n characters; pc, sp and fp are
+// gdb's names in either layout. False: there is none.
+bool reg_by_name(unsigned pid, const struct vcpu_regs *regs, const char *name, size_t n,
+                 u64 *value);
+
 // Whether g and G carry it. The rest, from the x87 on, comes by p: gdb rarely looks at it, and the
 // line is slow.
 bool reg_in_g(const struct reg_entry *e);

@@ -493,6 +493,18 @@ static void monitor_commands(void **state)
     assert_has(text, "PML4E at 4ff8: 0000000000005003\n");
     assert_has(text, "is guest-physical 1234, page of 2048 KiB, writable, executable, supervisor");
     assert_has(text, "ept of p1.0: 1234");
+    fake[1].vcpu[0].regs.rip = 0xffffffff80001234;
+    fake[1].vcpu[0].regs.gpr[R12] = 0x1000;
+    monitor("translate $rip", text);
+    assert_has(text, "ffffffff80001234 is guest-physical 1234, page");
+    monitor("translate $pc", text);
+    assert_has(text, "ffffffff80001234 is guest-physical 1234, page");
+    monitor("phys $r12 1", text);
+    assert_string_equal(text, "000000001000: 90\n");
+    monitor("translate $rip2", text);
+    assert_string_equal(text, "no register $rip2\n");
+    monitor("translate $", text);
+    assert_string_equal(text, "no register $\n");
     monitor("translate ffff800000000000", text);
     assert_has(text, "not mapped");
     monitor("phys 1000 10", text);
