@@ -191,7 +191,7 @@ static void run_start(struct message *m)
         board_reset(&vm->board, vm_time(vm));
     vm->board_deadline = board_deadline(&vm->board);
     spin_unlock(&vm->lock);
-    vm->ending = END_NONE;
+    __atomic_store_n(&vm->ending, (u32)END_NONE, __ATOMIC_SEQ_CST);
     vm->starts++;
     vm->started = rdtsc();
     __atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_RELEASE);
@@ -204,6 +204,10 @@ static void run_start(struct message *m)
     }
     if (reason != NULL) {
         vm_request_end(vm, END_CRASH, 0, reason);
+        return;
+    }
+    if (__atomic_load_n(&vm->kill_wanted, __ATOMIC_SEQ_CST)) {
+        vm_request_end(vm, END_KILLED, 0, "by the debugger");
         return;
     }
     vmm_make_runnable(first);
@@ -225,8 +229,10 @@ void vm_request_end(struct vm *vm, enum vm_end how, u32 value, const char *reaso
     struct vcpu *v = this_vmm()->running;
     if (v != NULL && vm_of(v) == vm)
         vcpu_hold_here(v, HOLD_VM);
-    if (!__atomic_compare_exchange_n(&vm->ending, &none, how, false, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_RELAXED))
+    if (how == END_KILLED) // one that waits to be started again is killed when it has been
+        __atomic_store_n(&vm->kill_wanted, true, __ATOMIC_SEQ_CST);
+    if (!__atomic_compare_exchange_n(&vm->ending, &none, how, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_SEQ_CST))
         return;
     vm->exit_value = value;
     str_format(vm->reason, sizeof(vm->reason), "%s", reason);

@@ -50,6 +50,7 @@ struct vm {
 
     // How it ended; the first to end it sets `ending`.
     u32 ending; // enum vm_end
+    bool kill_wanted;
     u32 exit_value;
     char reason[160];
     struct message end_message, start_message;
