@@ -108,8 +108,8 @@ static pid_t start_gdb(const char *script, int *out)
     return child;
 }
 
-// Runs a gdb script to its end; what gdb said is in `said`. After `interrupt` turns, unless that is
-// 0, Ctrl-C is pressed.
+// Runs a gdb script to its end; what gdb said is in `said`. After the guest has run for `interrupt`
+// turns, unless that is 0, Ctrl-C is pressed.
 static void run_gdb_and_interrupt(const char *script, unsigned interrupt)
 {
     size_t len = 0;
@@ -123,7 +123,8 @@ static void run_gdb_and_interrupt(const char *script, unsigned interrupt)
         struct pollfd p[2] = {{.fd = out, .events = POLLIN}, {.fd = master, .events = POLLIN}};
         turn();
         poll(p, 2, 1);
-        if (interrupt > 0 && strstr(said, "now") != NULL && --interrupt == 0)
+        bool goes = strstr(said, "now") != NULL && !fake[1].vcpu[0].held;
+        if (interrupt > 0 && goes && --interrupt == 0)
             kill(child, SIGINT);
         if (time(NULL) > end)
             kill(child, SIGKILL);
