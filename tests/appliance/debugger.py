@@ -28,7 +28,7 @@ import traceback
 import pexpect
 import pytest
 
-from appliance import ROOT, Run
+from appliance import CPU_MODELS, ROOT, Run
 
 IMAGES = ROOT / "build" / "images"
 PROMPT = "<gdb> "
@@ -355,14 +355,16 @@ class Player:
 
 
 class Scenario:
-    """One boot in each of some CPU models, and the checks that are made in it in their order."""
+    """One boot in each of some CPU models, and the checks that are made in it in their order. With
+    the models in `long` that takes long."""
 
-    def __init__(self, name, config, cpus=("corei7_skylake_x",), life=(), prepare=None, **options):
+    def __init__(self, name, config, cpus=CPU_MODELS, long=(), life=(), prepare=None, **options):
         self.name = name
         self.life = dict(life)
         self.prepare = prepare
         self.checks = []
-        self.runs = [Run(config, cpu=cpu, script=Player(self), gdb=True, ends=False, **options)
+        self.runs = [pytest.param(Run(config, cpu=cpu, script=Player(self), gdb=True, ends=False,
+                                      **options), marks=[pytest.mark.long] if cpu in long else [])
                      for cpu in cpus]
 
     def __repr__(self):

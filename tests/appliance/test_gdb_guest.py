@@ -4,12 +4,12 @@ what every attach needs"."""
 
 import re
 
-from appliance import CPU_MODELS, vm
+from appliance import vm
 from debugger import HELLO_LIFE, STEPS_LIFE, Scenario
 
 HELLO = Scenario("hello", vm("hello", cmdline="period=20", cores="0") +
                  vm("steps", cmdline="period=50", cores="1") + vm("spin", cores="0-1"),
-                 cpus=CPU_MODELS, life={"hello": HELLO_LIFE, "steps": STEPS_LIFE})
+                 life={"hello": HELLO_LIFE, "steps": STEPS_LIFE})
 
 HANDLER = "interrupt|common|on_timer"
 

@@ -4,7 +4,7 @@ the tests' words are those of GDB.md's list "First: what every attach needs"."""
 
 import re
 
-from appliance import CPU_MODELS, linux, vm
+from appliance import HASWELL, linux, vm
 from debugger import HELLO_LIFE, LINUX_LIFE, LINUX_LOOP, Scenario, complaints
 
 SYMBOLS = "vmlinux.sym.elf"
@@ -34,7 +34,7 @@ def symbol(gdb, address="$pc"):
 
 
 LINUX = Scenario("linux", linux("linux", exit="", cmdline="quiet", cores="0") +
-                 vm("hello", cmdline="period=50", cores="1"), cpus=CPU_MODELS, prepare=busy,
+                 vm("hello", cmdline="period=50", cores="1"), long=(HASWELL,), prepare=busy,
                  life={"linux": LINUX_LIFE, "hello": HELLO_LIFE})
 
 

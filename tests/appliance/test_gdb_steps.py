@@ -4,11 +4,11 @@ tests' words are those of GDB.md's list "First: what every attach needs"."""
 
 import re
 
-from appliance import CPU_MODELS, vm
+from appliance import vm
 from debugger import HELLO_LIFE, STEPS_LIFE, Scenario
 
 STEPS = Scenario("steps", vm("steps", cmdline="period=20") + vm("hello", cmdline="period=50"),
-                 cpus=CPU_MODELS, life={"steps": STEPS_LIFE, "hello": HELLO_LIFE})
+                 life={"steps": STEPS_LIFE, "hello": HELLO_LIFE})
 LATE = 0x8000000000  # where steps' page is that comes and goes
 
 
