@@ -50,7 +50,7 @@ def vm(name, kernel=None, **keys):
 
 def linux(name, run="", exit="poweroff", cmdline="", **keys):
     """A VM with Debian's kernel that runs a command, and ends or gives a shell (exit="")."""
-    words = [f"console=ttyS0 nokaslr vm={name}", cmdline]
+    words = [f"console=ttyS0 nokaslr cryptomgr.notests vm={name}", cmdline]
     if run:
         words.append(f'vitrine.run="{run}"')
     if exit:
