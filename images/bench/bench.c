@@ -4,51 +4,79 @@
 //   iterations=N  runs of each, 200 without it
 //   msr=N         the MSR that is read, IA32_MISC_ENABLE (0x1a0) without it
 //   only=NAME     that one alone
-#include "guest.h"
+//   switch=1      with two vCPUs: the switch between them on one core, not their interrupts
+// Under a hypervisor that counts also "count NAME RUNS VMREADS VMWRITES MSRS EXITS", for all runs.
+#include "bench.h"
 
-enum { ELCR_PORT = 0x4d0, DEADLINE_AHEAD = 20000, VECTOR_BENCH = 0x60 };
+enum { ELCR_PORT = 0x4d0, DEADLINE_AHEAD = 20000, HYPERCALL_COUNT = 0x100 };
 
 extern void bench_handler_x2apic(void);
 extern void bench_handler_xapic(void);
-extern volatile u64 bench_taken;
 
-volatile u64 bench_taken; // how many interrupts the handlers took
+volatile u64 bench_taken;
+u64 iterations, overhead;
 
-static u64 iterations;
-static u64 overhead;
+static bool has_vmcall;
+static struct counts counting; // what reading the counters itself costs
 
-// One piece of assembly, so that the same instructions lie between two reads wherever it stands.
-// The jump is for emulators that count instructions a straight run at a time.
-static inline u64 tsc(void)
-{
-    u64 value;
-    __asm__ volatile("jmp 1f; 1: lfence; rdtsc; shl $32, %%rdx; or %%rdx, %%rax"
-                     : "=a"(value)::"rdx", "cc", "memory");
-    return value;
-}
-
-// The shortest time of the statements `operation`, in TSC ticks.
-#define SHORTEST(operation)                              \
-    ({                                                   \
-        u64 shortest_ = UINT64_MAX;                      \
-        for (u64 i_ = 0; i_ < iterations; i_++) {        \
-            u64 start_ = tsc();                          \
-            operation;                                   \
-            u64 end_ = tsc();                            \
-            shortest_ = MIN(shortest_, end_ - start_);   \
-        }                                                \
-        shortest_ > overhead ? shortest_ - overhead : 0; \
-    })
-
-static bool wanted(const char *name)
+bool wanted(const char *name)
 {
     char only[32];
     return !option_text("only", only, sizeof(only)) || strcmp(only, name) == 0;
 }
 
-static void result(const char *name, u64 ticks)
+void result(const char *name, u64 ticks)
 {
     printf("bench %s %lu\n", name, ticks);
+}
+
+static u64 hypercall(u64 number)
+{
+    __asm__ volatile("vmcall" : "+a"(number)::"memory");
+    return number;
+}
+
+bool counts_are_there(void)
+{
+    return has_vmcall && hypercall(HYPERCALL_COUNT) != UINT64_MAX;
+}
+
+struct counts counts_read(void)
+{
+    struct counts c = {.vmreads = hypercall(HYPERCALL_COUNT)};
+    c.vmwrites = hypercall(HYPERCALL_COUNT + 1);
+    c.msrs = hypercall(HYPERCALL_COUNT + 2);
+    c.exits = hypercall(HYPERCALL_COUNT + 3);
+    return c;
+}
+
+static struct counts less(struct counts a, struct counts b)
+{
+    return (struct counts){a.vmreads - b.vmreads, a.vmwrites - b.vmwrites, a.msrs - b.msrs,
+                           a.exits - b.exits};
+}
+
+struct counts counts_since(struct counts before)
+{
+    return less(less(counts_read(), before), counting);
+}
+
+struct counts counts_least(struct counts a, struct counts b)
+{
+    return (struct counts){MIN(a.vmreads, b.vmreads), MIN(a.vmwrites, b.vmwrites),
+                           MIN(a.msrs, b.msrs), MIN(a.exits, b.exits)};
+}
+
+void result_counts(const char *name, struct counts sum, u64 runs)
+{
+    printf("count %s %lu %lu %lu %lu %lu\n", name, runs, sum.vmreads, sum.vmwrites, sum.msrs,
+           sum.exits);
+}
+
+static void counts_init(void)
+{
+    if (counts_are_there())
+        counting = LEAST();
 }
 
 // The same registers before and after, so that the compiler adds no moves of its own.
@@ -69,20 +97,19 @@ static int vmcall_try(void)
 static void bench_instructions(void)
 {
     if (wanted("cpuid"))
-        result("cpuid", SHORTEST(cpuid(1, 0)));
+        MEASURE("cpuid", cpuid(1, 0));
     if (wanted("vmcall")) {
-        int fault = vmcall_try();
-        if (fault == NO_FAULT)
-            result("vmcall", SHORTEST(vmcall()));
+        if (has_vmcall)
+            MEASURE("vmcall", vmcall());
         else
-            printf("bench: vmcall is absent: vector %d\n", fault);
+            printf("bench: vmcall is absent\n");
     }
     if (wanted("msr")) {
         u64 value;
         u32 msr = (u32)option_number("msr", MSR_MISC_ENABLE);
         if (rdmsr_try(msr, &value) == NO_FAULT) {
             printf("bench: msr is 0x%x\n", msr);
-            result("msr", SHORTEST(rdmsr(msr)));
+            MEASURE("msr", rdmsr(msr));
         } else {
             printf("bench: msr 0x%x is absent\n", msr);
         }
@@ -104,15 +131,15 @@ static void bench_devices(void)
     u16 pm_timer = acpi.pm_timer_port;
     u64 ioapic = acpi.ioapic_address;
     if (wanted("port"))
-        result("port", SHORTEST(inb(ELCR_PORT)));
+        MEASURE("port", inb(ELCR_PORT));
     if (wanted("pmtimer") && pm_timer != 0)
-        result("pmtimer", SHORTEST(inl(pm_timer)));
+        MEASURE("pmtimer", inl(pm_timer));
     else if (wanted("pmtimer"))
         printf("bench: pmtimer is absent: the FADT names no port\n");
     if (wanted("mmio-pair") && ioapic != 0)
-        result("mmio-pair", SHORTEST(read_indirect(ioapic, 1)));
+        MEASURE("mmio-pair", read_indirect(ioapic, 1));
     if (wanted("mmio") && ioapic != 0)
-        result("mmio", SHORTEST(read32(ioapic)));
+        MEASURE("mmio", read32(ioapic));
     else if (wanted("mmio"))
         printf("bench: mmio is absent: the MADT names no IOAPIC\n");
 }
@@ -131,28 +158,28 @@ static inline void self_ipi(bool x2apic)
         write32(0xfee00000u + APIC_ICR, ICR_SELF | ICR_ASSERT | VECTOR_BENCH);
 }
 
-static void check_taken(const char *name, u64 before)
+void check_taken(const char *name, u64 before, u64 runs)
 {
     u64 taken = bench_taken - before;
-    if (taken != iterations)
-        printf("bench: %s: %lu interrupts taken in %lu runs\n", name, taken, iterations);
+    if (taken != runs)
+        printf("bench: %s: %lu interrupts taken in %lu runs\n", name, taken, runs);
 }
 
 static void bench_ipis(bool x2apic)
 {
+    u64 runs = counts_are_there() ? 2 * iterations : iterations;
     u64 before = bench_taken;
     if (wanted("self-ipi")) {
         interrupts_on();
-        u64 ticks = SHORTEST(self_ipi(x2apic));
+        MEASURE("self-ipi", self_ipi(x2apic));
         interrupts_off();
-        check_taken("self-ipi", before);
-        result("self-ipi", ticks);
+        check_taken("self-ipi", before, runs);
     }
     before = bench_taken;
     if (wanted("hlt-wake")) {
         // Sent with interrupts off: it is there when HLT starts, and wakes it.
-        result("hlt-wake", SHORTEST(self_ipi(x2apic); halt_once()));
-        check_taken("hlt-wake", before);
+        MEASURE("hlt-wake", self_ipi(x2apic); halt_once());
+        check_taken("hlt-wake", before, runs);
     }
 }
 
@@ -172,19 +199,26 @@ static void bench_deadline(void)
     u64 set = SHORTEST(wrmsr(MSR_TSC_DEADLINE, start_ + second));
     u64 shortest = UINT64_MAX;
     u64 before = bench_taken;
+    bool counted = counts_are_there();
+    struct counts least = COUNTS_MAX;
     for (u64 i = 0; i < iterations; i++) {
+        struct counts counts = counted ? counts_read() : COUNTS_MAX;
         u64 deadline = tsc() + DEADLINE_AHEAD;
         u64 seen = bench_taken;
         wrmsr(MSR_TSC_DEADLINE, deadline);
         interrupts_on();
-        while (bench_taken == seen && tsc() < deadline + tsc_hz())
-            cpu_pause();
+        while (bench_taken == seen && tsc() < deadline + second)
+            ;
         u64 end = tsc();
         interrupts_off();
         if (end > deadline)
             shortest = MIN(shortest, end - deadline);
+        if (counted)
+            least = counts_least(least, counts_since(counts));
     }
-    check_taken("tscdeadline", before);
+    if (counted)
+        result_counts("tscdeadline", least, 1);
+    check_taken("tscdeadline", before, iterations);
     u64 taken = shortest > overhead ? shortest - overhead : 0;
     result("tscdeadline-set", set);
     result("tscdeadline-taken", taken);
@@ -199,6 +233,12 @@ int main(void)
     printf("bench: %lu runs of each, less %lu ticks for reading the TSC, %s\n", iterations,
            overhead, x2apic ? "x2APIC" : "xAPIC");
     interrupt_set_raw(VECTOR_BENCH, x2apic ? bench_handler_x2apic : bench_handler_xapic);
+    has_vmcall = vmcall_try() == NO_FAULT;
+    counts_init();
+    if (boot_info.cpus > 1) {
+        bench_smp(x2apic);
+        return EXIT_OK;
+    }
     bench_instructions();
     bench_devices();
     bench_ipis(x2apic);

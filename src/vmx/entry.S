@@ -96,6 +96,7 @@ vcpu_enter:
     jbe vmwrite_refused
 1:  testb $1, VCPU_LAUNCHED(%rbx)
     jnz prepared
+    ROOT_BEGINS                             // a launch does not count: nothing of its VM ran before
     arm_timer due_launch
 launch:
     movb $1, VCPU_LAUNCHED(%rbx)

@@ -34,6 +34,24 @@ static unsigned next_reason(const struct vcpu *v, u64 below, unsigned after)
     return best;
 }
 
+#ifdef COUNT_VMX
+// How long v had its core, and what all vCPUs of all VMs have cost so far.
+static void log_counts(const struct vcpu *v)
+{
+    u64 n[COUNTS];
+    for (unsigned i = 0; i < COUNTS; i++)
+        n[i] = __atomic_load_n(&vmx_counts[i], __ATOMIC_RELAXED);
+#define N(x) (unsigned long long)(x)
+    log_line("vm", "%s vcpu %u: %llu ticks on its core", v->guest->name, v->index, N(v->runtime));
+    log_line("vm",
+             "so far: %llu VMREADs, %llu VMWRITEs, %llu MSR accesses, %llu exits, "
+             "%llu ticks in root mode",
+             N(n[COUNT_VMREAD]), N(n[COUNT_VMWRITE]), N(n[COUNT_MSR]), N(n[COUNT_EXIT]),
+             N(n[COUNT_ROOT_TICK]));
+#undef N
+}
+#endif
+
 void stats_log_exits(const struct vcpu *v)
 {
     u64 sum = 0, below = UINT64_MAX;
@@ -59,4 +77,7 @@ void stats_log_exits(const struct vcpu *v)
     }
     if (shown == 0 || shown % REASONS_PER_LINE != 0)
         log_line("vm", "%s vcpu %u: %s", v->guest->name, v->index, buf);
+#ifdef COUNT_VMX
+    log_counts(v);
+#endif
 }

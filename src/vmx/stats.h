@@ -4,7 +4,8 @@
 
 #include "vmx/vcpu.h"
 
-// Logs how often v left the guest, and why. Any core; v does not run.
+// Logs how often v left the guest, and why; in a build that counts (lib/count.h) also its time on
+// the core and the counts. Any core; v does not run.
 void stats_log_exits(const struct vcpu *v);
 
 // In a build that counts (lib/count.h), hypercall HYPERCALL_COUNT + n gives count n, as a sum over

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""Reads the rows out of what the runs wrote on the appliance's console."""
+
+import re
+import struct
+from pathlib import Path
+
+from .rows import COUNTERS, Measure, Row
+
+TICKS = re.compile(r"^\w+\| bench ([a-z0-9-]+) (\d+)$", re.M)
+COUNTS = re.compile(r"^\w+\| count ([a-z0-9-]+) (\d+) (\d+) (\d+) (\d+) (\d+)$", re.M)
+COMPLAINT = re.compile(r"^\w+\| bench: ([a-z0-9-]+)(?: is absent)?: (.*)$", re.M)
+FIRST_ENTRY = re.compile(r"vmm: first guest instruction (\d+) ticks after the hand-over")
+EXITS = re.compile(r"vm: \w+ vcpu 0: (\d+) exits")
+RUNTIME = re.compile(r"vm: \w+ vcpu 0: (\d+) ticks on its core")
+SO_FAR = re.compile(r"vm: so far: (\d+) VMREADs, (\d+) VMWRITEs, (\d+) MSR accesses, (\d+) exits, "
+                    r"(\d+) ticks in root mode")
+LOADED = 1  # PT_LOAD
+
+
+def guest_row(row: Row, plain: str, counting: str) -> Measure:
+    """A row that the guest images/bench prints: ticks from the plain build, the rest from the one
+    that counts."""
+    measure = Measure(row)
+    for name, complaint in COMPLAINT.findall(plain) + COMPLAINT.findall(counting):
+        if name == row.name:
+            measure.reason = complaint
+            return measure
+    ticks = dict(TICKS.findall(plain))
+    if row.name not in ticks:
+        measure.reason = "the guest did not come so far"
+        return measure
+    for name, runs, *counts in COUNTS.findall(counting):
+        if name == row.name:
+            measure.counts = {c: int(n) / int(runs) for c, n in zip(COUNTERS, counts)}
+    if not measure.counts and row.exits is not None:
+        measure.reason = "its exits were not counted"
+        return measure
+    measure.value = int(ticks[row.name])
+    return measure
+
+
+def handover(row: Row, plain: str) -> Measure:
+    found = FIRST_ENTRY.search(plain)
+    if not found:
+        return Measure(row, reason="no guest was entered")
+    return Measure(row, int(found[1]))
+
+
+def linux(row: Row, counting: str) -> Measure:
+    """What a whole boot costs: its exits, or root mode's share of its ticks, of which the counting
+    itself is a part."""
+    exits, runtime, so_far = EXITS.search(counting), RUNTIME.search(counting), SO_FAR.search(counting)
+    if "vm: linux ended: poweroff" not in counting:
+        return Measure(row, reason="Linux did not come to its end")
+    if not exits or not runtime or not so_far:
+        return Measure(row, reason="nothing was counted")
+    if row.unit == "%":
+        return Measure(row, 100 * int(so_far[5]) / int(runtime[1]))
+    return Measure(row, int(exits[1]), {c: int(n) for c, n in zip(COUNTERS, so_far.groups())})
+
+
+def pages_loaded(elf: bytes) -> int:
+    """How many bytes of a 64-bit ELF file's pages a loader puts into memory."""
+    table, = struct.unpack_from("<Q", elf, 32)
+    size, number = struct.unpack_from("<HH", elf, 54)
+    pages = 0
+    for at in range(table, table + size * number, size):
+        kind, = struct.unpack_from("<I", elf, at)
+        address, _, in_file = struct.unpack_from("<QQQ", elf, at + 16)
+        if kind == LOADED and in_file > 0:
+            pages += ((address + in_file - 1) >> 12) - (address >> 12) + 1
+    return pages * 4096
+
+
+def binary(row: Row, path: Path) -> Measure:
+    """The file that GRUB loads, and of it what lands in memory, whichever is more."""
+    content = path.read_bytes()
+    return Measure(row, max(len(content), pages_loaded(content)))

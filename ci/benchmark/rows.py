@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""The rows of the benchmark: each with its budget and the run that it is read from."""
+
+from dataclasses import dataclass, field
+
+COUNTERS = ("vmreads", "vmwrites", "msrs", "exits")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure."""
+
+    name: str
+    what: str
+    run: str  # of ci/bench's runs
+    unit: str = "ticks"
+    budget: float | None = None  # the most that is allowed
+    exits: int | None = None  # the most VM exits that are allowed
+
+
+ROWS = [
+    Row("cpuid", "CPUID", "bench", budget=100, exits=1),
+    Row("vmcall", "VMCALL that does nothing", "bench", budget=85, exits=1),
+    Row("port", "read of an emulated port (0x4d0)", "bench", budget=140, exits=1),
+    Row("pmtimer", "read of the PM timer", "bench", budget=160, exits=1),
+    Row("mmio", "read of an emulated device's memory", "bench", budget=400, exits=1),
+    Row("mmio-pair", "index written, data read", "bench", budget=800, exits=1),
+    Row("msr", "read of an intercepted MSR", "bench", budget=110, exits=1),
+    Row("tscdeadline-set", "TSC-deadline timer set", "bench"),
+    Row("tscdeadline-taken", "... and its interrupt taken", "bench"),
+    Row("tscdeadline", "... both together", "bench", budget=400, exits=2),
+    Row("self-ipi", "self-IPI and its EOI, x2APIC", "bench", budget=40, exits=0),
+    Row("hlt-wake", "HLT woken by its own IPI", "bench", budget=300, exits=1),
+    # The sender's exit, and that of the handler which answers: none to take an interrupt.
+    Row("ipi", "IPI to a running vCPU and back", "ipi", budget=200, exits=2),
+    Row("ipi-halted", "IPI to a halted vCPU and back", "ipi", budget=800),
+    Row("vcpu-switch", "switch between vCPUs on a core", "switch", budget=350),
+    Row("handover", "GRUB to the first guest instruction", "handover", budget=20_000_000),
+    Row("linux-exits", "Linux booted to its shell: exits", "linux", "exits", budget=3000),
+    Row("linux-root", "... its ticks in root mode", "linux", "%", budget=1),
+    Row("binary", "size of the hypervisor's binary", "binary", "bytes", budget=256 * 1024),
+]
+
+
+@dataclass
+class Measure:
+    """What came out for a row. Without a value, `reason` says why."""
+
+    row: Row
+    value: float | None = None
+    counts: dict = field(default_factory=dict)  # of COUNTERS, for one run of the row's operation
+    reason: str = ""
+
+    @property
+    def verdict(self) -> str:
+        if self.value is None:
+            return "not measured"
+        if self.row.budget is None:
+            return ""
+        exits = self.counts.get("exits", 0)
+        over = self.value > self.row.budget or (
+            self.row.exits is not None and exits > self.row.exits)
+        return "over" if over else "ok"
+
+    def as_json(self) -> dict:
+        fields = {"name": self.row.name, "what": self.row.what, "unit": self.row.unit,
+                  "value": self.value, "budget": self.row.budget, "verdict": self.verdict}
+        if self.row.unit == "ticks":
+            fields["ticks"] = self.value
+        if self.row.exits is not None:
+            fields["budget_exits"] = self.row.exits
+        fields |= self.counts
+        if self.reason:
+            fields["reason"] = self.reason
+        return fields
+
+
+def shown(number: float | None) -> str:
+    """A number for people: whole ones without a point, others with two digits behind it."""
+    if number is None:
+        return ""
+    return f"{number:,.0f}" if number == int(number) else f"{number:,.2f}"
+
+
+def table(measures: list[Measure]) -> str:
+    """The measures as text, a line for each below a line of headings."""
+    lines = [("", "measured", "budget", "", "VMREADs", "VMWRITEs", "MSRs", "exits")]
+    for m in measures:
+        unit = "" if m.row.unit == "ticks" else f" {m.row.unit}"
+        lines.append((f"{m.row.name}: {m.row.what}",
+                      shown(m.value) + unit if m.value is not None else "-",
+                      shown(m.row.budget) + (unit if m.row.budget is not None else ""),
+                      m.verdict, *(shown(m.counts.get(name)) for name in COUNTERS)))
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    text = []
+    for number, cells in enumerate(lines):
+        first, *others = cells
+        padded = [first.ljust(widths[0])]
+        padded += [cell.ljust(width) if index == 2 else cell.rjust(width)
+                   for index, (cell, width) in enumerate(zip(others, widths[1:]))]
+        text.append("  ".join(padded).rstrip())
+        if number > 0 and measures[number - 1].reason:
+            text.append(f"    {measures[number - 1].reason}")
+    return "\n".join(text)

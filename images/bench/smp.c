@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+// With two vCPUs: interrupts between them, each on its core; or, on one core, the switch from one
+// to the other.
+#include "bench.h"
+
+enum { LONG_GAP = 20000, SWITCHES = 40 };
+
+extern void bench_handler_answer(void);
+
+enum { IDLE, SPIN, HALT, STAMP };
+static volatile u32 other_does; // what the other CPU is to do
+static volatile u64 stamp[2];   // when each CPU last was there
+
+// Notes the time again and again. Returns when it has been away `wanted_gaps` times, with the
+// shortest time from the other's last note to its own first one.
+static u64 stamp_until(unsigned me, u64 wanted_gaps)
+{
+    u64 shortest = UINT64_MAX, gaps = 0, last = tsc();
+    while (gaps < wanted_gaps) {
+        u64 now = tsc();
+        if (now - last > LONG_GAP) {
+            shortest = MIN(shortest, now - stamp[1 - me]);
+            gaps++;
+        }
+        stamp[me] = last = now;
+    }
+    return shortest;
+}
+
+static void other_cpu(unsigned cpu)
+{
+    (void)cpu;
+    for (;;) {
+        interrupts_on();
+        while (other_does == IDLE || other_does == SPIN)
+            ;
+        while (other_does == HALT)
+            halt_once();
+        if (other_does == STAMP) {
+            interrupts_off();
+            stamp_until(1, UINT64_MAX);
+        }
+    }
+}
+
+static inline void ping(u32 destination)
+{
+    u64 seen = bench_taken;
+    wrmsr(0x800 + APIC_ICR / 16, (u64)destination << 32 | ICR_ASSERT | VECTOR_ANSWER);
+    while (bench_taken == seen)
+        ;
+}
+
+// Longer than the other needs to be asleep again.
+static inline void let_it_sleep(void)
+{
+    for (u64 end = tsc() + LONG_GAP; tsc() < end;)
+        ;
+}
+
+static void bench_ipi(u32 other)
+{
+    u64 runs = counts_are_there() ? 2 * iterations : iterations;
+    u64 before = bench_taken;
+    interrupts_on();
+    if (wanted("ipi")) {
+        other_does = SPIN;
+        let_it_sleep();
+        MEASURE("ipi", ping(other));
+        check_taken("ipi", before, runs);
+    }
+    before = bench_taken;
+    if (wanted("ipi-halted")) {
+        other_does = HALT;
+        u64 shortest = UINT64_MAX;
+        bool counted = counts_are_there();
+        struct counts least = COUNTS_MAX;
+        for (u64 i = 0; i < iterations; i++) {
+            struct counts counts = counted ? counts_read() : COUNTS_MAX;
+            let_it_sleep();
+            u64 start = tsc();
+            ping(other);
+            shortest = MIN(shortest, tsc() - start);
+            if (counted)
+                least = counts_least(least, counts_since(counts));
+        }
+        if (counted)
+            result_counts("ipi-halted", least, 1);
+        result("ipi-halted", shortest - overhead);
+        check_taken("ipi-halted", before, iterations);
+    }
+    interrupts_off();
+}
+
+static void bench_switch(void)
+{
+    other_does = STAMP;
+    stamp_until(0, 2);
+    bool counted = counts_are_there();
+    struct counts counts = counted ? counts_read() : COUNTS_MAX;
+    u64 shortest = stamp_until(0, SWITCHES);
+    if (counted) // each time away is two switches
+        result_counts("vcpu-switch", counts_since(counts), 2 * SWITCHES);
+    result("vcpu-switch", shortest > overhead ? shortest - overhead : 0);
+}
+
+void bench_smp(bool x2apic)
+{
+    if (!x2apic) {
+        printf("bench: ipi is absent: no x2APIC\n");
+        return;
+    }
+    interrupt_set_raw(VECTOR_ANSWER, bench_handler_answer);
+    if (smp_start(other_cpu) != 2) {
+        printf("bench: this wants two CPUs\n");
+        return;
+    }
+    if (option_number("switch", 0) != 0)
+        bench_switch();
+    else
+        bench_ipi(smp_apic_id(1));
+    printf("bench: done\n");
+}
