@@ -162,7 +162,7 @@ unit: ## unit tests on the host
 	+@$(SUBMAKE) tests-built
 	@$(PYTEST) $(PYTEST_ARGS) tests/unit
 
-smoke: ## boot it, wait for Linux's shell and for the end: a minute
+smoke: ## boot it, wait for Linux's shell, gdb and the end: a minute
 	@ci/deps run
 	+@$(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
 	@ci/smoke
