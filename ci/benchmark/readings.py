@@ -32,7 +32,8 @@ def guest_row(row: Row, plain: str, counting: str) -> Measure:
         return measure
     for name, runs, *counts in COUNTS.findall(counting):
         if name == row.name:
-            measure.counts = {c: int(n) / int(runs) for c, n in zip(COUNTERS, counts)}
+            each = [int(count) / int(runs) for count in counts]
+            measure.counts = dict(zip(COUNTERS, (int(n) if n == int(n) else n for n in each)))
     if not measure.counts and row.exits is not None:
         measure.reason = "its exits were not counted"
         return measure

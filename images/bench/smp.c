@@ -12,15 +12,21 @@ static volatile u32 other_does; // what the other CPU is to do
 static volatile u64 stamp[2];   // when each CPU last was there
 
 // Notes the time again and again. Returns when it has been away `wanted_gaps` times, with the
-// shortest time from the other's last note to its own first one.
-static u64 stamp_until(unsigned me, u64 wanted_gaps)
+// shortest time from the other's last note to its own first one, and in `least`, unless that is
+// NULL, what a time away and the way there cost.
+static u64 stamp_until(unsigned me, u64 wanted_gaps, struct counts *least)
 {
     u64 shortest = UINT64_MAX, gaps = 0, last = tsc();
+    struct counts before = least != NULL ? counts_read() : COUNTS_MAX;
     while (gaps < wanted_gaps) {
         u64 now = tsc();
         if (now - last > LONG_GAP) {
             shortest = MIN(shortest, now - stamp[1 - me]);
             gaps++;
+            if (least != NULL) {
+                *least = counts_least(*least, counts_since(before));
+                before = counts_read();
+            }
         }
         stamp[me] = last = now;
     }
@@ -38,7 +44,7 @@ static void other_cpu(unsigned cpu)
             halt_once();
         if (other_does == STAMP) {
             interrupts_off();
-            stamp_until(1, UINT64_MAX);
+            stamp_until(1, UINT64_MAX, NULL);
         }
     }
 }
@@ -95,12 +101,11 @@ static void bench_ipi(u32 other)
 static void bench_switch(void)
 {
     other_does = STAMP;
-    stamp_until(0, 2);
-    bool counted = counts_are_there();
-    struct counts counts = counted ? counts_read() : COUNTS_MAX;
-    u64 shortest = stamp_until(0, SWITCHES);
-    if (counted) // each time away is two switches
-        result_counts("vcpu-switch", counts_since(counts), 2 * SWITCHES);
+    stamp_until(0, 2, NULL);
+    struct counts least = COUNTS_MAX;
+    u64 shortest = stamp_until(0, SWITCHES, counts_are_there() ? &least : NULL);
+    if (counts_are_there())
+        result_counts("vcpu-switch", least, 2); // there and back
     result("vcpu-switch", shortest > overhead ? shortest - overhead : 0);
 }
 
