@@ -2,8 +2,8 @@
 // Goes on while others on its core spin, and measures which share of the core it gets: it reads
 // the TSC in a loop, and a jump between two reads is time in which it was not running (A11).
 //   ticks=N    timer interrupts to wait for, 20 without it
-//   before=N, after=N  more of them on either side, in which it only spins: for the time when others
-//              start and end
+//   before=N, after=N
+//              more of them on either side, in which it only spins: for others to start and end
 //   period=MS  milliseconds between them, 50 without it
 //   gap=N      TSC ticks between two reads that count as away, 4000 without it
 //   share=P    fail when the share is below P per cent, 0 without it

@@ -128,10 +128,12 @@ bool reg_by_name(unsigned pid, const struct vcpu_regs *regs, const char *name, s
     *value = 0;
     for (const struct reg_entry *e = reg_table(pid); e->name != NULL; e++) {
         for (unsigned i = 0; e->kind != VECTOR && i < e->count; i++) {
-            char numbered[16];
+            char this_name[16];
             if (e->count > 1)
-                str_format(numbered, sizeof(numbered), "%s%u", e->name, e->first + i);
-            if (!is_name(e->count > 1 ? numbered : e->name, name, n))
+                str_format(this_name, sizeof(this_name), "%s%u", e->name, e->first + i);
+            else
+                str_format(this_name, sizeof(this_name), "%s", e->name);
+            if (!is_name(this_name, name, n))
                 continue;
             if (e->kind == SELECTOR)
                 *value = regs->seg[e->where].selector;

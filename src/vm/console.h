@@ -4,9 +4,9 @@
 //
 // The VM with focus is shown as it writes; others, and the log, line by line, so that lines are
 // never mixed. When such a line cuts into an unfinished one, that is left with a backslash and
-// shown again whole: when it is done, or has stood still for a moment as a prompt does. A guest that
-// writes faster than the serial line carries sees a UART that is full; what it writes all the same
-// is lost, as are lines of the log that find no room, and the log says how much.
+// shown again whole: when it is done, or has stood still for a moment as a prompt does. A guest
+// that writes faster than the serial line carries sees a UART that is full; what it writes all the
+// same is lost, as are lines of the log that find no room, and the log says how much.
 #pragma once
 
 #include "lib/ring.h"
@@ -22,15 +22,15 @@ struct console_vm {
     unsigned len;
     bool complete; // the line waits for room
     bool held;     // the guest's UART is full until there is room
-    u64 touched; // TSC at its last byte
+    u64 touched;   // TSC at its last byte
     struct ring input;
     u8 input_buffer[CONSOLE_INPUT];
 };
 
 void console_vm_init(struct console_vm *c, unsigned id, const char *name);
 
-// A byte that a guest sends. Returns false when it is to send no more: board_transmit_ready follows.
-// Any core; takes the console's lock only.
+// A byte that a guest sends. Returns false when it is to send no more: board_transmit_ready
+// follows. Any core; takes the console's lock only.
 bool console_guest_byte(struct console_vm *c, u8 byte);
 
 // Shows what is left of an unfinished line.

@@ -3,9 +3,7 @@
 
 import re
 
-import pytest
-
-from appliance import CPU_MODELS, ENDS_BY_ITSELF, ROOT, Run, linux, on_each_cpu, runs
+from appliance import ENDS_BY_ITSELF, ROOT, Run, linux, on_each_cpu, runs
 
 READY = "vitrine-guest: shell ready on ttyS0"
 PROMPT = "linux1?:/# "
