@@ -184,8 +184,9 @@ void breakpoints_list(unsigned pid, struct text *out)
         if (b->plant != NULL)
             text_add(out, "int3 at physical %lx", int3_where(b->plant).v);
         else
-            text_add(out, "waits for its page%s",
-                     debug_register_waits(pid, b->address) ? ", by debug register" : "");
+            text_add(out, debug_register_waits(pid, b->address)
+                              ? "waits for its page, by debug register"
+                              : "not yet in memory");
         text_add(out, ", %lu hits%s\n", b->hits, b->wanted ? "" : ", to be taken out");
     }
 }

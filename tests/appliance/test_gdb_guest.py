@@ -286,6 +286,7 @@ def test_monitor(bench):
     assert re.search(f"^PML4E at {gdb.value('&pml4'):x}: ", out, re.M), out
     assert re.search(f"^{pc:x} is guest-physical {pc:x}, page of 2048 KiB, writable", out, re.M), out
     assert re.search(r"^EPT: guest-physical \w+ -> host-physical \w+, r-x, 4K page", out, re.M), out
+    assert gdb("monitor translate $rip") == out
     assert "is not mapped" in gdb("monitor translate 8000000000")
     code = gdb(f"x/4xb {pc}").split(":")[1].split()
     assert gdb(f"monitor phys {pc:x} 4").split(":")[1].split() == [byte[2:] for byte in code]
