@@ -49,6 +49,31 @@ static void put(const char *text, size_t n)
     serial_write(&serial_console, text, n, false);
 }
 
+// How long a question to the terminal at the beginning of the text is (ECMA-48: CSI and DSR or DA;
+// busybox's shell asks where its prompt is). 0: there is none.
+static size_t question(const char *text, size_t n)
+{
+    if (n < 3 || text[0] != '\x1b' || text[1] != '[')
+        return 0;
+    size_t end = 2;
+    while (end < n && text[end] >= 0x20 && text[end] < 0x40)
+        end++;
+    return end < n && (text[end] == 'n' || text[end] == 'c') ? end + 1 : 0;
+}
+
+// A line whose guest does not wait for an answer to it, or had it already: the terminal would type
+// one all the same.
+static void put_line(const struct console_vm *c)
+{
+    for (size_t from = 0, i = 0; i <= c->len; i++) {
+        size_t skip = i < c->len ? question(c->line + i, c->len - i) : 0;
+        if (skip == 0 && i < c->len)
+            continue;
+        put(c->line + from, i - from);
+        from = i + skip;
+    }
+}
+
 static void put_mark(const struct console_vm *c)
 {
     put(c->name, strlen(c->name));
@@ -68,13 +93,14 @@ static void show_partial(struct console_vm *c)
 {
     if (!has_room(strlen(c->name) + c->len, GUESTS_SHARE))
         return;
-    if (unfinished != c) {
+    if (unfinished == c) {
+        put(c->line + shown, c->len - shown);
+    } else {
         leave_line();
         put_mark(c);
+        put_line(c);
         unfinished = c;
-        shown = 0;
     }
-    put(c->line + shown, c->len - shown);
     shown = c->len;
 }
 
@@ -104,7 +130,7 @@ static void end_line(struct console_vm *c, u32 share)
     } else {
         leave_line();
         put_mark(c);
-        put(c->line, c->len);
+        put_line(c);
         put("\r\n", 2);
     }
     c->len = 0;

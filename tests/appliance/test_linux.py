@@ -98,5 +98,8 @@ def test_default_configuration(record):
     record.check_sound()
     assert record.ended("linux1") == record.ended("linux2") == "poweroff", record
     assert record.ended("hello") is None, record
+    # busybox asks the terminal where its prompt is: once for each, however often that is shown.
+    assert 1 <= record.console.count("linux1:/# \x1b[6n") <= 4, record
+    assert record.console.count("linux1:/# ") > 4, record
     for line in ["linux1", "linux2", "hello"]:
         assert f"{line} started" in record.life(line), record
