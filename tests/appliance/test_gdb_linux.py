@@ -77,6 +77,21 @@ def test_breakpoint_by_symbol(bench):
 
 
 @LINUX.check
+def test_breakpoint_before_its_page(bench):
+    """7: on a program's first instruction, set by the kernel that has just made its address space."""
+    gdb = bench.attach(SYMBOLS)
+    gdb("tbreak *start_thread")
+    gdb("continue")
+    entry = gdb.value("$rsi")
+    assert "Cannot access memory" in gdb(f"x/i {entry}")
+    gdb(f"break *{entry}")
+    for _ in range(2):
+        out = gdb("continue")
+        assert gdb.value("$pc") == entry and "ring 3" in gdb("info threads"), out
+    bench.detach(gdb)
+
+
+@LINUX.check
 def test_stepi_200(bench):
     """8: 200 steps in a row through the kernel while its timer ticks; none into a handler."""
     gdb = bench.attach(SYMBOLS)
