@@ -143,11 +143,18 @@ enum error vcpu_write_regs(struct vcpu *v, const struct vcpu_regs *in)
     return c.error;
 }
 
+#define XSTATE_BV   512  // bytes into the XSAVE area
+#define XSTATE_FXSR 3ull // what FXSAVE saves: x87 and SSE
+
 static void run_read_fpu(void *arg)
 {
     struct regs_call *c = arg;
     switch_save(c->v);
     memcpy(c->out, c->v->xsave, FPU_STATE_SIZE);
+    if (c->v->guest->xcr0_allowed == 0) { // FXSAVE has no header
+        u64 xstate_bv = XSTATE_FXSR;
+        memcpy((u8 *)c->out + XSTATE_BV, &xstate_bv, sizeof(xstate_bv));
+    }
 }
 
 static void run_write_fpu(void *arg)
@@ -158,10 +165,11 @@ static void run_write_fpu(void *arg)
     u64 xstate_bv, xcomp_bv;
     u32 mxcsr;
     memcpy(&mxcsr, area + 24, sizeof(mxcsr));
-    memcpy(&xstate_bv, area + 512, sizeof(xstate_bv));
-    memcpy(&xcomp_bv, area + 520, sizeof(xcomp_bv));
+    memcpy(&xstate_bv, area + XSTATE_BV, sizeof(xstate_bv));
+    memcpy(&xcomp_bv, area + XSTATE_BV + 8, sizeof(xcomp_bv));
+    u64 allowed = v->guest->xcr0_allowed != 0 ? v->guest->xcr0_allowed : XSTATE_FXSR;
     // What XRSTOR would refuse (SDM Vol. 1, 13.8).
-    if ((mxcsr & 0xffff0000) != 0 || (xstate_bv & ~v->guest->xcr0_allowed) != 0 || xcomp_bv != 0) {
+    if ((mxcsr & 0xffff0000) != 0 || (xstate_bv & ~allowed) != 0 || xcomp_bv != 0) {
         c->error = ERR_INVALID;
         return;
     }

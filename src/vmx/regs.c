@@ -172,7 +172,7 @@ static bool regs_acceptable(struct vcpu *v, const struct vcpu_regs *r)
            r->cr0 >> 32 == 0 && (!(r->cr0 & CR0_PG) || (r->cr0 & CR0_PE)) &&
            (!lma || (r->cr4 & CR4_PAE)) && r->cr8 < 16 && r->dr7 >> 32 == 0 &&
            (r->rflags & ~0x3f7fd7ull) == 0 && (r->rflags & RFLAGS_FIXED) &&
-           (r->xcr0 & ~v->guest->xcr0_allowed) == 0 && (r->xcr0 & 1);
+           (r->xcr0 & ~(v->guest->xcr0_allowed | 1)) == 0 && (r->xcr0 & 1); // 1 without XSAVE
 }
 
 enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r)

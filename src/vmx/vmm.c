@@ -8,6 +8,7 @@
 #include "lib/string.h"
 #include "lib/x86.h"
 #include "smp/apic.h"
+#include "smp/descriptors.h"
 #include "smp/message.h"
 #include "smp/time.h"
 #include "vmx/caps.h"
@@ -19,6 +20,15 @@
 #define CPUID_1_ECX_XSAVE    BIT(26)
 
 static u64 slice_ticks;
+
+// A one-shot timer may end a little early, or long before a deadline that is far away: it is set
+// again as nothing is armed any more.
+static void timer_irq(void)
+{
+    struct core *c = this_core();
+    c->vmm->armed = UINT64_MAX;
+    core_attention(c);
+}
 
 const char *vmm_init(void)
 {
@@ -56,6 +66,7 @@ const char *vmm_init(void)
     c->vmm = vmm;
     c->counts_down = vmx_has_pin(PIN_PREEMPTION_TIMER);
     timers_update(c);
+    irq_set_handler(VECTOR_TIMER, timer_irq);
     return NULL;
 }
 

@@ -23,6 +23,7 @@ from pexpect import fdpexpect
 ROOT = Path(__file__).resolve().parent.parent.parent
 SKYLAKE = "corei7_skylake_x"
 HASWELL = "corei7_haswell_4770"  # no posted interrupts: the software local APIC
+ARRANDALE = "corei5_arrandale_m520"  # one of the first with unrestricted guest
 CPU_MODELS = (SKYLAKE, HASWELL)
 
 SERIAL_LINES = "console=com1,115200 gdb=com2,115200"

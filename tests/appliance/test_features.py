@@ -3,7 +3,7 @@
 
 import pytest
 
-from appliance import ENDS_BY_ITSELF, HASWELL, SKYLAKE, Run, vm
+from appliance import ARRANDALE, ENDS_BY_ITSELF, HASWELL, SKYLAKE, Run, vm
 
 # A core each: they measure time.
 GUESTS = (ENDS_BY_ITSELF + vm("devices", cores="0") + vm("smp", vcpus=2, cores="1") +
@@ -42,6 +42,18 @@ def without(names, config=GUESTS, cpu=SKYLAKE):
 def test_guests_do_not_miss_it(record):
     for name in record.run.cmdline.partition("=")[2].split(","):
         assert f"{name} is treated as absent (vmx.disable)" in record.texts("vmx"), record
+    for name in ["devices", "smp", "modes", "vmx"]:
+        record.check_passed(name)
+    record.check_done()
+
+
+@pytest.mark.parametrize("record", [
+    pytest.param(Run(GUESTS, cpu=ARRANDALE), id="as it is", marks=pytest.mark.long),
+    pytest.param(Run(GUESTS, cpu=ARRANDALE, cmdline="vmx.disable=PIN_PREEMPTION_TIMER"),
+                 id="PIN_PREEMPTION_TIMER"),
+], indirect=True)
+def test_an_older_cpu(record):
+    """C1: without XSAVE, TSC-deadline timer, EPT's accessed flags, APICv and INVPCID."""
     for name in ["devices", "smp", "modes", "vmx"]:
         record.check_passed(name)
     record.check_done()
