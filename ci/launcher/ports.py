@@ -19,6 +19,9 @@ import tty
 
 # Bytes kept for a reader that is slow or not there yet.
 BACKLOG = 1 << 20
+# What the appliance is told when a debugger has closed its line, since a serial line cannot tell:
+# it lets the guests go.
+HANG_UP = b"$vHangUp#b9"
 # What a pipe takes without blocking once poll() has called it writable.
 PIECE = select.PIPE_BUF
 
@@ -77,6 +80,10 @@ class Port:
     def check(self) -> bool:
         """Look for what poll() does not report; True if that needs doing regularly."""
         return False
+
+    def last_words(self) -> bytes:
+        """What the other end is to get for a program that has gone, once."""
+        return b""
 
     def drain(self, until: float) -> None:
         """Give the reader until then, on the monotonic clock, to take what waits."""
@@ -293,6 +300,7 @@ class DebuggerPty(PtyPort):
         self.slave = None
         self.is_attached = True
         self.input_ended()
+        self._last_words = b""
 
     def input_ended(self) -> None:
         if not self.is_attached:
@@ -300,6 +308,7 @@ class DebuggerPty(PtyPort):
         self.is_attached = False
         self.read_fd = self.write_fd = None
         self.outgoing.clear()
+        self._last_words = HANG_UP
         # What it had not read can be thrown away from the slave's side only.
         slave = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
         termios.tcflush(slave, termios.TCIOFLUSH)
@@ -315,3 +324,7 @@ class DebuggerPty(PtyPort):
                 self.is_attached = True
                 self.read_fd = self.write_fd = self.master
         return not self.is_attached
+
+    def last_words(self) -> bytes:
+        words, self._last_words = self._last_words, b""
+        return words

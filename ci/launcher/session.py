@@ -139,6 +139,8 @@ class Session:
 
     def _carry(self, seconds: float | None) -> None:
         """Wait until something can be read or written, and do that."""
+        for emulator_port, client in self.lines:
+            emulator_port.send(client.last_words())
         poller = select.poll()
         events: dict[int, int] = {self.signals.read_fd: select.POLLIN}
         if self.emulator.output_fd is not None:

@@ -128,6 +128,11 @@ static void packet_ready(void)
 
     reply_later = false;
     reply_start(); // an empty reply says: not known
+    // What carries the line says that nobody is there any more; so there is no reply.
+    if (strcmp(body, "vHangUp") == 0) {
+        gdbstub_line_dead();
+        return;
+    }
     if (!session.running || allowed_while_running(body)) {
         run_packet();
     } else if (strcmp(body, "vCtrlC") == 0) {

@@ -96,7 +96,7 @@ def test_bench():
     assert status == OK
     assert {"cpuid", "port", "pmtimer", "mmio", "msr", "self-ipi", "hlt-wake"} <= set(rows)
     assert all(ticks.isdigit() for ticks in rows.values())
-    assert "bench: vmcall is absent: vector 6" in lines
+    assert "bench: vmcall is absent" in lines
 
 
 @pytest.mark.parametrize("words", ["port", "vmx qemu"])

@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT / "ci"))
 from launcher import session  # noqa: E402
 from launcher.machine import rtc_base  # noqa: E402
 from launcher.ports import (  # noqa: E402
-    BACKLOG, ConsolePty, DebuggerPty, EmulatorPort, FilePort, Port, TerminalPort,
+    BACKLOG, HANG_UP, ConsolePty, DebuggerPty, EmulatorPort, FilePort, Port, TerminalPort,
 )
 from launcher.process import Emulator  # noqa: E402
 from launcher.verdict import LONGEST_LINE, Verdict  # noqa: E402
@@ -159,6 +159,20 @@ def test_debugger_line_loses_what_nobody_hears(debugger):
         debugger.send(b"for the next")
         debugger.flush()
         assert os.read(fd, 100) == b"for the next"
+
+
+def test_debugger_line_says_once_that_a_client_has_gone(debugger):
+    assert debugger.last_words() == b""
+    debugger.check()
+    assert debugger.last_words() == b""
+    with client_of(debugger.link):
+        debugger.check()
+        assert debugger.read() == b"" and debugger.last_words() == b""
+    assert debugger.read() == b""
+    assert debugger.last_words() == HANG_UP
+    assert debugger.last_words() == b""
+    body, checksum = HANG_UP[1:].split(b"#")
+    assert sum(body) & 0xff == int(checksum, 16)
 
 
 def test_debugger_line_passes_the_last_words_of_a_client_that_left(debugger):
@@ -496,6 +510,12 @@ def test_unread_console_pty_holds_nothing_up(qemu, iso, tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
 
 
+def check_echo(fd, words):
+    """They come back; before them may be the end of what was said for the client before."""
+    echo = read_until(fd, words)
+    assert echo.endswith(words) and HANG_UP.endswith(echo[:-len(words)]), echo
+
+
 def test_debugger_pty(machine, iso, started, tmp_path):
     link, console = tmp_path / "gdb", tmp_path / "console"
     launcher = started(*machine, "--iso", iso("echo ok off"), "--gdb", link,
@@ -505,13 +525,13 @@ def test_debugger_pty(machine, iso, started, tmp_path):
         for words in (b"$g#67", b"+$qSupported#37", b"\x03"):  # come, ask, go
             with opened(link) as fd:
                 os.write(fd, words)
-                assert read_until(fd, words) == words
+                check_echo(fd, words)
         with opened(link) as fd:  # killed before it heard the answer
             os.write(fd, b"half a pack")
         time.sleep(0.5)
         with opened(link) as fd:
             os.write(fd, b"next")
-            assert read_until(fd, b"next") == b"next"
+            check_echo(fd, b"next")
         os.write(com1, b"q")
         assert launcher.wait(PATIENCE) == 0
     assert not os.path.lexists(link)

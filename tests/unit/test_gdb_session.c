@@ -411,13 +411,15 @@ static void a_dead_line_lets_everything_run(void **state)
     ask("vAttach;2");
     assert_ok("Z0,1100,1");
     assert_null(ask("vCont;s:p2.1"));
-    gdbstub_line_dead();
+    assert_null(ask("vHangUp"));
     assert_true(running(1) && running(2));
     assert_int_equal(fake[2].ram[0x1100], 0x90);
     gdbstub_input(0x03);
     assert_true(running(1) && running(2));
     connect_gdb();
     assert_true(stopped(1));
+    assert_null(ask("vHangUp"));
+    assert_true(running(1));
 }
 
 static void garbage_on_the_line_does_no_harm(void **state)
