@@ -66,15 +66,23 @@ static void clean(unsigned pid)
     breakpoints_apply(pid);
 }
 
-void detach_process(unsigned pid)
+// Leaves a VM as if gdb had never been there, but held. False: the VM is gone.
+static bool clean_and_leave(unsigned pid)
 {
     if (!target_vm_exists(pid)) {
         forget_process(pid);
-        return;
+        return false;
     }
     clean(pid);
     catch_breakpoints(pid, false);
     leave(pid);
+    return true;
+}
+
+void detach_process(unsigned pid)
+{
+    if (!clean_and_leave(pid))
+        return;
     target_freeze_time(pid, false);
     for (unsigned i = 0; i < process_vcpus(pid); i++)
         vcpu_let_go(target_vcpu(pid, i), false, false);
@@ -82,14 +90,8 @@ void detach_process(unsigned pid)
 
 void kill_process(unsigned pid)
 {
-    if (!target_vm_exists(pid)) {
-        forget_process(pid);
-        return;
-    }
-    clean(pid);
-    catch_breakpoints(pid, false);
-    leave(pid);
-    target_kill(pid);
+    if (clean_and_leave(pid))
+        target_kill(pid);
 }
 
 void forget_process(unsigned pid)

@@ -3,17 +3,6 @@
 
 #include "lib/string.h"
 
-int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 bool hex_number(const char **s, u64 *value)
 {
     const char *p = *s;

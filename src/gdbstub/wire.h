@@ -14,9 +14,6 @@ struct thread_id {
     int tid; // ID_ANY, ID_ALL or a tid (vCPU index + 1)
 };
 
-// The value of a hex digit, or -1.
-int hex_digit(char c);
-
 // Reads hex digits at *s and moves *s past them. False, *s unmoved: no digit, or over 64 bits.
 bool hex_number(const char **s, u64 *value);
 

@@ -23,3 +23,6 @@ struct text {
 #define TEXT(array) ((struct text){.buf = (array), .size = sizeof(array)})
 
 void text_add(struct text *t, const char *fmt, ...) PRINTF(2, 3);
+
+// The value of a hexadecimal digit; -1: it is none.
+int hex_digit(char c);

@@ -16,17 +16,6 @@ static bool PRINTF(2, 3) refuse(struct value *v, const char *fmt, ...)
     return false;
 }
 
-static int digit_of(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return 16;
-}
-
 // A whole number, decimal or 0x and hexadecimal. False when it is none or has more than 64 bits.
 static bool parse_number(struct slice s, u64 *out)
 {
@@ -39,7 +28,7 @@ static bool parse_number(struct slice s, u64 *out)
     if (s.len == 0)
         return false;
     for (size_t i = 0; i < s.len; i++) {
-        u64 digit = (u64)digit_of(s.p[i]);
+        u64 digit = (u64)hex_digit(s.p[i]);
         if (digit >= base || value > (UINT64_MAX - digit) / base)
             return false;
         value = value * base + digit;

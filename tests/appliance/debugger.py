@@ -103,6 +103,14 @@ class Gdb:
     def text(self, expression):
         return self(f"output {expression}").strip()
 
+    def walk(self, count):
+        """The places that as many steps lead to."""
+        places = []
+        for _ in range(count):
+            self("stepi")
+            places.append(self.value("$pc"))
+        return places
+
     def interrupt(self):
         """Ctrl-C at gdb. Returns what it says when the guests have stopped."""
         self.process.sendintr()

@@ -20,15 +20,6 @@ def busy(bench):
     bench.type(f"{LINUX_LOOP} &\r")
 
 
-def walk(gdb, count):
-    """The places that as many steps lead to."""
-    places = []
-    for _ in range(count):
-        gdb("stepi")
-        places.append(gdb.value("$pc"))
-    return places
-
-
 def symbol(gdb, address="$pc"):
     return gdb(f"info symbol {address}").split(" in section")[0]
 
@@ -98,7 +89,7 @@ def test_stepi_200(bench):
     gdb("break uptime_proc_show")
     gdb("continue")
     assert gdb.value("$eflags") & 0x200
-    places = set(walk(gdb, 200))
+    places = set(gdb.walk(200))
     assert len(places) > 100
     for place in places:
         assert not HANDLER.match(symbol(gdb, place)), symbol(gdb, place)
@@ -120,7 +111,7 @@ def test_step_through_system_call(bench):
     gdb("break entry_SYSRETQ_unsafe_stack")
     gdb("continue")
     for _ in range(12):  # clearing buffers, SWAPGS, SYSRET
-        [back] = walk(gdb, 1)
+        [back] = gdb.walk(1)
         if back < 1 << 47:
             break
     assert back < 1 << 47 and gdb.value("$cs") == 0x33, back
@@ -153,7 +144,7 @@ def test_step_over_hlt(bench):
     gdb(f"break *0x{hlt[1]}")
     for _ in range(3):
         gdb("continue")
-        assert walk(gdb, 1) == [int(hlt[1], 16) + 1]
+        assert gdb.walk(1) == [int(hlt[1], 16) + 1]
     bench.detach(gdb)
 
 

@@ -26,15 +26,6 @@ def stopped_at(gdb, function):
     assert gdb.value("$pc") == gdb.value(f"(long) &{function}"), out
 
 
-def walk(gdb, count):
-    """The places that as many steps lead to."""
-    places = []
-    for _ in range(count):
-        gdb("stepi")
-        places.append(gdb.value("$pc"))
-    return places
-
-
 @STEPS.check
 def test_step_over_what_the_hypervisor_carries_out(bench):
     """8: CPUID, IN, OUT and RDMSR are one step each, and do what they do."""
@@ -44,20 +35,20 @@ def test_step_over_what_the_hypervisor_carries_out(bench):
     for name in ("at_in", "at_out", "at_rdmsr"):  # labels, which gdb takes for functions
         places += instructions(gdb, name)
     before = gdb.value("$rbx")
-    seen = walk(gdb, 3)
+    seen = gdb.walk(3)
     assert seen[-1] == gdb.value("(long) &at_cpuid")
     gdb("stepi")
     assert gdb.value("$ebx") != before & 0xffffffff and gdb.value("$eax") >= 0xb
     assert gdb.value("$pc") == gdb.value("(long) &at_cpuid + 2")
-    walk(gdb, 2)  # MOV, IN
+    gdb.walk(2)  # MOV, IN
     assert gdb.value("$pc") == gdb.value("(long) &at_in + 1")
     assert gdb.value("$al") & 0x60 == 0x60  # the line status register: nothing to be sent
-    walk(gdb, 2)  # MOV, OUT
+    gdb.walk(2)  # MOV, OUT
     assert gdb.value("$pc") == gdb.value("(long) &at_out + 1")
-    walk(gdb, 2)  # MOV, RDMSR
+    gdb.walk(2)  # MOV, RDMSR
     assert gdb.value("$pc") == gdb.value("(long) &at_rdmsr + 2")
     assert gdb.value("$eax") & 0xfffff900 == 0xfee00900  # IA32_APIC_BASE: on, boot processor
-    walk(gdb, 2)
+    gdb.walk(2)
     assert "main" in gdb("info symbol $pc") and gdb.value("$rbx") == before
     bench.detach(gdb)
 
@@ -72,13 +63,13 @@ def test_step_over_what_holds_interrupts(bench):
         "at_mov_ss", "at_pushf", "at_sti", "at_cli", "at_int", "gate", "at_iret", "after_int",
         "at_rep", "after_rep")}
     assert "ec" in re.search(r"requested \(IRR\):(.*)", gdb("monitor pending"))[1]
-    assert walk(gdb, 3) == [at["at_mov_ss"], at["at_mov_ss"] + 2, at["at_pushf"]]
-    assert walk(gdb, 2) == [at["at_pushf"] + 1, at["at_sti"]]
+    assert gdb.walk(3) == [at["at_mov_ss"], at["at_mov_ss"] + 2, at["at_pushf"]]
+    assert gdb.walk(2) == [at["at_pushf"] + 1, at["at_sti"]]
     assert gdb.value("$rax") & 0x100 == 0
-    assert walk(gdb, 3) == [at["at_sti"] + 1, at["at_cli"], at["at_int"]]
-    assert walk(gdb, 3) == [at["gate"], at["at_iret"], at["after_int"]]
-    assert walk(gdb, 3)[-1] == at["at_rep"]
-    assert walk(gdb, 4) == [at["at_rep"]] * 3 + [at["after_rep"]]
+    assert gdb.walk(3) == [at["at_sti"] + 1, at["at_cli"], at["at_int"]]
+    assert gdb.walk(3) == [at["gate"], at["at_iret"], at["after_int"]]
+    assert gdb.walk(3)[-1] == at["at_rep"]
+    assert gdb.walk(4) == [at["at_rep"]] * 3 + [at["after_rep"]]
     assert gdb.value("$ecx") == 0
     bench.detach(gdb)
 
@@ -93,7 +84,7 @@ def test_step_over_hlt(bench):
     for _ in range(3):
         gdb("continue")
         assert gdb.value("$pc") == hlt
-        assert walk(gdb, 3)[0] == hlt + 1
+        assert gdb.walk(3)[0] == hlt + 1
     gdb("delete")
     bench.detach(gdb)
 
@@ -103,7 +94,7 @@ def test_200_steps_with_an_interrupt_pending(bench):
     """8: through all of it, in a row."""
     gdb = bench.attach("steps.elf")
     stopped_at(gdb, "go_through_emulated")
-    places = set(walk(gdb, 200))
+    places = set(gdb.walk(200))
     assert gdb.value("(long) &after_rep") in places
     for place in places:
         out = gdb(f"info symbol {place}")
