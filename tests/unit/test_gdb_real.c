@@ -108,11 +108,27 @@ static pid_t start_gdb(const char *script, int *out)
     return child;
 }
 
+// Whether a process waits for something (proc(5), stat).
+static bool is_asleep(pid_t pid)
+{
+    char path[40], stat[100] = "";
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    FILE *f = fopen(path, "r");
+    if (f == NULL)
+        return false;
+    size_t n = fread(stat, 1, sizeof(stat) - 1, f);
+    fclose(f);
+    stat[n] = '\0';
+    const char *state = strrchr(stat, ')');
+    return state != NULL && strncmp(state, ") S", 3) == 0;
+}
+
 // Runs a gdb script to its end; what gdb said is in `said`. After the guest has run for `interrupt`
-// turns, unless that is 0, Ctrl-C is pressed.
+// turns in a row while gdb waited for it, unless that is 0, Ctrl-C is pressed.
 static void run_gdb_and_interrupt(const char *script, unsigned interrupt)
 {
     size_t len = 0;
+    unsigned turns = 0;
     int out, status = -1;
     time_t end = time(NULL) + 60;
     pid_t child = start_gdb(script, &out);
@@ -123,9 +139,12 @@ static void run_gdb_and_interrupt(const char *script, unsigned interrupt)
         struct pollfd p[2] = {{.fd = out, .events = POLLIN}, {.fd = master, .events = POLLIN}};
         turn();
         poll(p, 2, 1);
-        bool goes = strstr(said, "now") != NULL && !fake[1].vcpu[0].held;
-        if (interrupt > 0 && goes && --interrupt == 0)
+        bool goes = strstr(said, "now") != NULL && !fake[1].vcpu[0].held && is_asleep(child);
+        turns = goes ? turns + 1 : 0;
+        if (turns == interrupt && interrupt > 0) {
             kill(child, SIGINT);
+            interrupt = 0;
+        }
         if (time(NULL) > end)
             kill(child, SIGKILL);
         ended = waitpid(child, &status, WNOHANG) == child;
