@@ -273,6 +273,7 @@ const struct guest_ops vm_guest_ops = {
     .msr_read = vapic_msr_read,
     .msr_write = vapic_msr_write,
     .set_deadline = vapic_set_deadline,
+    .send_ipi = vapic_send_ipi,
     .deadline_due = vapic_deadline_due,
     .cr8_read = vapic_cr8_read,
     .cr8_write = vapic_cr8_write,

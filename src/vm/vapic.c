@@ -14,6 +14,8 @@
 #include "vmx/msr.h"
 #include "vmx/vmm.h"
 
+#define ICR_ASSERT BIT(14)
+
 static bool hardware(void)
 {
     return vmx_has_pin(PIN_POSTED_INTERRUPTS);
@@ -304,9 +306,33 @@ u64 vapic_base_address(struct vcpu *v)
     return lapic_base(&vapic_of(v)->lapic).v;
 }
 
+// An interrupt as kernels send most of them: fixed, to one other vCPU by its ID. False: it is none.
+static inline bool send_plain(struct vcpu *v, u32 low, u32 dest)
+{
+    struct vm *vm = vm_of(v);
+    if ((low & ~(u32)(ICR_ASSERT | 0xff)) != 0 || (low & 0xf0) == 0 || dest >= vm->vcpus ||
+        dest == v->index)
+        return false;
+    post(vm->vcpu[dest], (u8)low, false);
+    return true;
+}
+
+bool vapic_send_ipi(struct vcpu *v, u64 command)
+{
+    struct lapic *l = &vapic_of(v)->lapic;
+    if (lapic_mode(l) != LAPIC_X2APIC || !send_plain(v, (u32)command, (u32)(command >> 32)))
+        return false;
+    l->regs[APIC_ICR_LOW / 4] = (u32)command;
+    l->regs[APIC_ICR_LOW / 4 + 1] = (u32)(command >> 32);
+    return true;
+}
+
 void vapic_write_done(struct vcpu *v, u32 offset)
 {
     struct lapic *l = &vapic_of(v)->lapic;
+    if (offset == APIC_ICR_LOW && lapic_mode(l) == LAPIC_XAPIC &&
+        send_plain(v, l->regs[APIC_ICR_LOW / 4], l->regs[APIC_ICR_HIGH / 4] >> 24))
+        return;
     u64 before = lapic_deadline(l);
     lapic_apic_write_done(l, offset, vcpu_guest_tsc(v, rdtsc()));
     if (lapic_deadline(l) != before)

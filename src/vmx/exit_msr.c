@@ -227,10 +227,12 @@ static NOINLINE void write_any(struct vcpu *v)
 void exit_wrmsr(struct vcpu *v)
 {
     u32 msr = (u32)v->gpr[RCX];
-    if (msr != MSR_IA32_TSC_DEADLINE) {
+    // What kernels write most: the timer, and the interrupt command.
+    if (msr == MSR_IA32_TSC_DEADLINE) {
+        v->guest->ops->set_deadline(v, written_value(v));
+    } else if (msr != MSR_IA32_X2APIC + 0x30 || !v->guest->ops->send_ipi(v, written_value(v))) {
         write_any(v);
         return;
     }
-    v->guest->ops->set_deadline(v, written_value(v)); // what kernels write most
     vcpu_skip_instruction(v);
 }
