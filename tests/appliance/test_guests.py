@@ -2,6 +2,7 @@
 """The project's own guests in the appliance: devices, paging modes, misbehaviour, shares of a core."""
 
 import re
+import struct
 
 import pytest
 
@@ -19,6 +20,39 @@ def test_hello(record):
     assert [line for line in lines if line.startswith("hello: tick 3 ")], record
     assert record.ended("hello") == "exit 0", record
     assert record.life("hello") == ["hello started", "hello exit 0xf4: 0", "hello ended: exit 0"]
+
+
+# "NAME ok" to COM1, 0 to the exit port: mov $text,%esi; mov $0x3f8,%dx; 1: lodsb; test %al,%al;
+# jz 2f; out %al,%dx; jmp 1b; 2: xor %eax,%eax; out %al,$0xf4; hlt.
+PRINT = bytes.fromhex("ac84c07403eeebf831c0e6f4f4")
+
+
+def kludge_kernel():
+    """A Multiboot 1 kernel without ELF: its header says where it goes, with 4 bytes before it and a
+    BSS behind it."""
+    load, header = 0x150000, 0x150004
+    entry, text = header + 32, header + 32 + 9 + len(PRINT)
+    code = b"\xbe" + struct.pack("<I", text) + bytes.fromhex("66baf803") + PRINT + b"kludge ok\n\0"
+    magic, flags = 0x1badb002, 0x10000
+    end = entry + len(code)
+    return b"\0" * 4 + struct.pack("<8I", magic, flags, -(magic + flags) & 0xffffffff, header, load,
+                                   end, end + 4096, entry) + code
+
+
+def boot_sector():
+    """In real mode, at 0x7c00."""
+    code = b"\xbe" + struct.pack("<H", 0x7c00 + 6 + len(PRINT)) + bytes.fromhex("baf803") + PRINT
+    return (code + b"sector ok\n\0").ljust(510, b"\0") + b"\x55\xaa"
+
+
+@on_each_cpu(ENDS_BY_ITSELF + vm("kludge") + vm("sector", format="flat", load="0x7c00") + HELLO,
+             images=(("kludge", kludge_kernel()), ("sector", boot_sector())))
+@pytest.mark.parametrize("name", ["kludge", "sector"])
+def test_kernels_without_elf(record, name):
+    """B1: a Multiboot kernel by the addresses in its header, and a boot sector."""
+    record.check_done()
+    assert record.guest(name) == [f"{name} ok"], record
+    assert record.ended(name) == "exit 0", record
 
 
 # A core each: they measure time.
