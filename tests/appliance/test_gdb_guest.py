@@ -299,3 +299,16 @@ def test_monitor(bench):
     assert len(out.splitlines()) == 3 and re.search(r"core \d+: \w+: ", out), out
     assert 'unknown command "nonsense"' in gdb("monitor nonsense")
     bench.detach(gdb)
+@HELLO.check
+def test_state_that_no_entry_takes(bench):
+    """D2, D10: the VM's end names the field of the VMCS; the others go on."""
+    gdb = bench.attach("steps.elf", pid=2)
+    del bench.life["steps"]
+    gdb("set $pc = 0x800000000000")
+    since = bench.now
+    out = gdb("continue")
+    bench.wait("vm: steps ended: crash: VM entry would be refused: GUEST_RIP = 800000000000: ", since)
+    assert "[Inferior 1 (process 2) exited" in out or "Program terminated" in out, out
+    gdb.quit()
+
+
