@@ -19,6 +19,7 @@
 #include "vm/console.h"
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
+#include "vmx/selftest.h"
 #include "vmx/vmm.h"
 
 void main(u32 magic, hpa_t info);
@@ -68,6 +69,7 @@ static void start_vmx(void)
         power_off("the boot core cannot enter VMX operation");
     cpuid_init();
     vmx_log_capabilities();
+    vmx_selftest();
 }
 
 // The rest of the boot core's start, on its own stack with a guard page below.

@@ -60,24 +60,25 @@ static void allow_data_to_execute(void)
     panic("%u pages are writable and executable", bad);
 }
 
-static const struct {
-    const char *name;
-    void (*run)(void);
-} faults[] = {
+static const struct selftest faults[] = {
     {"ud", undefined_opcode},  {"text", write_text}, {"data", execute_data},
     {"stack", overflow_stack}, {"panic", do_panic},  {"wx", allow_data_to_execute},
 };
 
-void selftest_fault(void)
+void selftest_run(const struct selftest *tests, unsigned n)
 {
     char what[16];
     if (!cmdline_value("test.fault", what, sizeof(what)))
         return;
-    for (unsigned i = 0; i < ARRAY_SIZE(faults); i++) {
-        if (strcmp(faults[i].name, what) == 0)
-            faults[i].run();
+    for (unsigned i = 0; i < n; i++) {
+        if (strcmp(tests[i].name, what) == 0)
+            tests[i].run();
     }
-    log_line("boot", "test.fault=%s: no such test", what);
+}
+
+void selftest_fault(void)
+{
+    selftest_run(faults, ARRAY_SIZE(faults));
 }
 #else
 void selftest_fault(void) {}

@@ -3,5 +3,14 @@
 
 // Does what `test.fault=WHAT` on the boot command line asks for, so that tests see how the
 // appliance takes it: `ud` an undefined opcode, `text` a write to its own code, `data` a jump into
-// data, `stack` a stack that grows without end, `panic`. Debug builds only.
+// data, `wx` data made executable, `stack` a stack that grows without end, `panic`. vmx/selftest.c
+// has more. Debug builds only; boot core.
 void selftest_fault(void);
+
+struct selftest {
+    const char *name; // WHAT
+    void (*run)(void);
+};
+
+// The same for n other tests.
+void selftest_run(const struct selftest *tests, unsigned n);

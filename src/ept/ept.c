@@ -172,16 +172,26 @@ u64 ept_pointer(const struct ept *e)
     return virt_to_phys(e->root).v | EPTP_WALK_4 | EPTP_WB;
 }
 
+// The only VM-instruction error that these two have (SDM 31.4).
+static const char *failure(bool valid)
+{
+    return valid ? "VMfailValid, error 28: invalid operand to INVEPT/INVVPID"
+                 : "VMfailInvalid: no current VMCS";
+}
+
 static void invept(u64 type, u64 eptp)
 {
     struct {
         u64 eptp, reserved;
     } descriptor = {eptp, 0};
-    bool failed;
-    __asm__ volatile("invept %1, %2" : "=@ccbe"(failed) : "m"(descriptor), "r"(type) : "memory");
+    bool failed, valid;
+    __asm__ volatile("invept %2, %3"
+                     : "=@ccbe"(failed), "=@ccz"(valid)
+                     : "m"(descriptor), "r"(type)
+                     : "memory");
     if (failed)
-        panic("INVEPT type %llu of %llx failed", (unsigned long long)type,
-              (unsigned long long)eptp);
+        panic("INVEPT type %llu of %llx failed: %s", (unsigned long long)type,
+              (unsigned long long)eptp, failure(valid));
 }
 
 static void invvpid(u64 type, u16 vpid)
@@ -189,10 +199,13 @@ static void invvpid(u64 type, u16 vpid)
     struct {
         u64 vpid, address;
     } descriptor = {vpid, 0};
-    bool failed;
-    __asm__ volatile("invvpid %1, %2" : "=@ccbe"(failed) : "m"(descriptor), "r"(type) : "memory");
+    bool failed, valid;
+    __asm__ volatile("invvpid %2, %3"
+                     : "=@ccbe"(failed), "=@ccz"(valid)
+                     : "m"(descriptor), "r"(type)
+                     : "memory");
     if (failed)
-        panic("INVVPID type %llu of %u failed", (unsigned long long)type, vpid);
+        panic("INVVPID type %llu of %u failed: %s", (unsigned long long)type, vpid, failure(valid));
 }
 
 void ept_flush(const struct ept *e)

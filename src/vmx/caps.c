@@ -2,6 +2,7 @@
 #include "vmx/caps.h"
 
 #include "boot/log.h"
+#include "ept/ept.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "lib/x86.h"
@@ -155,6 +156,23 @@ static const char *firmware_allows(void)
     return NULL;
 }
 
+// Without a way to drop what is cached for a VPID, the processor drops it at each entry and exit:
+// then there are no VPIDs.
+static void choose_invalidation(void)
+{
+    struct vmx_caps *c = &vmx_caps;
+    bool one = c->ept_vpid & EPT_CAP_INVVPID && c->ept_vpid & EPT_CAP_INVVPID_ONE;
+    bool all = c->ept_vpid & EPT_CAP_INVVPID && c->ept_vpid & EPT_CAP_INVVPID_ALL;
+    if (!one && !all)
+        c->base.secondary &= ~(u32)SECONDARY_VPID;
+    bool vpid = c->base.secondary & SECONDARY_VPID;
+    ept_invalidation = (struct ept_invalidation){
+        .invept_one = c->ept_vpid & EPT_CAP_INVEPT_ONE,
+        .invvpid_one = vpid && one,
+        .invvpid_all = vpid && all,
+    };
+}
+
 const char *vmx_probe(const char *disable)
 {
     const char *reason = firmware_allows();
@@ -186,6 +204,7 @@ const char *vmx_probe(const char *disable)
         c->vmfunc = rdmsr(MSR_VMX_VMFUNC);
     disable_listed(disable);
     choose();
+    choose_invalidation();
 
     if (BASIC_MEMORY_TYPE(c->basic) != MEMORY_TYPE_WRITE_BACK)
         return "VMCS regions need a memory type other than write-back (IA32_VMX_BASIC)";

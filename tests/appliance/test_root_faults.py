@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Faults in root mode, by the boot option `test.fault`: what the appliance leaves when it ends."""
 
+import re
+
 import pytest
 
 from appliance import Run, vm
@@ -9,7 +11,7 @@ CONFIG = vm("hello")
 
 
 def fault(name):
-    return Run(CONFIG, cmdline=f"test.fault={name}")
+    return Run(CONFIG, cmdline=f"test.fault={name}", limit=60)
 
 
 def check_panic(record, reason, first_function, outermost="boot_core_main+"):
@@ -59,3 +61,26 @@ def test_stack_ends_in_its_guard_page(record):
 def test_panic_gives_its_reason(record):
     check_panic(record, "asked for by test.fault", "do_panic+")
     assert record.done == "failed: asked for by test.fault", record
+
+
+FAILURES = {
+    "vmread": "VMREAD 681e failed: VMfailInvalid: no current VMCS",
+    "vmread-field": "VMREAD 7ffe (address) failed: VMfailValid, error 12: VMREAD/VMWRITE from/to "
+                    "unsupported VMCS component",
+    "vmwrite-field": "VMWRITE 7ffe (address) failed: VMfailValid, error 12: VMREAD/VMWRITE from/to "
+                     "unsupported VMCS component",
+    "vmclear": "VMCLEAR 123 (address) failed: VMfailValid, error 2: VMCLEAR with invalid physical "
+               "address",
+    "vmptrld": "VMPTRLD [0-9a-f]+ (address) failed: VMfailValid, error 10: VMPTRLD with VMXON pointer",
+    "invept": "INVEPT type 1 of 9e failed: VMfailValid, error 28: invalid operand to INVEPT/INVVPID",
+    "invvpid": "INVVPID type 1 of 0 failed: VMfailValid, error 28: invalid operand to INVEPT/INVVPID",
+}
+
+
+@pytest.mark.parametrize("record", [fault(name) for name in FAILURES], indirect=True, ids=str)
+def test_a_vmx_instruction_that_fails_is_named(record):
+    """C3: with the SDM's text of its error."""
+    reason = FAILURES[record.run.cmdline.partition("=")[2]]
+    pattern = reason.replace("(", r"\(").replace(")", r"\)")
+    assert re.fullmatch(pattern, record.texts("panic")[0]), record
+    assert record.status == 1, record
