@@ -79,31 +79,32 @@ static void read_allowed(size_t offset, u32 msr)
     *word(&vmx_caps.allowed1, offset) = (u32)(v >> 32);
 }
 
-static bool listed(const char *list, const char *name)
+// Takes the control away whose name has n characters. False: there is no such control.
+static bool disable(const char *name, size_t n)
 {
-    size_t n = strlen(name);
-    for (const char *p = list; *p != '\0'; p += *p == ',') {
-        size_t len = 0;
-        while (p[len] != '\0' && p[len] != ',')
-            len++;
-        if (len == n && strncmp(p, name, n) == 0)
+    for (unsigned g = 0; g < ARRAY_SIZE(groups); g++) {
+        for (unsigned i = 0; i < groups[g].count; i++) {
+            const struct control_name *c = &groups[g].controls[i];
+            if (strlen(c->name) != n || strncmp(c->name, name, n) != 0)
+                continue;
+            *word(&vmx_caps.allowed1, groups[g].offset) &=
+                ~c->bit | *word(&vmx_caps.allowed0, groups[g].offset);
+            log_line("vmx", "%s is treated as absent (vmx.disable)", c->name);
             return true;
-        p += len;
+        }
     }
     return false;
 }
 
 static void disable_listed(const char *list)
 {
-    for (unsigned g = 0; g < ARRAY_SIZE(groups); g++) {
-        for (unsigned i = 0; i < groups[g].count; i++) {
-            const struct control_name *c = &groups[g].controls[i];
-            if (!listed(list, c->name))
-                continue;
-            *word(&vmx_caps.allowed1, groups[g].offset) &=
-                ~c->bit | *word(&vmx_caps.allowed0, groups[g].offset);
-            log_line("vmx", "%s is treated as absent (vmx.disable)", c->name);
-        }
+    for (const char *p = list; *p != '\0'; p += *p == ',') {
+        size_t n = 0;
+        while (p[n] != '\0' && p[n] != ',')
+            n++;
+        if (n > 0 && !disable(p, n))
+            log_line("vmx", "vmx.disable: there is no control %.*s", (int)n, p);
+        p += n;
     }
 }
 

@@ -59,6 +59,14 @@ def test_an_older_cpu(record):
     record.check_done()
 
 
+@pytest.mark.parametrize("record", [Run(HELLO, cmdline="vmx.disable=POSTED_INTERRUPTS,PIN_EPT")],
+                         indirect=True, ids=str)
+def test_a_name_that_is_none(record):
+    for name in record.run.cmdline.partition("=")[2].split(","):
+        assert f"vmx.disable: there is no control {name}" in record.texts("vmx"), record
+    record.check_done()
+
+
 @pytest.mark.parametrize("record", [without(name, HELLO) for name in NEEDED], indirect=True)
 def test_refused_without_it(record):
     record.check_failed(NEEDED[record.run.cmdline.partition("=")[2]] + ".*")
