@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Starts every CPU and sends interrupts between them in all the ways there are (COVERAGE F11).
+//   storm=N  then N from all to all, as fast as they go
 #include "smp.h"
 
 #include "guest.h"
+#include "storm.h"
 
 enum { VECTOR_HERE = 0x61, VECTOR_NMI = 2 };
 
@@ -30,8 +32,10 @@ static void other_cpu(unsigned cpu)
         apic_write(APIC_LDR, 1u << (24 + (cpu & 7)));
     }
     awake[cpu] = true;
-    for (;;)
+    for (;;) {
         halt_once();
+        storm_join(cpu);
+    }
 }
 
 // Sends a command and waits: whether every CPU then got as many as `wanted` says, and no more.
@@ -126,6 +130,9 @@ int main(void)
     if (online > 1) {
         check_nmis();
         check_lost_wakes();
+        u64 storm = option_number("storm", 0);
+        if (storm != 0)
+            storm_check(online, storm, VECTOR_HERE);
     }
     return report_summary();
 }
