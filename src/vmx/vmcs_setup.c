@@ -26,7 +26,10 @@ static void setup_controls(struct vcpu *v)
     struct guest *g = v->guest;
     vmwrite(PIN_BASED_CONTROLS, c->pin);
     vmwrite(PRIMARY_CONTROLS, c->primary);
-    vmwrite(SECONDARY_CONTROLS, c->secondary);
+    u32 secondary = c->secondary;
+    if (g->vcpu_count == 1) // it waits for no other, who may want its core
+        secondary &= ~(u32)SECONDARY_PAUSE_LOOP_EXITING;
+    vmwrite(SECONDARY_CONTROLS, secondary);
     vmwrite(EXIT_CONTROLS, c->exit);
     vmwrite(ENTRY_CONTROLS, c->entry);
 
@@ -48,7 +51,7 @@ static void setup_controls(struct vcpu *v)
     vmwrite(TSC_OFFSET, v->tsc_offset);
     if (c->secondary & SECONDARY_VPID)
         vmwrite(VPID, v->vpid);
-    if (c->secondary & SECONDARY_PAUSE_LOOP_EXITING) {
+    if (secondary & SECONDARY_PAUSE_LOOP_EXITING) {
         vmwrite(PLE_GAP, PLE_GAP_TICKS);
         vmwrite(PLE_WINDOW, PLE_WINDOW_TICKS);
     }

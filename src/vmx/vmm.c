@@ -157,8 +157,14 @@ void vmm_sleep(struct vcpu *v)
     vcpu_check_wake(v);
 }
 
+// The next in the queue has its turn now, though it may have had more of the core than v.
 void vmm_yield(struct vcpu *v)
 {
+    struct vmm *vmm = v->core->vmm;
+    if (list_empty(&vmm->queue))
+        return;
+    charge(vmm, rdtsc());
+    v->vruntime = MAX(v->vruntime, head(vmm)->vruntime);
     set_slice_end(v->core, 0);
     core_attention(v->core);
 }

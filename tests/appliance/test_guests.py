@@ -242,6 +242,14 @@ def test_guest_smp_on_other_numbers_of_cores(record):
         record.check_passed(name, "F11", "F6", "F8")
 
 
+@runs(Run(SMP, cpus=1))
+def test_waiting_vcpu_gives_its_core_away(record):
+    """A2: PAUSE-loop exiting."""
+    for name in ["two", "four"]:
+        exits = [text for text in record.texts("vm") if text.startswith(f"{name} vcpu ")]
+        assert [text for text in exits if re.search(r"\bPAUSE [1-9]", text)], record
+
+
 @on_each_cpu(SMP_XAPIC, cpus=2)
 def test_guest_smp_xapic(record):
     """F11 and F3: through the APIC's page."""
