@@ -100,6 +100,7 @@ void main(u32 magic, hpa_t info)
     memory_init();
     paging_init();
     acpi_missing = acpi_init();
+    selftest_acpi();
     smp_init();
     __asm__ volatile("mov %0, %%rsp; xor %%ebp, %%ebp; call *%1" ::"r"(this_core()->stack_top),
                      "r"(boot_core_main)

@@ -2,6 +2,7 @@
 #include "boot/selftest.h"
 
 #if DEBUG
+#include "boot/acpi.h"
 #include "boot/cmdline.h"
 #include "boot/log.h"
 #include "boot/paging.h"
@@ -65,6 +66,18 @@ static const struct selftest faults[] = {
     {"stack", overflow_stack}, {"panic", do_panic},  {"wx", allow_data_to_execute},
 };
 
+static void add_absent_cpu(void)
+{
+    if (acpi.cpus < ACPI_CPUS_MAX)
+        acpi.apic_id[acpi.cpus++] = 300;
+}
+
+void selftest_acpi(void)
+{
+    static const struct selftest tests[] = {{"cpu", add_absent_cpu}};
+    selftest_run(tests, ARRAY_SIZE(tests));
+}
+
 void selftest_run(const struct selftest *tests, unsigned n)
 {
     char what[16];
@@ -81,5 +94,6 @@ void selftest_fault(void)
     selftest_run(faults, ARRAY_SIZE(faults));
 }
 #else
+void selftest_acpi(void) {}
 void selftest_fault(void) {}
 #endif

@@ -7,6 +7,10 @@
 // has more. Debug builds only; boot core.
 void selftest_fault(void);
 
+// The same for `cpu`: the MADT has one that does not exist. After acpi_init(), before the cores are
+// counted.
+void selftest_acpi(void);
+
 struct selftest {
     const char *name; // WHAT
     void (*run)(void);

@@ -8,7 +8,8 @@ import shutil
 import pytest
 
 from appliance import (
-    CPU_MODELS, ENDS_BY_ITSELF, GUEST_LINE, HASWELL, LOG_LINE, SKYLAKE, Run, on_each_cpu, runs, vm,
+    ARRANDALE, CPU_MODELS, ENDS_BY_ITSELF, GUEST_LINE, HASWELL, LOG_LINE, SKYLAKE, Run, on_each_cpu,
+    runs, vm,
 )
 
 HELLO = ENDS_BY_ITSELF + vm("hello", cmdline="ticks=2 period=5")
@@ -56,6 +57,18 @@ def test_every_line_says_whose_it_is(record):
     for _, lines in itertools.groupby(by_core, lambda line: line.core):
         times = [line.time for line in lines]
         assert times == sorted(times), record
+
+
+@runs(Run(a_vm_for_each(2), cmdline="test.fault=cpu"),
+      Run(a_vm_for_each(2), cmdline="test.fault=cpu", cpu=ARRANDALE))
+def test_goes_on_without_a_core_that_does_not_come_up(record):
+    """B3: the MADT has a third CPU, with an APIC ID above 254; it is named."""
+    record.check_done()
+    assert record.texts("smp")[0] == "core 2 (APIC ID 300) did not come up", record
+    assert record.texts("smp")[1].startswith("2 of 3 cores online"), record
+    for name in ["vm0", "vm1"]:
+        assert record.ended(name) == "exit 0", record
+    assert {line.core for line in record.log if line.text.endswith(" started")} == {0, 1}, record
 
 
 @on_each_cpu(HELLO, disk=True)
