@@ -311,7 +311,7 @@ class DebuggerPty(PtyPort):
         self._last_words = HANG_UP
         # What it had not read can be thrown away from the slave's side only.
         slave = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
-        termios.tcflush(slave, termios.TCIOFLUSH)
+        termios.tcflush(slave, termios.TCIFLUSH)
         os.close(slave)
 
     def check(self) -> bool:

@@ -68,6 +68,8 @@ static bool all_taken(void)
 
 void storm_check(unsigned online, u64 count, u8 wake)
 {
+    if (online < 2)
+        return;
     for (unsigned cpu = 0; cpu < online; cpu++)
         interrupt_set((u8)(VECTOR_STORM + cpu), on_storm);
     cpus = online;

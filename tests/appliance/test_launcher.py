@@ -161,6 +161,25 @@ def test_debugger_line_loses_what_nobody_hears(debugger):
         assert os.read(fd, 100) == b"for the next"
 
 
+def test_debugger_line_keeps_what_the_next_client_says_at_once(debugger, monkeypatch):
+    """It comes between the last one's end and the throwing away of what that had not read."""
+    flush, came = termios.tcflush, []
+
+    def late(fd, queue):
+        came.append(os.open(debugger.link, os.O_RDWR | os.O_NOCTTY))
+        os.write(came[0], b"$?#3f")
+        flush(fd, queue)
+
+    with client_of(debugger.link):
+        debugger.check()
+    monkeypatch.setattr(termios, "tcflush", late)
+    assert debugger.read() == b""
+    monkeypatch.undo()
+    debugger.check()
+    assert debugger.read() == b"$?#3f"
+    os.close(came[0])
+
+
 def test_debugger_line_says_once_that_a_client_has_gone(debugger):
     assert debugger.last_words() == b""
     debugger.check()
