@@ -11,6 +11,7 @@
 #include "lib/x86.h"
 
 static u8 some_data[16];
+static bool found; // the test that is asked for
 
 static void undefined_opcode(void)
 {
@@ -84,9 +85,18 @@ void selftest_run(const struct selftest *tests, unsigned n)
     if (!cmdline_value("test.fault", what, sizeof(what)))
         return;
     for (unsigned i = 0; i < n; i++) {
-        if (strcmp(tests[i].name, what) == 0)
+        if (strcmp(tests[i].name, what) == 0) {
+            found = true;
             tests[i].run();
+        }
     }
+}
+
+void selftest_end(void)
+{
+    char what[16];
+    if (!found && cmdline_value("test.fault", what, sizeof(what)))
+        log_line("boot", "test.fault=%s: no such test", what);
 }
 
 void selftest_fault(void)

@@ -18,3 +18,6 @@ struct selftest {
 
 // The same for n other tests.
 void selftest_run(const struct selftest *tests, unsigned n);
+
+// After all tests: says so when none had that name.
+void selftest_end(void);

@@ -75,6 +75,7 @@ void vmx_selftest(void)
         {"invvpid", invvpid_of_0},
     };
     selftest_run(tests, ARRAY_SIZE(tests));
+    selftest_end();
 }
 #else
 void vmx_selftest(void) {}

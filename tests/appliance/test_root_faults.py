@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from appliance import Run, vm
+from appliance import ENDS_BY_ITSELF, Run, vm
 
 CONFIG = vm("hello")
 
@@ -84,3 +84,10 @@ def test_a_vmx_instruction_that_fails_is_named(record):
     pattern = reason.replace("(", r"\(").replace(")", r"\)")
     assert re.fullmatch(pattern, record.texts("panic")[0]), record
     assert record.status == 1, record
+
+
+@pytest.mark.parametrize("record", [Run(ENDS_BY_ITSELF + vm("hello", cmdline="ticks=1 period=5"),
+                                        cmdline="test.fault=nonsense")], indirect=True, ids=str)
+def test_a_fault_that_is_none(record):
+    record.check_done()
+    assert "test.fault=nonsense: no such test" in record.texts("boot"), record
