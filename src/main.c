@@ -17,6 +17,7 @@
 #include "smp/time.h"
 #include "vm/appliance.h"
 #include "vm/console.h"
+#include "vm/shuffle.h"
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
 #include "vmx/selftest.h"
@@ -86,6 +87,7 @@ static NORETURN void boot_core_main(void)
     console_init();
     gdb_line_init();
     appliance_start();
+    shuffle_start();
     console_help();
     smp_barrier();
     vmm_loop();

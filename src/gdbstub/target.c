@@ -88,11 +88,10 @@ enum error target_write_code(unsigned pid, gpa_t gpa, const void *buf, u64 len)
 
 static const char *state_name(const struct vcpu *v)
 {
-    static const char *const names[] = {[VCPU_OFF] = "off",
-                                        [VCPU_WAIT_SIPI] = "waiting for SIPI",
-                                        [VCPU_RUNNABLE] = "ready",
-                                        [VCPU_RUNNING] = "running",
-                                        [VCPU_SLEEPING] = "halted"};
+    static const char *const names[] = {
+        [VCPU_OFF] = "off",         [VCPU_WAIT_SIPI] = "waiting for SIPI",
+        [VCPU_RUNNABLE] = "ready",  [VCPU_RUNNING] = "running",
+        [VCPU_SLEEPING] = "halted", [VCPU_MOVING] = "moving"};
     return v->hold & HOLD_DEBUGGER && v->state == VCPU_RUNNABLE ? "stopped" : names[v->state];
 }
 
@@ -101,12 +100,12 @@ void target_describe(unsigned pid, unsigned index, struct text *out)
     const struct vcpu *v = target_vcpu(pid, index);
     if (v != NULL)
         text_add(out, "%s/%u %s on core %u", target_vm_name(pid), index, state_name(v),
-                 v->core->number);
+                 vcpu_core(v)->number);
 }
 
 unsigned target_core(unsigned pid, unsigned index)
 {
-    return target_vcpu(pid, index)->core->number;
+    return vcpu_core(target_vcpu(pid, index))->number;
 }
 
 void target_kill(unsigned pid)

@@ -62,9 +62,9 @@ static void list_vcpus(const struct request *r)
             if (v->state == VCPU_RUNNING)
                 ran += rdtsc() - v->started;
             target_describe(i + 1, n, r->out);
-            text_add(r->out, ", ran %llu ms, posted %llu, injected %llu, woken %llu\n",
+            text_add(r->out, ", ran %llu ms, posted %llu, injected %llu, woken %llu, moved %llu\n",
                      LL(ran / (host_tsc_hz / 1000)), LL(v->interrupts_posted),
-                     LL(v->interrupts_injected), LL(v->wakeups));
+                     LL(v->interrupts_injected), LL(v->wakeups), LL(v->moves));
         }
     }
 }
@@ -119,7 +119,7 @@ static void read_vmcs(void *arg)
 static void show_vmcs(const struct request *r)
 {
     size_t before = r->out->len;
-    core_call(r->v->core, read_vmcs, (void *)(u64)r);
+    vcpu_call(r->v, read_vmcs, (void *)(u64)r);
     if (r->out->len == before)
         text_add(r->out, "no VMCS field has \"%s\" in its name\n", r->args);
 }
@@ -156,12 +156,12 @@ static void write_msr(void *arg)
 
 static void show_rdmsr(const struct request *r)
 {
-    core_call(r->v->core, read_msr, (void *)(u64)r);
+    vcpu_call(r->v, read_msr, (void *)(u64)r);
 }
 
 static void show_wrmsr(const struct request *r)
 {
-    core_call(r->v->core, write_msr, (void *)(u64)r);
+    vcpu_call(r->v, write_msr, (void *)(u64)r);
 }
 
 static void show_ept(const struct request *r)
@@ -219,6 +219,66 @@ static void show_exits(const struct request *r)
     }
 }
 
+// The decimal number at *s, which moves behind it. False: there is none.
+static bool parse_decimal(const char **s, unsigned *value)
+{
+    const char *p = *s;
+    for (*value = 0; *p >= '0' && *p <= '9'; p++)
+        *value = MIN(*value * 10 + (unsigned)(*p - '0'), 100000u);
+    bool any = p > *s;
+    *s = p;
+    return any;
+}
+
+// Reads `VM/VCPU ` at the beginning of *args, if it is there. False: there is no such vCPU.
+static bool parse_vcpu(const char **args, struct vcpu **v)
+{
+    const char *slash = *args;
+    while (*slash != '\0' && *slash != '/' && *slash != ' ')
+        slash++;
+    if (*slash != '/')
+        return true;
+    size_t length = (size_t)(slash - *args);
+    const char *after = slash + 1;
+    unsigned index;
+    if (!parse_decimal(&after, &index) || *after != ' ')
+        return false;
+    for (unsigned i = 0; i < vm_count; i++) {
+        const char *name = vms[i]->config->name;
+        if (strlen(name) != length || memcmp(name, *args, length) != 0 || index >= vms[i]->vcpus)
+            continue;
+        *v = vms[i]->vcpu[index];
+        *args = after + 1;
+        return true;
+    }
+    return false;
+}
+
+static void move(const struct request *r)
+{
+    const char *args = r->args;
+    struct vcpu *v = r->v;
+    unsigned number;
+    if (!parse_vcpu(&args, &v) || v == NULL) {
+        text_add(r->out, "no such vCPU\n");
+        return;
+    }
+    if (!parse_decimal(&args, &number) || *args != '\0') {
+        text_add(r->out, "usage: move [VM/VCPU] CORE\n");
+        return;
+    }
+    const char *name = v->guest->name;
+    unsigned before = vcpu_core(v)->number;
+    enum error e = number < core_count ? vcpu_move(v, cores[number]) : ERR_INVALID;
+    if (e == OK)
+        text_add(r->out, "%s/%u: core %u -> core %u\n", name, v->index, before, number);
+    else if (e == ERR_INVALID)
+        text_add(r->out, "%s/%u may not run on core %u: not online, or not among its `cores`\n",
+                 name, v->index, number);
+    else
+        text_add(r->out, "%s/%u is not started, or on its way already\n", name, v->index);
+}
+
 static void show_log(const struct request *r)
 {
     static char tail[8192];
@@ -243,7 +303,7 @@ static const struct {
     {"vms", false, list_vms},  {"vcpus", false, list_vcpus},    {"cores", false, list_cores},
     {"vmcs", true, show_vmcs}, {"rdmsr", true, show_rdmsr},     {"wrmsr", true, show_wrmsr},
     {"ept", true, show_ept},   {"pending", true, show_pending}, {"exits", true, show_exits},
-    {"log", false, show_log},
+    {"log", false, show_log},  {"move", false, move},
 };
 
 bool target_monitor(unsigned pid, unsigned index, const char *command, const char *args,

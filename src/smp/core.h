@@ -4,7 +4,7 @@
 #pragma once
 
 #include "boot/panic.h"
-#include "lib/list.h"
+#include "lib/heap.h"
 #include "lib/types.h"
 
 #define CORES_MAX 256
@@ -36,7 +36,7 @@ struct core {
     u32 online;                // enum core_online
     struct message *mailbox;   // newest first
 
-    struct list timers ALIGNED(64); // struct timer, nearest first
+    struct heap timers ALIGNED(64); // struct timer, by deadline
     u64 timer_deadline;             // of the first timer, TSC ticks; UINT64_MAX: none
     u64 slice_end;    // when another vCPU is to have its turn; UINT64_MAX: nobody waits
     bool counts_down; // a preemption timer brings the core back from a guest

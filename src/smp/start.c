@@ -62,7 +62,6 @@ static struct core *core_new(unsigned number, u32 id)
     c->timer_deadline = UINT64_MAX;
     c->slice_end = UINT64_MAX;
     timers_update(c);
-    list_init(&c->timers);
     c->stack_top = stack_alloc(STACK_SIZE);
     bool ok = c->stack_top != NULL;
     for (unsigned i = IST_NMI; i <= IST_MACHINE_CHECK && ok; i++) {

@@ -8,15 +8,14 @@ void timers_update(struct core *c)
 
 static void update_first(struct core *c)
 {
-    c->timer_deadline = list_empty(&c->timers)
-                            ? UINT64_MAX
-                            : LIST_ENTRY(c->timers.next, struct timer, link)->deadline;
+    const struct heap_node *first = heap_first(&c->timers);
+    c->timer_deadline = first != NULL ? first->key : UINT64_MAX;
     timers_update(c);
 }
 
 void timer_init(struct timer *t, void (*expire)(struct timer *t))
 {
-    list_init(&t->link);
+    heap_node_init(&t->link);
     t->deadline = UINT64_MAX;
     t->expire = expire;
 }
@@ -24,25 +23,16 @@ void timer_init(struct timer *t, void (*expire)(struct timer *t))
 void timer_set(struct timer *t, u64 deadline)
 {
     struct core *c = this_core();
-    if (deadline == t->deadline)
+    u64 before = t->deadline;
+    if (deadline == before)
         return;
-    if (t->deadline != UINT64_MAX && t->link.prev == &c->timers &&
-        (t->link.next == &c->timers
-             ? deadline != UINT64_MAX
-             : deadline < LIST_ENTRY(t->link.next, struct timer, link)->deadline)) {
-        t->deadline = c->timer_deadline = deadline; // it was the first and stays so
-        timers_update(c);
-        return;
-    }
-    if (t->deadline != UINT64_MAX)
-        list_remove(&t->link);
     t->deadline = deadline;
-    if (deadline != UINT64_MAX) {
-        struct list *pos = c->timers.next;
-        while (pos != &c->timers && LIST_ENTRY(pos, struct timer, link)->deadline <= deadline)
-            pos = pos->next;
-        list_insert(pos, &t->link);
-    }
+    if (deadline == UINT64_MAX)
+        heap_remove(&c->timers, &t->link);
+    else if (before == UINT64_MAX)
+        heap_insert(&c->timers, &t->link, deadline);
+    else
+        heap_move(&c->timers, &t->link, deadline);
     update_first(c);
 }
 
@@ -54,11 +44,12 @@ void timer_stop(struct timer *t)
 void timers_run(u64 now)
 {
     struct core *c = this_core();
-    while (!list_empty(&c->timers)) {
-        struct timer *t = LIST_ENTRY(c->timers.next, struct timer, link);
-        if (t->deadline > now)
+    for (;;) {
+        struct heap_node *first = heap_first(&c->timers);
+        if (first == NULL || first->key > now)
             break;
-        list_remove(&t->link);
+        struct timer *t = CONTAINER_OF(first, struct timer, link);
+        heap_remove(&c->timers, first);
         t->deadline = UINT64_MAX;
         update_first(c);
         t->expire(t);

@@ -3,12 +3,12 @@
 // only that core may touch it.
 #pragma once
 
-#include "lib/list.h"
+#include "lib/heap.h"
 #include "lib/types.h"
 #include "smp/core.h"
 
 struct timer {
-    struct list link;
+    struct heap_node link;
     u64 deadline; // TSC ticks
     void (*expire)(struct timer *t);
 };

@@ -265,6 +265,11 @@ static void page_stepped(struct vcpu *v)
     vm_page_written(vm, v->page_stepping, false);
 }
 
+static bool may_run(const struct vcpu *v, unsigned core)
+{
+    return core_set_has(&vm_of(v)->config->cores, core);
+}
+
 const struct guest_ops vm_guest_ops = {
     .port_in = port_in,
     .port_out = port_out,
@@ -290,6 +295,8 @@ const struct guest_ops vm_guest_ops = {
     .page_stepped = page_stepped,
     .write_ram = write_ram,
     .halted = halted,
+    .may_run = may_run,
+    .moved = vapic_moved,
     .startup = vapic_startup,
     .triple_fault = triple_fault,
     .crash = crash,

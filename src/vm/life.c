@@ -185,7 +185,7 @@ static void run_start(struct message *m)
     struct vcpu *first = vm->vcpu[0];
     const char *reason = load(vm, &entry);
     for (unsigned i = 0; i < vm->vcpus; i++)
-        core_call(vm->vcpu[i]->core, reset_vcpu, vm->vcpu[i]);
+        vcpu_call(vm->vcpu[i], reset_vcpu, vm->vcpu[i]);
     spin_lock(&vm->lock);
     if (vm->starts > 0)
         board_reset(&vm->board, vm_time(vm));
@@ -218,7 +218,7 @@ static void run_start(struct message *m)
 void vm_start(struct vm *vm)
 {
     __atomic_store_n(&vm->state, VM_STARTING, __ATOMIC_RELEASE);
-    message_post(vm->vcpu[0]->core, &vm->start_message);
+    message_post(vcpu_core(vm->vcpu[0]), &vm->start_message);
 }
 
 // ---- end ---------------------------------------------------------------------------------------
@@ -289,7 +289,7 @@ static void run_end(struct message *m)
     struct vm *vm = CONTAINER_OF(m, struct vm, end_message);
     for (unsigned i = 0; i < vm->vcpus; i++) {
         vcpu_hold_for(vm->vcpu[i], HOLD_VM);
-        core_call(vm->vcpu[i]->core, stop_timer, vm->vcpu[i]);
+        vcpu_call(vm->vcpu[i], stop_timer, vm->vcpu[i]);
     }
     console_vm_flush(&vm->console);
 
@@ -334,14 +334,14 @@ void vm_freeze_time(struct vm *vm, bool on)
     if (on) {
         vm->frozen_at = rdtsc();
         for (unsigned i = 0; i < vm->vcpus; i++)
-            core_call(vm->vcpu[i]->core, stop_timer, vm->vcpu[i]);
+            vcpu_call(vm->vcpu[i], stop_timer, vm->vcpu[i]);
         return;
     }
     vm->guest.tsc_offset -= rdtsc() - vm->frozen_at;
     vm->frozen_at = 0;
     for (unsigned i = 0; i < vm->vcpus; i++) {
         vm->vcpu[i]->tsc_offset = vm->guest.tsc_offset + vm->vcpu[i]->tsc_adjust;
-        core_call(vm->vcpu[i]->core, resume_time, vm->vcpu[i]);
+        vcpu_call(vm->vcpu[i], resume_time, vm->vcpu[i]);
     }
 }
 

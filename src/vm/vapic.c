@@ -23,16 +23,26 @@ static bool hardware(void)
 
 // ---- in ----------------------------------------------------------------------------------------
 
+// Notifies v where it runs, on another core: no exit, if it is in the guest. False: it does not.
+static bool notify(const struct vcpu *v)
+{
+    // The state before the core: see vcpu_request.
+    if (!hardware() || __atomic_load_n(&v->state, __ATOMIC_SEQ_CST) != VCPU_RUNNING)
+        return false;
+    const struct core *core = vcpu_core(v);
+    if (core == this_core())
+        return false;
+    apic_send(core->apic_id, VECTOR_POSTED);
+    return true;
+}
+
 // A fixed interrupt from any core.
 static void post(struct vcpu *v, u8 vector, bool level)
 {
     switch (lapic_post(&vapic_of(v)->lapic, vector, level)) {
     case LAPIC_NOTIFY:
         v->interrupts_posted++;
-        if (hardware() && v->core != this_core() &&
-            __atomic_load_n(&v->state, __ATOMIC_SEQ_CST) == VCPU_RUNNING)
-            apic_send(v->core->apic_id, VECTOR_POSTED); // no exit, if it is in the guest
-        else
+        if (!notify(v))
             vcpu_request(v, REQUEST_EVENT);
         break;
     case LAPIC_KICK:
@@ -133,6 +143,15 @@ const char *vapic_create(struct vm *vm, struct vcpu *v)
     return NULL;
 }
 
+// Has notifications go to the core that v is on.
+void vapic_moved(struct vcpu *v)
+{
+    u32 id = v->core->apic_id;
+    if (hardware())
+        pid_set_notification(&vapic_of(v)->pid, VECTOR_POSTED, apic_is_x2apic() ? id : id << 8,
+                             false);
+}
+
 // The APIC's part of a fresh VMCS.
 static void setup_vmcs(struct vcpu *v)
 {
@@ -146,8 +165,7 @@ static void setup_vmcs(struct vcpu *v)
     if (!hardware())
         return;
     lapic_set_virtual_delivery(&a->lapic, true);
-    pid_set_notification(&a->pid, VECTOR_POSTED,
-                         apic_is_x2apic() ? v->core->apic_id : v->core->apic_id << 8, false);
+    vapic_moved(v);
     vmwrite(APIC_ACCESS_ADDRESS, virt_to_phys(vm_of(v)->apic_page).v);
     vmwrite(POSTED_INTERRUPT_NOTIFICATION_VECTOR, VECTOR_POSTED);
     vmwrite(POSTED_INTERRUPT_DESCRIPTOR_ADDRESS, virt_to_phys(&a->pid).v);

@@ -109,6 +109,7 @@ extern void (*vm_page_written)(struct vm *vm, gpa_t page, bool before);
 
 const char *vapic_create(struct vm *vm, struct vcpu *v);
 void vapic_reset(struct vcpu *v);
+void vapic_moved(struct vcpu *v);
 void vapic_send_message(struct vm *vm, const struct lapic_message *m);
 bool vapic_sync(struct vcpu *v);
 u8 vapic_accept(struct vcpu *v);

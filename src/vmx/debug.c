@@ -73,13 +73,13 @@ static void run_release(void *arg)
 void vcpu_hold_for(struct vcpu *v, enum hold_reason why)
 {
     struct hold_call c = {.v = v, .why = why};
-    core_call(v->core, run_hold, &c);
+    vcpu_call(v, run_hold, &c);
 }
 
 void vcpu_release_for(struct vcpu *v, enum hold_reason why)
 {
     struct hold_call c = {.v = v, .why = why};
-    core_call(v->core, run_release, &c);
+    vcpu_call(v, run_release, &c);
 }
 
 void vcpu_hold(struct vcpu *v)
@@ -90,7 +90,7 @@ void vcpu_hold(struct vcpu *v)
 void vcpu_let_go(struct vcpu *v, bool step, bool mask_interrupts)
 {
     struct hold_call c = {.v = v, .why = HOLD_DEBUGGER, .step = step, .mask = mask_interrupts};
-    core_call(v->core, run_release, &c);
+    vcpu_call(v, run_release, &c);
 }
 
 bool vcpu_is_held(const struct vcpu *v)
@@ -133,13 +133,13 @@ static void run_write_regs(void *arg)
 void vcpu_read_regs(struct vcpu *v, struct vcpu_regs *out)
 {
     struct regs_call c = {.v = v, .out = out};
-    core_call(v->core, run_read_regs, &c);
+    vcpu_call(v, run_read_regs, &c);
 }
 
 enum error vcpu_write_regs(struct vcpu *v, const struct vcpu_regs *in)
 {
     struct regs_call c = {.v = v, .in = in};
-    core_call(v->core, run_write_regs, &c);
+    vcpu_call(v, run_write_regs, &c);
     return c.error;
 }
 
@@ -184,13 +184,13 @@ static void run_write_fpu(void *arg)
 void vcpu_read_fpu(struct vcpu *v, void *area)
 {
     struct regs_call c = {.v = v, .out = area};
-    core_call(v->core, run_read_fpu, &c);
+    vcpu_call(v, run_read_fpu, &c);
 }
 
 enum error vcpu_write_fpu(struct vcpu *v, const void *area)
 {
     struct regs_call c = {.v = v, .in = area};
-    core_call(v->core, run_write_fpu, &c);
+    vcpu_call(v, run_write_fpu, &c);
     return c.error;
 }
 
@@ -227,7 +227,7 @@ static void run_set_registers(void *arg)
 void vcpu_set_breakpoint_registers(struct vcpu *v, const u64 dr[4], u64 dr7)
 {
     struct debug_call c = {.v = v, .dr = dr, .dr7 = dr7};
-    core_call(v->core, run_set_registers, &c);
+    vcpu_call(v, run_set_registers, &c);
 }
 
 static void run_catch(void *arg)
@@ -240,7 +240,7 @@ static void run_catch(void *arg)
 void vcpu_catch_breakpoints(struct vcpu *v, bool on)
 {
     struct debug_call c = {.v = v, .on = on};
-    core_call(v->core, run_catch, &c);
+    vcpu_call(v, run_catch, &c);
 }
 
 static void run_inject(void *arg)
@@ -262,7 +262,7 @@ void vcpu_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error_
                            .has_error = has_error,
                            .error_code = error_code,
                            .length = instruction_length};
-    core_call(v->core, run_inject, &c);
+    vcpu_call(v, run_inject, &c);
 }
 
 // Brings the VMCS in line with what the debugger asked for.

@@ -77,6 +77,11 @@ void stats_log_exits(const struct vcpu *v)
     }
     if (shown == 0 || shown % REASONS_PER_LINE != 0)
         log_line("vm", "%s vcpu %u: %s", v->guest->name, v->index, buf);
+#define N(x) (unsigned long long)(x)
+    log_line("vm", "%s vcpu %u: interrupts posted %llu, injected %llu; woken %llu, moved %llu",
+             v->guest->name, v->index, N(v->interrupts_posted), N(v->interrupts_injected),
+             N(v->wakeups), N(v->moves));
+#undef N
 #ifdef COUNT_VMX
     log_counts(v);
 #endif

@@ -40,8 +40,11 @@ static void timer_expired(struct timer *t)
 static void woken(struct message *m)
 {
     struct vcpu *v = CONTAINER_OF(m, struct vcpu, wake);
-    if (v->core == this_core())
+    struct core *core = vcpu_core(v);
+    if (core == this_core())
         vcpu_check_wake(v);
+    else // it has moved meanwhile
+        message_post(core, m);
 }
 
 bool vcpu_would_wake(struct vcpu *v)
@@ -85,9 +88,10 @@ struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *core)
     v->weight = 100;
     v->state = VCPU_OFF;
     vcpu_set_single_step(v, false, false);
-    list_init(&v->run_link);
+    heap_node_init(&v->run_link);
     timer_init(&v->timer, timer_expired);
     v->wake.run = woken;
+    v->arrival.run = vcpu_arrive;
     struct vmcs *region = phys_to_virt(vmcs);
     region->revision = (u32)vmx_caps.basic & 0x7fffffff;
     return v;
@@ -168,8 +172,10 @@ void vcpu_unload(struct vcpu *v)
 void vcpu_request(struct vcpu *v, u32 request)
 {
     __atomic_fetch_or(&v->requests, request, __ATOMIC_SEQ_CST);
+    // First the state: one that runs or sleeps does so on the core that we find then, or has since
+    // left it and will see the request when it arrives elsewhere.
     u32 state = __atomic_load_n(&v->state, __ATOMIC_SEQ_CST);
-    struct core *c = v->core;
+    struct core *c = vcpu_core(v);
     if (state == VCPU_SLEEPING || state == VCPU_WAIT_SIPI) {
         message_post(c, &v->wake);
     } else if (state == VCPU_RUNNING && c != this_core()) {

@@ -8,7 +8,7 @@
 #include "ept/ept.h"
 #include "ept/memory.h"
 #include "ept/walk.h"
-#include "lib/list.h"
+#include "lib/heap.h"
 #include "lib/lock.h"
 #include "lib/types.h"
 #include "smp/core.h"
@@ -69,6 +69,9 @@ struct guest_ops {
     bool (*write_ram)(struct vcpu *v, gpa_t gpa, const void *value, unsigned size);
     // The vCPU halted with interrupts off: only an NMI, INIT or reset ends that.
     void (*halted)(struct vcpu *v);
+    // Whether v may run on that core; v has come to another core.
+    bool (*may_run)(const struct vcpu *v, unsigned core);
+    void (*moved)(struct vcpu *v);
     // INIT or a start-up IPI arrived: resets v, or starts it at v->sipi_vector.
     void (*startup)(struct vcpu *v, bool init, bool sipi);
     // The VM is at its end (triple fault, or something the hypervisor will not run).
@@ -100,6 +103,7 @@ enum vcpu_state {
     VCPU_RUNNABLE,  // in its core's queue
     VCPU_RUNNING,   // on its core
     VCPU_SLEEPING,  // HLT: waits for an event
+    VCPU_MOVING,    // between two cores
 };
 
 // Requests: bits that make the vCPU's core look before the next entry. Public.
@@ -129,7 +133,7 @@ struct vcpu {
     // Hot.
     u32 requests ALIGNED(64); // public
     u32 state;                // enum vcpu_state; read by others
-    struct core *core;        // owner; changes only while the vCPU is off or moving
+    struct core *core;        // owner; changes only while the vCPU is moving; read by others
     struct guest *guest;
     u32 index; // number in its VM, from 0
     bool interrupt_window, nmi_window;
@@ -168,11 +172,16 @@ struct vcpu {
     u64 tsc_offset; // as in the VMCS
 
     // Scheduling; the owner core's.
-    struct list run_link;
+    struct heap_node run_link;
     u64 vruntime, weight, started; // ticks weighted; share; when it got the core
+    u64 waits_since;               // when it came into the queue
     u64 runtime;                   // ticks on a core in all
     struct timer timer;
-    struct message wake; // from whoever posted an event while it slept
+    struct message wake;    // from whoever posted an event while it slept
+    struct message arrival; // to the core that it moves to
+    bool arriving;          // that is on its way
+    u32 moved_as;           // enum vcpu_state on the old core
+    u64 moves;
 
     // Debugger; changed by the owner core, on request.
     u32 hold; // enum hold_reason bits
@@ -199,6 +208,20 @@ void vcpu_load(struct vcpu *v);
 
 // Takes v's state off the core, so that another may run it (VMCLEAR).
 void vcpu_unload(struct vcpu *v);
+
+// The core that owns v. Any core; on another than that one it may be out of date at once.
+static inline struct core *vcpu_core(const struct vcpu *v)
+{
+    return __atomic_load_n(&v->core, __ATOMIC_ACQUIRE);
+}
+
+// Runs fn(arg) on the core that owns v, wherever that is, and waits for its end as core_call does.
+void vcpu_call(struct vcpu *v, void (*fn)(void *arg), void *arg);
+
+// Moves v to core `to`, whether it runs, waits, sleeps or is held by the debugger. Any core's main
+// loop; waits until v has left its old core. ERR_INVALID: `to` runs no guests or v may not run
+// there; ERR_BUSY: v is off, or its VM starts or ends, or it is moving already.
+MUST_CHECK enum error vcpu_move(struct vcpu *v, struct core *to);
 
 // ---- events ------------------------------------------------------------------------------
 

@@ -138,6 +138,12 @@ exit_handler exit_exception, exit_external_interrupt, exit_cpuid, exit_hlt, exit
 void vmm_sleep(struct vcpu *v);
 void vmm_yield(struct vcpu *v);
 
+// move.c: v, which is its core's, leaves it for `to`, from the main loop; a core that v may run on
+// and that has nothing to do, or NULL. It will expect v.
+void vcpu_depart(struct vcpu *v, struct core *to);
+void vcpu_arrive(struct message *m);
+struct core *find_idle_core(const struct vcpu *v);
+
 // Runs the timers that are due; the main loop is next if a slice is over.
 void vmm_deadline(struct core *c);
 

@@ -19,7 +19,10 @@
 #define FEATURE_CONTROL_VMX  BIT(2)
 #define CPUID_1_ECX_XSAVE    BIT(26)
 
-static u64 slice_ticks;
+// One that waits longer than this for its turn goes to a core that has nothing to do.
+#define PATIENCE_US 1000
+
+static u64 slice_ticks, patience_ticks;
 
 // A one-shot timer may end a little early, or long before a deadline that is far away: it is set
 // again as nothing is armed any more.
@@ -42,7 +45,6 @@ const char *vmm_init(void)
     vmm->vmxon = phys_to_virt(region);
     vmm->vmxon->revision = (u32)vmx_caps.basic & 0x7fffffff;
     vmm->armed = UINT64_MAX;
-    list_init(&vmm->queue);
 
     u64 control = rdmsr(MSR_IA32_FEATURE_CONTROL);
     if (!(control & FEATURE_CONTROL_LOCK))
@@ -62,6 +64,7 @@ const char *vmm_init(void)
         return "VMXON: VMfailInvalid";
     ept_flush_all(); // whatever an earlier user of VMX left
     slice_ticks = host_tsc_hz / (1000000 / SLICE_US);
+    patience_ticks = host_tsc_hz / (1000000 / PATIENCE_US);
     switch_init(vmm);
     c->vmm = vmm;
     c->counts_down = vmx_has_pin(PIN_PREEMPTION_TIMER);
@@ -72,24 +75,23 @@ const char *vmm_init(void)
 
 // ---- run queue ---------------------------------------------------------------------------------
 
-static void enqueue(struct vmm *vmm, struct vcpu *v)
+static void enqueue(struct vmm *vmm, struct vcpu *v, u64 now)
 {
-    struct list *pos = vmm->queue.next;
-    while (pos != &vmm->queue && LIST_ENTRY(pos, struct vcpu, run_link)->vruntime <= v->vruntime)
-        pos = pos->next;
-    list_insert(pos, &v->run_link);
+    v->waits_since = now;
+    heap_insert(&vmm->queue, &v->run_link, v->vruntime);
     vmm->queued++;
 }
 
 static void dequeue(struct vmm *vmm, struct vcpu *v)
 {
-    list_remove(&v->run_link);
+    heap_remove(&vmm->queue, &v->run_link);
     vmm->queued--;
 }
 
 static struct vcpu *head(struct vmm *vmm)
 {
-    return list_empty(&vmm->queue) ? NULL : LIST_ENTRY(vmm->queue.next, struct vcpu, run_link);
+    struct heap_node *first = heap_first(&vmm->queue);
+    return first != NULL ? CONTAINER_OF(first, struct vcpu, run_link) : NULL;
 }
 
 // Charges the running vCPU for the time since it got the core or was last charged.
@@ -126,10 +128,10 @@ void vmm_enqueue(struct vcpu *v)
 {
     struct vmm *vmm = v->core->vmm;
     u64 floor = vmm->min_vruntime > slice_ticks ? vmm->min_vruntime - slice_ticks : 0;
+    u64 now = rdtsc();
     v->vruntime = MAX(v->vruntime, floor);
-    enqueue(vmm, v);
+    enqueue(vmm, v, now);
     if (vmm->running != NULL) {
-        u64 now = rdtsc();
         charge(vmm, now);
         u64 end = v->vruntime < vmm->running->vruntime ? now : now + slice_ticks;
         set_slice_end(v->core, MIN(v->core->slice_end, end));
@@ -144,7 +146,7 @@ void vmm_take_off(struct vcpu *v, enum vcpu_state state)
         charge(vmm, rdtsc());
         vmm->running = NULL;
         core_attention(v->core);
-    } else if (!list_empty(&v->run_link)) {
+    } else if (heap_has(&vmm->queue, &v->run_link)) {
         dequeue(vmm, v);
     }
     __atomic_store_n(&v->state, state, __ATOMIC_SEQ_CST);
@@ -161,7 +163,7 @@ void vmm_sleep(struct vcpu *v)
 void vmm_yield(struct vcpu *v)
 {
     struct vmm *vmm = v->core->vmm;
-    if (list_empty(&vmm->queue))
+    if (vmm->queued == 0)
         return;
     charge(vmm, rdtsc());
     v->vruntime = MAX(v->vruntime, head(vmm)->vruntime);
@@ -169,11 +171,24 @@ void vmm_yield(struct vcpu *v)
     core_attention(v->core);
 }
 
+// The next in the queue goes to another core, if it has waited for long and one is idle.
+static void share_work(struct vmm *vmm, u64 now)
+{
+    struct vcpu *v = head(vmm);
+    if (now - v->waits_since < patience_ticks)
+        return;
+    struct core *to = find_idle_core(v);
+    if (to != NULL)
+        vcpu_depart(v, to);
+}
+
 // The vCPU that is to have the core now; NULL: none.
 static struct vcpu *pick(struct core *c, u64 now)
 {
     struct vmm *vmm = c->vmm;
     struct vcpu *v = vmm->running;
+    if (v != NULL && vmm->queued > 0 && now >= c->slice_end && core_count > 1)
+        share_work(vmm, now);
     if (v != NULL && (vmm->queued == 0 || now < c->slice_end)) {
         if (vmm->queued == 0 && c->slice_end != UINT64_MAX)
             set_slice_end(c, UINT64_MAX);
@@ -182,7 +197,7 @@ static struct vcpu *pick(struct core *c, u64 now)
     if (v != NULL) {
         charge(vmm, now);
         __atomic_store_n(&v->state, VCPU_RUNNABLE, __ATOMIC_SEQ_CST);
-        enqueue(vmm, v);
+        enqueue(vmm, v, now);
     }
     v = head(vmm);
     vmm->running = v;

@@ -2,7 +2,7 @@
 // One VMM per core: VMX operation, the run queue, the main loop.
 #pragma once
 
-#include "lib/list.h"
+#include "lib/heap.h"
 #include "smp/core.h"
 #include "vmx/vcpu.h"
 
@@ -21,9 +21,10 @@ struct vmm {
     struct vmcs *vmxon;   // the VMXON region
     struct vcpu *current; // whose VMCS is current
     struct vcpu *on_core; // whose switched registers are on the core
-    struct vcpu *running; // the one that has the core now
-    struct list queue;    // runnable vCPUs, smallest vruntime first
-    unsigned queued;
+    struct vcpu *running; // the one that has the core now; read by others
+    struct heap queue;    // runnable vCPUs, by vruntime
+    unsigned queued;      // read by others
+    u32 expects;          // public: a vCPU is on its way to this core, which had nothing to do
     u64 min_vruntime;
     u64 armed; // what the local APIC is set to, where there is no preemption timer
     struct core_work *work;

@@ -255,7 +255,7 @@ def test_monitor(bench):
     gdb = bench.attach("hello.elf")
     out = gdb("monitor help")
     for word in ("vms", "vcpus", "cores", "vmcs", "rdmsr", "wrmsr", "translate", "phys", "pending",
-                 "breakpoints", "exits", "log"):
+                 "breakpoints", "exits", "move", "log"):
         assert re.search(f"^{word} ", out, re.M), out
     gdb("break tick")
     gdb("continue")
