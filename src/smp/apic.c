@@ -24,27 +24,29 @@ enum {
     APIC_TIMER_DIVIDE = 0x3e0,
 };
 
-#define ICR_INIT          (5u << 8 | 1u << 14)
-#define ICR_STARTUP       (6u << 8 | 1u << 14)
-#define ICR_NMI           (4u << 8 | 1u << 14)
+#define ICR_INIT          (5u << 8 | APIC_ICR_ASSERT)
+#define ICR_STARTUP       (6u << 8 | APIC_ICR_ASSERT)
+#define ICR_NMI           (4u << 8 | APIC_ICR_ASSERT)
 #define ICR_PENDING       (1u << 12)
 #define LVT_MASKED        (1u << 16)
 #define TSC_DEADLINE_MODE (2u << 17)
 #define APIC_BASE_ENABLE  BIT(11)
 #define APIC_BASE_X2APIC  BIT(10)
 
-static bool x2apic, tsc_deadline;
+bool apic_x2apic;
+
+static bool tsc_deadline;
 static volatile u32 *xapic; // register window in xAPIC mode
 static u64 timer_hz;        // one-shot mode: counts per second with divider 1
 
 static u32 apic_read(u32 reg)
 {
-    return x2apic ? (u32)rdmsr(MSR_IA32_X2APIC + reg / 16) : xapic[reg / 4];
+    return apic_x2apic ? (u32)rdmsr(MSR_IA32_X2APIC + reg / 16) : xapic[reg / 4];
 }
 
 static void apic_write(u32 reg, u32 v)
 {
-    if (x2apic)
+    if (apic_x2apic)
         wrmsr(MSR_IA32_X2APIC + reg / 16, v);
     else
         xapic[reg / 4] = v;
@@ -66,10 +68,10 @@ void apic_init(void)
 {
     u32 features = cpuid(1, 0).ecx;
     u64 base = rdmsr(MSR_IA32_APIC_BASE) | APIC_BASE_ENABLE;
-    x2apic = features & BIT(21);
+    apic_x2apic = features & BIT(21);
     tsc_deadline = features & BIT(24);
     wrmsr(MSR_IA32_APIC_BASE, base);
-    if (x2apic)
+    if (apic_x2apic)
         wrmsr(MSR_IA32_APIC_BASE, base | APIC_BASE_X2APIC);
     else if (xapic == NULL)
         xapic = mmio_map(HPA(base & 0xffffff000ull), PAGE_SIZE);
@@ -84,15 +86,10 @@ void apic_init(void)
     apic_write(APIC_LVT_TIMER, VECTOR_TIMER | (tsc_deadline ? TSC_DEADLINE_MODE : 0));
 }
 
-bool apic_is_x2apic(void)
-{
-    return x2apic;
-}
-
 u32 apic_id(void)
 {
     u32 id = apic_read(APIC_ID);
-    return x2apic ? id : id >> 24;
+    return apic_x2apic ? id : id >> 24;
 }
 
 void apic_eoi(void)
@@ -102,10 +99,10 @@ void apic_eoi(void)
 
 static void send(u32 dest, u32 low)
 {
-    if (x2apic) {
+    if (apic_x2apic) {
         // A WRMSR to an x2APIC register does not wait for earlier stores (SDM 11.12.3).
         __asm__ volatile("mfence; lfence" ::: "memory");
-        wrmsr(MSR_IA32_X2APIC + APIC_ICR / 16, (u64)dest << 32 | low);
+        wrmsr(MSR_X2APIC_ICR, (u64)dest << 32 | low);
         return;
     }
     while (apic_read(APIC_ICR) & ICR_PENDING)
@@ -116,7 +113,7 @@ static void send(u32 dest, u32 low)
 
 void apic_send(u32 id, u8 vector)
 {
-    send(id, 1u << 14 | vector);
+    send(id, APIC_ICR_ASSERT | vector);
 }
 
 void apic_send_init(u32 id)

@@ -96,10 +96,10 @@ void lapic_load_ids(struct lapic *l)
 
 static void drop_posted(struct lapic *l)
 {
-    u32 dropped[8] = {0};
-    pid_drain(l->pid, dropped);
+    pid_acknowledge(l->pid);
     __atomic_store_n(&l->door.flags, 0, __ATOMIC_SEQ_CST);
     for (u32 i = 0; i < 4; i++) {
+        pid_take(l->pid, i);
         __atomic_store_n(&l->door.to_edge[i], 0, __ATOMIC_SEQ_CST);
         __atomic_store_n(&l->door.to_level[i], 0, __ATOMIC_SEQ_CST);
         __atomic_store_n(&l->level[i], 0, __ATOMIC_RELEASE);
@@ -185,7 +185,7 @@ enum lapic_posted lapic_post(struct lapic *l, u8 vector, bool level)
 }
 
 // posted: what the descriptor held.
-static void drain_door(struct lapic *l, const u32 posted[8])
+static NOINLINE void drain_door(struct lapic *l, const u64 posted[4])
 {
     // Flags first: a sender sets its bit, then the flag, so a bit missed here has its flag to come.
     u32 flags = __atomic_exchange_n(&l->door.flags, 0, __ATOMIC_SEQ_CST);
@@ -194,7 +194,7 @@ static void drain_door(struct lapic *l, const u32 posted[8])
         u64 level = __atomic_exchange_n(&l->door.to_level[i], 0, __ATOMIC_SEQ_CST);
         // A vector that comes both ways needs its EOI broadcast. One that waits here as edge and
         // in the descriptor too is there as level.
-        edge &= ~(level | posted[2 * i] | (u64)posted[2 * i + 1] << 32);
+        edge &= ~(level | posted[i]);
         for (; edge; edge &= edge - 1)
             accept_into_irr(l, (u8)(i * 64 + (u32)__builtin_ctzll(edge)), false);
         for (; level; level &= level - 1)
@@ -204,21 +204,31 @@ static void drain_door(struct lapic *l, const u32 posted[8])
         lapic_error(l, ESR_RECEIVE_ILLEGAL_VECTOR);
 }
 
+// taken: from the descriptor's word i.
+static inline void accept_posted(struct lapic *l, u32 i, u64 taken)
+{
+    u32 *irr = &l->regs[APIC_IRR / 4 + i * 8];
+    irr[0] |= (u32)taken;
+    irr[4] |= (u32)(taken >> 32);
+    l->added = MAX(l->added, (u8)(i * 64 + 63 - (u32)__builtin_clzll(taken)));
+    l->irr_pending = true;
+    l->changed |= LAPIC_CHANGED_STATUS;
+}
+
 u32 lapic_sync_slow(struct lapic *l)
 {
-    u32 irr[8] = {0};
-    if (pid_drain(l->pid, irr)) {
-        for (u32 i = 0; i < 8; i++) {
-            if (irr[i] == 0)
+    u64 posted[4] = {0};
+    if (pid_acknowledge(l->pid)) {
+        for (u32 i = 0; i < 4; i++) {
+            u64 taken = pid_take(l->pid, i);
+            if (taken == 0)
                 continue;
-            l->regs[APIC_IRR / 4 + i * 4] |= irr[i];
-            l->added = MAX(l->added, (u8)(i * 32 + 31 - (u32)__builtin_clz(irr[i])));
+            posted[i] = taken;
+            accept_posted(l, i, taken);
         }
-        l->irr_pending = true;
-        l->changed |= LAPIC_CHANGED_STATUS;
     }
     if (__atomic_load_n(&l->door.flags, __ATOMIC_ACQUIRE))
-        drain_door(l, irr);
+        drain_door(l, posted);
     u32 changed = l->changed;
     l->changed = 0;
     return changed;

@@ -262,6 +262,16 @@ void lapic_set_cr8(struct lapic *l, u64 value);
 // triggered one that the APIC does not yet know as such goes through the side door.
 MUST_CHECK enum lapic_posted lapic_post(struct lapic *l, u8 vector, bool level);
 
+// Whether an edge-triggered vector (16 to 255) may be put into the descriptor as it is, with
+// pid_post alone: the APIC takes interrupts, and knows this one for no level-triggered one. Any
+// core.
+static inline bool lapic_takes_edge(const struct lapic *l, u8 vector)
+{
+    u64 level = __atomic_load_n(&l->level[vector >> 6], __ATOMIC_ACQUIRE);
+    return (__atomic_load_n(&l->address, __ATOMIC_RELAXED) & LAPIC_ADDRESS_ENABLED) &&
+           !(level & BIT(vector & 63));
+}
+
 // A message for this APIC on the owner's core: any delivery mode. Vectors below 16 set ESR bit 6.
 void lapic_deliver(struct lapic *l, enum lapic_delivery mode, u8 vector, bool level);
 

@@ -30,11 +30,14 @@ enum {
 // sender that set ON while SN was clear. Any core.
 static inline bool pid_post(struct posted_interrupt_descriptor *pid, u8 vector)
 {
-    // Whoever set the bit before us sets ON as well: nothing is left to do.
-    if (__atomic_fetch_or(&pid->pir[vector >> 6], BIT(vector & 63), __ATOMIC_SEQ_CST) &
-        BIT(vector & 63))
+    // Whoever set the bit before us sets ON as well: nothing is left to do. Each test is of the bit
+    // that is set and no other, for which the processor has one instruction.
+    u64 bit = BIT(vector & 63);
+    if (__atomic_fetch_or(&pid->pir[vector >> 6], bit, __ATOMIC_SEQ_CST) & bit)
         return false;
-    return !(__atomic_fetch_or(&pid->control, PID_ON, __ATOMIC_SEQ_CST) & (PID_ON | PID_SN));
+    if (__atomic_fetch_or(&pid->control, PID_ON, __ATOMIC_SEQ_CST) & PID_ON)
+        return false;
+    return !(__atomic_load_n(&pid->control, __ATOMIC_RELAXED) & PID_SN);
 }
 
 // Whether something waits in the descriptor. Any core.
@@ -68,21 +71,20 @@ static inline bool pid_set_notification(struct posted_interrupt_descriptor *pid,
     return old & PID_ON;
 }
 
-// Takes all posted requests: clears ON, then moves PIR into irr (or-ed in, bit v of irr[v / 32] for
-// vector v). Returns whether there were any. Owner, while the vCPU is not in the guest.
-static inline bool pid_drain(struct posted_interrupt_descriptor *pid, u32 irr[8])
+// The two steps of taking what is posted; owner, while the vCPU is not in the guest. First ON is
+// cleared: returns whether it was set, for otherwise there is nothing.
+static inline bool pid_acknowledge(struct posted_interrupt_descriptor *pid)
 {
     if (!pid_pending(pid))
         return false;
     __atomic_fetch_and(&pid->control, ~(u64)PID_ON, __ATOMIC_SEQ_CST);
-    bool any = false;
-    for (u32 i = 0; i < 4; i++) {
-        if (__atomic_load_n(&pid->pir[i], __ATOMIC_RELAXED) == 0)
-            continue;
-        u64 requests = __atomic_exchange_n(&pid->pir[i], 0, __ATOMIC_SEQ_CST);
-        irr[2 * i] |= (u32)requests;
-        irr[2 * i + 1] |= (u32)(requests >> 32);
-        any = true;
-    }
-    return any;
+    return true;
+}
+
+// Then the requests for vectors 64 * i and up are taken, i being 0 to 3: bit v % 64 for vector v.
+static inline u64 pid_take(struct posted_interrupt_descriptor *pid, u32 i)
+{
+    if (__atomic_load_n(&pid->pir[i], __ATOMIC_RELAXED) == 0)
+        return 0;
+    return __atomic_exchange_n(&pid->pir[i], 0, __ATOMIC_SEQ_CST);
 }

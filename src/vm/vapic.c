@@ -23,17 +23,20 @@ static bool hardware(void)
 
 // ---- in ----------------------------------------------------------------------------------------
 
-// Notifies v where it runs, on another core: no exit, if it is in the guest. False: it does not.
-static bool notify(const struct vcpu *v)
+// An interrupt is in v's descriptor and wants a notification. Where v runs, on another core, that
+// is no exit if it is in the guest; else its core looks into the descriptor before the next entry.
+static inline void notify(struct vcpu *v)
 {
+    v->interrupts_posted++;
     // The state before the core: see vcpu_request.
-    if (!hardware() || __atomic_load_n(&v->state, __ATOMIC_SEQ_CST) != VCPU_RUNNING)
-        return false;
-    const struct core *core = vcpu_core(v);
-    if (core == this_core())
-        return false;
-    apic_send(core->apic_id, VECTOR_POSTED);
-    return true;
+    if (hardware() && __atomic_load_n(&v->state, __ATOMIC_SEQ_CST) == VCPU_RUNNING) {
+        const struct core *core = vcpu_core(v);
+        if (core != this_core()) {
+            apic_send_after_locked(core->apic_id, VECTOR_POSTED);
+            return;
+        }
+    }
+    vcpu_request(v, REQUEST_EVENT);
 }
 
 // A fixed interrupt from any core.
@@ -41,9 +44,7 @@ static void post(struct vcpu *v, u8 vector, bool level)
 {
     switch (lapic_post(&vapic_of(v)->lapic, vector, level)) {
     case LAPIC_NOTIFY:
-        v->interrupts_posted++;
-        if (!notify(v))
-            vcpu_request(v, REQUEST_EVENT);
+        notify(v);
         break;
     case LAPIC_KICK:
         vcpu_request(v, REQUEST_EVENT);
@@ -308,8 +309,12 @@ bool vapic_wakes(struct vcpu *v)
             a->stale = 0;
             write_status(a);
         }
-        if (a->stale == 0 && delivers(a))
-            return true;
+        if (a->stale == 0) {
+            if (delivers(a))
+                return true;
+            if (!extint_waits(v, a))
+                return false; // RVI is the highest of IRR
+        }
     }
     if (!lapic_deliverable(&a->lapic, &vector) && !extint_waits(v, a))
         return false;
@@ -324,33 +329,42 @@ u64 vapic_base_address(struct vcpu *v)
     return lapic_base(&vapic_of(v)->lapic).v;
 }
 
-// An interrupt as kernels send most of them: fixed, to one other vCPU by its ID. False: it is none.
-static inline bool send_plain(struct vcpu *v, u32 low, u32 dest)
+// Whether an interrupt is one as kernels send most of them: fixed, to one vCPU by its ID, which
+// takes it as it is. The model sends the others.
+static inline bool is_plain(const struct vm *vm, u32 low, u32 dest)
 {
-    struct vm *vm = vm_of(v);
-    if ((low & ~(u32)(ICR_ASSERT | 0xff)) != 0 || (low & 0xf0) == 0 || dest >= vm->vcpus ||
-        dest == v->index)
-        return false;
-    post(vm->vcpu[dest], (u8)low, false);
-    return true;
+    return (low & ~(u32)(ICR_ASSERT | 0xff)) == 0 && (low & 0xf0) != 0 && dest < vm->vcpus &&
+           lapic_takes_edge(vm->lapic[dest], (u8)low);
 }
 
-bool vapic_send_ipi(struct vcpu *v, u64 command)
+static inline void send_plain(struct vcpu *to, u8 vector)
+{
+    if (pid_post(&vapic_of(to)->pid, vector))
+        notify(to);
+}
+
+bool vapic_send_ipi(struct vcpu *v, u32 low, u32 destination)
 {
     struct lapic *l = &vapic_of(v)->lapic;
-    if (lapic_mode(l) != LAPIC_X2APIC || !send_plain(v, (u32)command, (u32)(command >> 32)))
+    if (lapic_mode(l) != LAPIC_X2APIC || !is_plain(vm_of(v), low, destination))
         return false;
-    l->regs[APIC_ICR_LOW / 4] = (u32)command;
-    l->regs[APIC_ICR_LOW / 4 + 1] = (u32)(command >> 32);
+    u32 *icr = &l->regs[APIC_ICR_LOW / 4];
+    icr[0] = low;
+    icr[1] = destination;
+    send_plain(vm_of(v)->vcpu[destination], (u8)low);
     return true;
 }
 
 void vapic_write_done(struct vcpu *v, u32 offset)
 {
     struct lapic *l = &vapic_of(v)->lapic;
-    if (offset == APIC_ICR_LOW && lapic_mode(l) == LAPIC_XAPIC &&
-        send_plain(v, l->regs[APIC_ICR_LOW / 4], l->regs[APIC_ICR_HIGH / 4] >> 24))
-        return;
+    if (offset == APIC_ICR_LOW && lapic_mode(l) == LAPIC_XAPIC) {
+        u32 low = l->regs[APIC_ICR_LOW / 4], destination = l->regs[APIC_ICR_HIGH / 4] >> 24;
+        if (is_plain(vm_of(v), low, destination)) {
+            send_plain(vm_of(v)->vcpu[destination], (u8)low);
+            return;
+        }
+    }
     u64 before = lapic_deadline(l);
     lapic_apic_write_done(l, offset, vcpu_guest_tsc(v, rdtsc()));
     if (lapic_deadline(l) != before)

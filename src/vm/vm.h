@@ -132,7 +132,7 @@ static inline bool vapic_claims(const struct vcpu *v, gpa_t gpa)
 bool vapic_msr_read(struct vcpu *v, u32 msr, u64 *value);
 bool vapic_msr_write(struct vcpu *v, u32 msr, u64 value);
 void vapic_set_deadline(struct vcpu *v, u64 value);
-bool vapic_send_ipi(struct vcpu *v, u64 command);
+bool vapic_send_ipi(struct vcpu *v, u32 low, u32 destination);
 bool vapic_deadline_due(struct vcpu *v);
 void vapic_expire(struct vcpu *v, u64 now); // now: the guest's TSC; its timer is due
 void vapic_startup(struct vcpu *v, bool init, bool sipi);

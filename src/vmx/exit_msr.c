@@ -3,6 +3,7 @@
 // here, asked of the room above, or raises #GP.
 #include "lib/string.h"
 #include "lib/x86.h"
+#include "smp/apic.h"
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
 #include "vmx/msr.h"
@@ -230,7 +231,8 @@ void exit_wrmsr(struct vcpu *v)
     // What kernels write most: the timer, and the interrupt command.
     if (msr == MSR_IA32_TSC_DEADLINE) {
         v->guest->ops->set_deadline(v, written_value(v));
-    } else if (msr != MSR_IA32_X2APIC + 0x30 || !v->guest->ops->send_ipi(v, written_value(v))) {
+    } else if (msr != MSR_X2APIC_ICR ||
+               !v->guest->ops->send_ipi(v, (u32)v->gpr[RAX], (u32)v->gpr[RDX])) {
         write_any(v);
         return;
     }

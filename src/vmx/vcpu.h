@@ -37,7 +37,7 @@ struct guest_ops {
     // IA32_TSC_DEADLINE is written.
     void (*set_deadline)(struct vcpu *v, u64 value);
     // The x2APIC's interrupt command register is written. False: nothing was done, msr_write must.
-    bool (*send_ipi)(struct vcpu *v, u64 command);
+    bool (*send_ipi)(struct vcpu *v, u32 low, u32 destination);
     // The preemption timer came to its end. True: it was for this vCPU's TSC deadline, and that is
     // seen to; false: who knows.
     bool (*deadline_due)(struct vcpu *v);
