@@ -5,6 +5,7 @@
 # targets for users call it, then make again for what they are made of.
 
 CONFIG  ?= config/default.conf
+CMDLINE ?=
 DEBUG   ?= 1
 CPUS    ?= 4
 MEMORY  ?= 2048
@@ -56,6 +57,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Variables and their defaults:"
 	@echo "  CONFIG=config/default.conf   what the ISO holds and runs (iso, run, gdb)"
+	@echo "  CMDLINE=                     the appliance's command line (docs/configuration.md; iso, run)"
 	@echo "  CPUS=4 MEMORY=2048           the emulated machine: processors, MB (run)"
 	@echo "  MACHINE=auto                 bochs, qemu, or auto: QEMU where KVM offers VMX (run)"
 	@echo "  VM=NAME                      the VM to debug; by default the first (gdb)"
@@ -71,9 +73,9 @@ $B/obj/flags: FORCE
 
 # Speed counts where a guest's exit passes; elsewhere size does (the budget is 256 KiB).
 SMALL := src/boot/% src/gdbstub/% src/vm/config% src/vm/load% src/vm/life src/vm/appliance \
-         src/vm/console src/vdev/acpi src/vdev/calendar src/vdev/fwcfg src/vdev/rtc src/vdev/smbios \
-         src/vdev/board src/vdev/sysctrl src/vmx/caps src/vmx/check src/vmx/vmcs src/vmx/vmcs_setup \
-         src/vmx/debug src/vmx/regs src/vmx/selftest src/vmx/stats src/smp/start src/smp/time
+         src/vm/console src/vm/hostdev src/vdev/acpi src/vdev/calendar src/vdev/fwcfg src/vdev/rtc \
+         src/vdev/smbios src/vdev/board src/vdev/sysctrl src/vmx/caps src/vmx/check src/vmx/vmcs \
+         src/vmx/vmcs_setup src/vmx/debug src/vmx/regs src/vmx/selftest src/vmx/stats src/smp/start src/smp/time
 $(SMALL:%=$B/obj/%.o): OPT := -Os
 
 $B/obj/%.o: %.c Makefile $B/obj/flags
@@ -106,7 +108,7 @@ iso: ## build build/vitrine.iso from CONFIG
 	+@$(SUBMAKE) $B/vitrine.iso
 
 $B/vitrine.iso: $B/vitrine.bin $B/host/vitrine-config images FORCE
-	@ci/mkiso --config $(CONFIG) --output $@
+	@ci/mkiso --config $(CONFIG) --output $@ $(if $(CMDLINE),--cmdline '$(CMDLINE)')
 
 .PHONY: images
 images: $(IMAGES)

@@ -5,9 +5,10 @@
 #include "lib/string.h"
 #include "lib/x86.h"
 
-enum { REG_DATA, REG_IER, REG_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR };
+enum { REG_DATA, REG_IER, REG_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRATCH };
 enum { IIR_NONE = 1 };
 enum { IER_RX = 1, IER_TX = 2, IER_LINE = 4 };
+enum { LCR_FORMAT = 0x3f }; // all but the break and the divisor latch's bit
 enum { LSR_DATA = 0x01, LSR_BREAK = 0x10, LSR_THRE = 0x20, LSR_IDLE = 0x40 };
 
 #define FIFO_SIZE   16
@@ -19,10 +20,8 @@ static u8 console_tx[SERIAL_TX_SIZE], debug_tx[SERIAL_TX_SIZE];
 struct serial_line serial_console = {.tx = RING(console_tx)};
 struct serial_line serial_debug = {.tx = RING(debug_tx)};
 
-static const struct {
-    u16 port;
-    u8 irq;
-} com[] = {{0x3f8, 4}, {0x2f8, 3}, {0x3e8, 4}, {0x2e8, 3}};
+const struct serial_port serial_ports[SERIAL_PORTS] = {
+    {0x3f8, 4}, {0x2f8, 3}, {0x3e8, 4}, {0x2e8, 3}};
 
 // "comN,BAUD"; leaves what it does not understand at the default.
 static void parse(const char *text, unsigned *number, u32 *baud)
@@ -40,6 +39,31 @@ static void parse(const char *text, unsigned *number, u32 *baud)
         *baud = value;
 }
 
+bool serial_answers(u16 base)
+{
+    outb(base + REG_SCRATCH, 0x5a);
+    return inb(base + REG_SCRATCH) == 0x5a;
+}
+
+void serial_quiet(u16 base)
+{
+    outb(base + REG_LCR, inb(base + REG_LCR) & LCR_FORMAT); // at whose place there may be a divisor
+    outb(base + REG_IER, 0);
+    outb(base + REG_MCR, 0);
+}
+
+void serial_reset(u16 base)
+{
+    serial_quiet(base);
+    outb(base + REG_LCR, 0);
+    outb(base + REG_IIR, 0x07); // (FCR) what empties the FIFOs
+    outb(base + REG_IIR, 0);
+    inb(base + REG_LSR);
+    inb(base + REG_DATA);
+    inb(base + REG_IIR);
+    inb(base + REG_MSR);
+}
+
 static void line_init(struct serial_line *u, const char *key, unsigned number)
 {
     char value[32];
@@ -49,9 +73,8 @@ static void line_init(struct serial_line *u, const char *key, unsigned number)
     if (strcmp(value, "none") == 0)
         return;
 
-    u16 port = com[number].port;
-    outb(port + 7, 0x5a); // scratch register: is anything there?
-    if (inb(port + 7) != 0x5a)
+    u16 port = serial_ports[number].base;
+    if (!serial_answers(port))
         return;
     u16 divisor = (u16)(115200 / baud);
     outb(port + REG_IER, 0);
@@ -62,7 +85,7 @@ static void line_init(struct serial_line *u, const char *key, unsigned number)
     outb(port + REG_IIR, 0x87); // (FCR) FIFOs on and empty, interrupt at 8 bytes
     outb(port + REG_MCR, 0x0b); // DTR, RTS, OUT2 (interrupt gate)
     u->port = port;
-    u->irq = com[number].irq;
+    u->irq = serial_ports[number].irq;
 }
 
 void serial_init(void)

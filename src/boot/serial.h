@@ -8,6 +8,14 @@
 #include "lib/types.h"
 
 #define SERIAL_TX_SIZE 131072
+#define SERIAL_PORTS   4
+
+struct serial_port {
+    u16 base;
+    u8 irq; // ISA interrupt
+};
+
+extern const struct serial_port serial_ports[SERIAL_PORTS]; // COM1 to COM4
 
 struct serial_line {
     u16 port; // base; 0: there is no such line
@@ -26,6 +34,17 @@ extern struct serial_line serial_console, serial_debug;
 // Sets up the two lines as the boot command line says (`console=comN,BAUD gdb=comN,BAUD`; default
 // com1 and com2 at 115200), or as far as that is understood. Boot core.
 void serial_init(void);
+
+// Whether a UART answers there. Writes its scratch register only.
+bool serial_answers(u16 base);
+
+// A line that is nobody's any more: no interrupts, DTR and RTS off. What is in the transmitter
+// still goes out.
+void serial_quiet(u16 base);
+
+// Also stops and empties the FIFOs, and leaves nothing pending: as after a reset, the divisor
+// aside.
+void serial_reset(u16 base);
 
 // Queues n bytes for output; what finds the ring full waits for it to drain when wait is set, else
 // is dropped and counted. Any core.

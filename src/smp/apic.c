@@ -148,7 +148,10 @@ void apic_set_deadline(u64 deadline)
 
 // ---- IOAPICs ---------------------------------------------------------------------------------
 
+#define IOAPIC_MASKED (1u << 16)
+
 static volatile u32 *ioapic[ACPI_IOAPICS_MAX];
+static struct spinlock ioapic_lock; // index and data are two registers
 
 static u32 ioapic_read(unsigned n, u32 reg)
 {
@@ -174,23 +177,43 @@ void host_irqs_init(void)
     for (unsigned n = 0; n < acpi.ioapics; n++) {
         ioapic[n] = mmio_map(acpi.ioapic[n].address, 32);
         for (unsigned pin = 0; ioapic[n] != NULL && pin < ioapic_pins(n); pin++)
-            ioapic_write(n, 0x10 + 2 * pin, 1u << 16);
+            ioapic_write(n, 0x10 + 2 * pin, IOAPIC_MASKED);
     }
+}
+
+// The redirection entry of an ISA interrupt; 0: no IOAPIC has it. With the lock held.
+static u32 redirection(u8 irq, unsigned *n)
+{
+    u32 gsi = acpi.isa[irq].gsi;
+    for (*n = 0; *n < acpi.ioapics; ++*n) {
+        u32 pin = gsi - acpi.ioapic[*n].gsi_base;
+        if (ioapic[*n] != NULL && gsi >= acpi.ioapic[*n].gsi_base && pin < ioapic_pins(*n))
+            return 0x10 + 2 * pin;
+    }
+    return 0;
 }
 
 bool host_irq_route(u8 irq, u8 vector, u32 id)
 {
-    u32 gsi = acpi.isa[irq].gsi;
-    for (unsigned n = 0; n < acpi.ioapics; n++) {
-        if (ioapic[n] == NULL || gsi < acpi.ioapic[n].gsi_base ||
-            gsi - acpi.ioapic[n].gsi_base >= ioapic_pins(n))
-            continue;
-        u32 reg = 0x10 + 2 * (gsi - acpi.ioapic[n].gsi_base);
+    unsigned n;
+    spin_lock(&ioapic_lock);
+    u32 reg = redirection(irq, &n);
+    if (reg != 0) {
         ioapic_write(n, reg + 1, id << 24);
         ioapic_write(n, reg,
                      vector | (acpi.isa[irq].active_low ? BIT(13) : 0) |
                          (acpi.isa[irq].level ? BIT(15) : 0));
-        return true;
     }
-    return false;
+    spin_unlock(&ioapic_lock);
+    return reg != 0;
+}
+
+void host_irq_mask(u8 irq, bool masked)
+{
+    unsigned n;
+    spin_lock(&ioapic_lock);
+    u32 reg = redirection(irq, &n);
+    if (reg != 0)
+        ioapic_write(n, reg, (ioapic_read(n, reg) & ~IOAPIC_MASKED) | (masked ? IOAPIC_MASKED : 0));
+    spin_unlock(&ioapic_lock);
 }

@@ -46,8 +46,12 @@ static inline void apic_send_after_locked(u32 apic_id, u8 vector)
 // is past; UINT64_MAX: never.
 void apic_set_deadline(u64 deadline);
 
-// Routes an ISA interrupt to vector on the core with that APIC ID. False when no IOAPIC has it.
+// Routes an ISA interrupt to vector on the core with that APIC ID, below 255. False when no IOAPIC
+// has it. Any core.
 bool host_irq_route(u8 irq, u8 vector, u32 apic_id);
+
+// Masks one that is routed, or lets it through again. Any core.
+void host_irq_mask(u8 irq, bool masked);
 
 // Masks every pin of every IOAPIC and the 8259 pair. Boot core, before any route.
 void host_irqs_init(void);

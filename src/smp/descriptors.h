@@ -22,8 +22,10 @@ enum {
     VECTOR_TIMER = 0xe0,   // local APIC timer
     VECTOR_CONSOLE = 0xe1, // console UART
     VECTOR_DEBUG = 0xe2,   // debugger's UART
-    VECTOR_WAKE = 0xf0,    // look into your mailbox
-    VECTOR_POSTED = 0xf1,  // posted-interrupt notification
+    VECTOR_IRQ3 = 0xe3,    // of devices that VMs have
+    VECTOR_IRQ4 = 0xe4,
+    VECTOR_WAKE = 0xf0,   // look into your mailbox
+    VECTOR_POSTED = 0xf1, // posted-interrupt notification
     VECTOR_SPURIOUS = 0xff,
 };
 

@@ -284,13 +284,31 @@ static u64 put_root(struct writer *w, const char *signature, u64 entry_size, u64
     return put(w, table, length);
 }
 
+// The DSDT, with its UART saying which there are.
+static u64 put_dsdt(struct writer *w, u8 uarts)
+{
+    static const u8 name[] = {8, 'U', 'A', 'R', 'T', 0xa, 3}; // Name (UART, 3)
+    u8 checksum = dsdt[offsetof(struct header, checksum)];
+    u64 at = put(w, dsdt, sizeof(dsdt));
+    for (size_t i = 0; i + sizeof(name) <= sizeof(dsdt); i++) {
+        if (memcmp(dsdt + i, name, sizeof(name)) != 0)
+            continue;
+        uarts |= 3;
+        checksum = (u8)(checksum + 3 - uarts);
+        put_at(w, at + i + sizeof(name) - 1, &uarts, 1);
+        put_at(w, at + offsetof(struct header, checksum), &checksum, 1);
+        break;
+    }
+    return at;
+}
+
 enum error acpi_build(const struct acpi_config *c, struct guest_memory *m)
 {
     if (c->vcpus == 0 || c->vcpus > ACPI_MAX_VCPUS)
         return ERR_INVALID;
     struct writer w = {.m = m, .gpa = ALIGN_UP(ACPI_RSDP + sizeof(struct rsdp), 64ull)};
     u64 facs = put_facs(&w);
-    u64 dsdt_gpa = put(&w, dsdt, sizeof(dsdt));
+    u64 dsdt_gpa = put_dsdt(&w, c->uarts);
     w.gpa = ALIGN_UP(w.gpa, 16ull);
     u64 fadt = put_fadt(&w, facs, dsdt_gpa);
     w.gpa = ALIGN_UP(w.gpa, 16ull);

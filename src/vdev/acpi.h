@@ -15,6 +15,7 @@
 // Local APIC IDs are the vCPU numbers, and every vCPU is enabled.
 struct acpi_config {
     unsigned vcpus; // 1 to ACPI_MAX_VCPUS
+    u8 uarts;       // beside COM1 and COM2: bit 2 for COM3, bit 3 for COM4
 };
 
 // Writes RSDP, RSDT, XSDT, FADT, FACS, MADT and DSDT into guest RAM below ACPI_END; the guest's

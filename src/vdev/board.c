@@ -44,6 +44,12 @@ static void isa_irq(void *ctx, unsigned irq, bool level)
             board_owe_ticks(b, 1);
         pic_set_irq(&b->pic, IRQ_PIT, false); // a rise is an edge, whatever was owed before
     }
+    if (b->edges & BIT(irq)) { // so it is here, and one of our own devices may share the line
+        if (!level)
+            return;
+        pic_set_irq(&b->pic, irq, false);
+        ioapic_set_irq(&b->ioapic, irq, false);
+    }
     pic_set_irq(&b->pic, irq, level);
     ioapic_set_irq(&b->ioapic, ioapic_pin(irq), level);
 }
@@ -172,6 +178,9 @@ static void power_on(struct board *b, u64 tsc_hz, u64 now)
     struct irq_line isa = {isa_irq, b};
     pic_init(&b->pic, pic_output, b);
     ioapic_init(&b->ioapic, ioapic_send, ioapic_routes, b);
+    // Nobody tells when a host device's line falls, so there is nothing to be had but edges.
+    b->pic.chip[0].elcr_mask &= (u8)~b->edges;
+    b->ioapic.pulses = b->edges;
     pit_init(&b->pit, tsc_hz, now, isa);
     pci_init(&b->pci);
     sysctrl_init(&b->sysctrl, b->call.reset, b->call.exit, b->ctx);
@@ -225,6 +234,9 @@ enum error board_init(struct board *b, const struct board_config *c, u64 now)
     acpipm_init(&b->pm, c->tsc_hz, now, isa, c->call.shutdown, c->ctx);
     vuart_init(&b->com1, c->tsc_hz, true, IRQ_COM1, isa, c->call.transmit, c->ctx);
     vuart_init(&b->com2, c->tsc_hz, false, IRQ_COM2, isa, NULL, NULL);
+    b->host_uarts = c->host_uarts;
+    b->edges =
+        (u8)((c->host_uarts & 5 ? BIT(IRQ_COM1) : 0) | (c->host_uarts & 10 ? BIT(IRQ_COM2) : 0));
     fwcfg_init(&b->fwcfg, &c->fwcfg);
     fill_cmos(b, c);
     power_on(b, c->tsc_hz, now);
@@ -273,8 +285,15 @@ void board_level_vectors(const struct board *b, u64 bitmap[4])
     ioapic_level_vectors(&b->ioapic, bitmap);
 }
 
+void board_host_irq(struct board *b, unsigned irq)
+{
+    isa_irq(b, irq, true);
+}
+
 bool board_receive(struct board *b, u8 byte, u64 now)
 {
+    if (b->host_uarts & HOST_COM1)
+        return true; // this COM1 is not there
     bool taken = vuart_receive(&b->com1, byte, board_advance(b, now));
     board_update_due(b, TIMER_COM1);
     return taken;

@@ -34,6 +34,7 @@ struct board_config {
     u64 memory_below_4g;       // bytes of RAM from 0
     u64 memory_above_4g;       // bytes of RAM from 4 GiB
     struct fwcfg_config fwcfg; // vCPU count, command line, images
+    u8 host_uarts; // bit n: COMn+1 is the host's, and not the board's affair but for its IRQ
     struct board_callbacks call;
     void *ctx; // first argument of the callbacks
 };
@@ -48,6 +49,8 @@ struct board {
     bool moved;      // board_deadline() may say something else than when it was last asked
     u64 pit_expired; // when the PIT last had its say
     u32 owed;        // PIT ticks that the PIC had no room for
+    u8 host_uarts;   // as in board_config
+    u8 edges;        // bit n: IRQ n is a host device's, which tells of the line's rise only
     struct ioapic ioapic;
     struct pit pit;
     struct rtc rtc;
@@ -107,6 +110,9 @@ void board_level_vectors(const struct board *b, u64 bitmap[4]);
 // again after every call that leaves b->moved set; clears it.
 u64 board_deadline(struct board *b);
 void board_expire(struct board *b, u64 now);
+
+// A device of the host has raised its IRQ (3 or 4, of a UART in host_uarts).
+void board_host_irq(struct board *b, unsigned irq);
 
 // A byte or a break for COM1. Returns false, with nothing taken, while it has no room.
 bool board_receive(struct board *b, u8 byte, u64 now);

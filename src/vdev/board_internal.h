@@ -4,6 +4,10 @@
 
 #include "vdev/board.h"
 
+// Bits of host_uarts.
+#define HOST_COM1 BIT(0)
+#define HOST_COM2 BIT(1)
+
 // Does PIT channel 0 tick?
 bool board_pit_periodic(const struct board *b);
 

@@ -75,6 +75,12 @@ static void pit_io(struct board *b, u16 port, bool write, u32 *value, u64 now)
 static void uart_io(struct board *b, enum board_timer t, u16 port, bool write, u32 *value, u64 now)
 {
     struct vuart *u = t == TIMER_COM1 ? &b->com1 : &b->com2;
+    if (b->host_uarts & (t == TIMER_COM1 ? HOST_COM1 : HOST_COM2)) {
+        // Not ours. What comes here is a part of a wide access that began below its ports.
+        if (!write)
+            *value = 0xff;
+        return;
+    }
     if (write)
         vuart_write(u, port & 7, (u8)*value, now);
     else

@@ -56,6 +56,7 @@ static void serve_level(struct ioapic *io, unsigned pin)
         delivery_mode(rte) > 1)
         return;
     io->rte[pin] |= RTE_REMOTE_IRR;
+    io->lines &= ~(io->pulses & (u32)BIT(pin));
     send(io, rte);
 }
 

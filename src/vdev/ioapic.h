@@ -20,6 +20,7 @@ struct ioapic_message {
 struct ioapic {
     u64 rte[IOAPIC_PINS]; // redirection entries; bit 14 is remote IRR
     u32 lines;            // pins that are asserted
+    u32 pulses;           // pins that fall by themselves when a level-triggered one has been sent
     u8 select;            // IOREGSEL
     u8 id;                // bits 27:24 of the ID register
     void (*send)(void *ctx, const struct ioapic_message *m);

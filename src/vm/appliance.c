@@ -7,6 +7,7 @@
 #include "boot/paging.h"
 #include "boot/power.h"
 #include "lib/string.h"
+#include "vm/hostdev.h"
 #include "vm/vm.h"
 
 #define CONFIG_MODULE "vitrine.conf"
@@ -71,6 +72,7 @@ static bool read_config(void)
         if (cores[i]->vmm != NULL)
             core_set_add(&online, i);
     }
+    config_check_devices(config, hostdev_refusal, report, NULL);
     config_check_images(config, appliance_image, NULL, report, NULL);
     config_check_machine(config, &online, memory_free_bytes(), report, NULL);
     return true;

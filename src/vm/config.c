@@ -263,6 +263,17 @@ static void parse_line(struct parser *p, struct slice s)
         key_line(p, s);
 }
 
+// Whether an earlier VM has the device, or one that shares its interrupt.
+static void check_device(struct parser *p, struct config_vm *vm, unsigned n)
+{
+    for (const struct config_vm *other = p->c->vm; other < vm; other++) {
+        if (other->valid && other->devices & DEVICES_BESIDE(n))
+            config_report(&p->report, vm, vm->key_line[VM_DEVICES], "devices: com%u: VM %s has %s",
+                          n + 1, other->name,
+                          other->devices & BIT(n) ? "it" : "the one that shares its interrupt");
+    }
+}
+
 // What can only be said once a VM's section is complete.
 static void check_vm(struct parser *p, struct config_vm *vm)
 {
@@ -278,6 +289,10 @@ static void check_vm(struct parser *p, struct config_vm *vm)
     }
     if (vm->key_line[VM_ENTRY] == 0)
         vm->entry = vm->load;
+    for (unsigned n = 0; n < DEVICES; n++) {
+        if (vm->devices & BIT(n))
+            check_device(p, vm, n);
+    }
 }
 
 enum error config_parse(struct config *c, const char *text, u64 len, config_report_fn *report,

@@ -56,6 +56,7 @@ enum config_vm_key {
     VM_FORMAT,
     VM_LOAD,
     VM_ENTRY,
+    VM_DEVICES,
     VM_KEYS
 };
 
@@ -82,6 +83,7 @@ struct config_vm {
     bool interrupts;       // start with RFLAGS.IF set
     enum image_format format;
     gpa_t load, entry; // flat images
+    u8 devices;        // of the host that it is given; bit n: COMn+1
 
     unsigned line;              // of the section
     unsigned key_line[VM_KEYS]; // 0: not given
@@ -108,6 +110,13 @@ enum error config_parse(struct config *c, const char *text, u64 len, config_repo
 // taken out of each VM's set. Returns how many VMs are still valid.
 unsigned config_check_machine(struct config *c, const struct core_set *online, u64 memory,
                               config_report_fn *report, void *ctx);
+
+// Why the machine has no device n (a bit of config_vm.devices) to give; NULL: it has.
+typedef const char *config_device_fn(unsigned n);
+
+// Leaves out VMs that want a device that cannot be given. Returns how many are still valid.
+unsigned config_check_devices(struct config *c, config_device_fn *refusal, config_report_fn *report,
+                              void *ctx);
 
 // Finds an image by name; false when there is none. The data stay where they are for as long as
 // the configuration is used.

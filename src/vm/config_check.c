@@ -70,6 +70,21 @@ unsigned config_check_machine(struct config *c, const struct core_set *online, u
     return valid_vms(c);
 }
 
+unsigned config_check_devices(struct config *c, config_device_fn *refusal, config_report_fn *report,
+                              void *ctx)
+{
+    struct reporter r = {c, report, ctx};
+    for (unsigned i = 0; i < c->vms; i++) {
+        struct config_vm *vm = &c->vm[i];
+        for (unsigned n = 0; n < DEVICES && vm->valid; n++) {
+            const char *reason = vm->devices & BIT(n) ? refusal(n) : NULL;
+            if (reason != NULL)
+                config_report(&r, vm, line_of(vm, VM_DEVICES), "devices: com%u: %s", n + 1, reason);
+        }
+    }
+    return valid_vms(c);
+}
+
 static enum error find_image(const char *key, const char *name, config_lookup_fn *lookup, void *ctx,
                              struct image *out, struct load_failure *why)
 {

@@ -264,6 +264,24 @@ static bool set_entry(struct config_vm *vm, struct value *v)
     return parse_in_range(v, 0, UINT32_MAX, &vm->entry.v);
 }
 
+static bool set_devices(struct config_vm *vm, struct value *v)
+{
+    struct slice rest = v->s, item;
+    while (slice_next(&rest, ',', &item)) {
+        item = slice_trim(item);
+        unsigned n =
+            item.len == 4 && memcmp(item.p, "com", 3) == 0 ? (unsigned)(item.p[3] - '1') : DEVICES;
+        if (n >= DEVICES)
+            return refuse(
+                v, "'%.*s' is no device that a VM can have; a list is like com2 or com1,com2",
+                QUOTE(item));
+        if (vm->devices & BIT(n ^ 2))
+            return refuse(v, "com%u and com%u share an interrupt", (n ^ 2) + 1, n + 1);
+        vm->devices |= (u8)BIT(n);
+    }
+    return true;
+}
+
 static const struct vm_key {
     const char *name;
     bool (*set)(struct config_vm *vm, struct value *v);
@@ -283,6 +301,7 @@ static const struct vm_key {
     [VM_FORMAT] = {"format", set_format},
     [VM_LOAD] = {"load", set_load},
     [VM_ENTRY] = {"entry", set_entry},
+    [VM_DEVICES] = {"devices", set_devices},
 };
 
 const char *config_vm_key_name(enum config_vm_key key)

@@ -167,6 +167,7 @@ enum error devices_init(struct vm *vm)
         .wall_clock = (i64)time_wall_clock(),
         .memory_below_4g = below,
         .memory_above_4g = vm->config->memory - below,
+        .host_uarts = vm->config->devices,
         .fwcfg = {.vcpus = (u16)vm->vcpus,
                   .memory = vm->config->memory,
                   .cmdline = vm->config->cmdline},

@@ -8,6 +8,7 @@
 #include "smp/time.h"
 #include "vdev/acpi.h"
 #include "vm/appliance.h"
+#include "vm/hostdev.h"
 #include "vm/vm.h"
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
@@ -122,6 +123,8 @@ const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config
     if (reason == NULL && devices_init(vm) != OK)
         reason = "the TSC is too slow for its devices";
     if (reason == NULL)
+        reason = hostdev_give(vm);
+    if (reason == NULL)
         console_vm_init(&vm->console, id, config->name);
     return reason;
 }
@@ -152,7 +155,7 @@ static const char *load(struct vm *vm, struct entry_state *entry)
     static struct load_failure why[VMS_MAX];
     struct load_failure *w = &why[vm->guest.id - 1];
     struct load_request request;
-    struct acpi_config tables = {.vcpus = vm->vcpus};
+    struct acpi_config tables = {.vcpus = vm->vcpus, .uarts = vm->config->devices};
     clear_memory(&vm->guest.memory);
     if (config_load_request(vm->config, appliance_image, NULL, &request, w) != OK)
         return w->text;
@@ -191,6 +194,7 @@ static void run_start(struct message *m)
         board_reset(&vm->board, vm_time(vm));
     vm->board_deadline = board_deadline(&vm->board);
     spin_unlock(&vm->lock);
+    hostdev_start(vm);
     __atomic_store_n(&vm->ending, (u32)END_NONE, __ATOMIC_SEQ_CST);
     vm->starts++;
     vm->started = rdtsc();
@@ -291,6 +295,7 @@ static void run_end(struct message *m)
         vcpu_hold_for(vm->vcpu[i], HOLD_VM);
         vcpu_call(vm->vcpu[i], stop_timer, vm->vcpu[i]);
     }
+    hostdev_stop(vm);
     console_vm_flush(&vm->console);
 
     char buf[200];

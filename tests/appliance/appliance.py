@@ -68,13 +68,15 @@ class Run:
     cpu: str | None = SKYLAKE
     cpus: int = 2
     memory: int = 512
-    cmdline: str = ""  # beside SERIAL_LINES
+    cmdline: str = ""  # beside `serial`
+    serial: str = SERIAL_LINES
     machine: str = "bochs"
     firmware: str = "bios"
     disk: bool = False
     script: object = None  # called with the Console while it runs
     ends: bool = True  # by itself; else it is ended after the script
     gdb: bool = False  # the debugger's line is the file `gdb` in the Console's directory
+    com2: bool = False  # COM2, which a VM has, is the file `com2` there
     images: tuple = ()  # (name, bytes) beside the configuration
     grub: object = None  # called with the text of grub.cfg, returns what the ISO gets
     swapped: tuple = ()  # (name, bytes) that take an image's place when the ISO is made
@@ -247,7 +249,7 @@ def make_iso(run, directory):
     iso = directory / "test.iso"
     made = subprocess.run(
         [ROOT / "ci/mkiso", "--config", config, "--output", iso,
-         "--cmdline", " ".join(filter(None, [SERIAL_LINES, run.cmdline]))],
+         "--cmdline", " ".join(filter(None, [run.serial, run.cmdline]))],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
     if run.grub:
@@ -294,6 +296,8 @@ class Launcher:
             options["--cpu"] = run.cpu
         if run.gdb:
             options["--gdb"] = iso.with_name("gdb")
+        if run.com2:
+            options["--com2"] = iso.with_name("com2")
         if run.machine == "qemu":
             options["--accel"] = "tcg"
         if run.bios:

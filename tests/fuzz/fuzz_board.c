@@ -68,6 +68,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
         .tsc_hz = 3000000001ull,
         .wall_clock = 951782399,
         .memory_below_4g = 64 * MiB,
+        .host_uarts = size & 15,
         .fwcfg = {.vcpus = 2, .cmdline = "x"},
         .call = {on_intr, on_msi, on_event, on_transmit, on_event, on_event, on_exit_value},
     };
@@ -118,6 +119,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
             board_power_button(&b);
         } else if (what < 0xf4) {
             board_pic_ack(&b, then); // spurious too
+        } else if (what < 0xf6 && config.host_uarts != 0) {
+            board_host_irq(&b, config.host_uarts & 5 ? 4 : 3);
         } else {
             u64 due = board_deadline(&b);
             if (due != UINT64_MAX && due < 1ull << 62) {

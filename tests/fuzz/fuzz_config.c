@@ -56,6 +56,11 @@ static void check_vm(const struct config_vm *vm)
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
+static const char *refusal(unsigned n)
+{
+    return n == 2 ? "not here" : NULL;
+}
+
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
     unsigned reports = 0;
@@ -69,6 +74,13 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 
     unsigned valid = config_check_images(&config, lookup, NULL, report, &reports);
     struct core_set online = {{0x0f}};
+    check(config_check_devices(&config, refusal, report, &reports) <= valid);
+    for (unsigned i = 0, devices = 0; i < config.vms; i++) {
+        if (config.vm[i].valid) {
+            check((config.vm[i].devices & (devices | 4)) == 0);
+            devices |= config.vm[i].devices;
+        }
+    }
     check(config_check_machine(&config, &online, 1 * GiB, report, &reports) <= valid);
     u64 total = 0;
     for (unsigned i = 0; i < config.vms; i++) {

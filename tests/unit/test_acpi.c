@@ -113,6 +113,24 @@ static void every_table(void **state)
     disassemble(table(get64(xsdt + 44), "APIC"));
 }
 
+// The number in Name (UART, n), which the UARTs' _STA look at (A3).
+static void uarts(void **state)
+{
+    (void)state;
+    for (u8 wanted = 0; wanted < 16; wanted++) {
+        memset(ram, 0, sizeof(ram));
+        struct acpi_config c = {.vcpus = 1, .uarts = wanted};
+        assert_int_equal(acpi_build(&c, &memory), OK);
+        const u8 *xsdt = table(get64(ram + ACPI_RSDP + 24), "XSDT");
+        const u8 *dsdt = table(get64(table(get64(xsdt + 36), "FACP") + 140), "DSDT");
+        const u8 *end = dsdt + get32(dsdt + 4), *at = dsdt;
+        while (at + 7 <= end && memcmp(at, "\x08UART\x0a", 6) != 0)
+            at++;
+        assert_true(at + 7 <= end);
+        assert_int_equal(at[6], wanted | 3);
+    }
+}
+
 struct madt_seen {
     unsigned processors, x2apics, ioapics, overrides, nmis;
 };
@@ -214,10 +232,8 @@ static void smbios(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_table),
-        cmocka_unit_test(processors),
-        cmocka_unit_test(refusals),
-        cmocka_unit_test(smbios),
+        cmocka_unit_test(every_table), cmocka_unit_test(uarts),  cmocka_unit_test(processors),
+        cmocka_unit_test(refusals),    cmocka_unit_test(smbios),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

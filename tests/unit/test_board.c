@@ -444,6 +444,54 @@ static void reset(void **state)
     assert_int_equal(in(0x71, 1), 0x99);
 }
 
+// A UART of the host: its interrupt is an edge, and what it shares the line with cannot undo one
+// (F9).
+static void host_uarts(void **state)
+{
+    (void)state;
+    struct board_config host = config;
+    host.host_uarts = 0x6; // COM2 and COM3
+    assert_int_equal(board_init(&board, &host, now), OK);
+    out(0x2ff, 1, 0x5a);
+    assert_int_equal(in(0x2ff, 1), 0xff);
+    assert_int_equal(in(0x2f6, 4), 0xffffffff);
+    out(0x3ff, 1, 0x5a);
+    assert_int_equal(in(0x3ff, 1), 0x5a);
+
+    ioapic_put(0x10 + 2 * 3, 0x43);
+    board_host_irq(&board, 3);
+    board_host_irq(&board, 3);
+    assert_int_equal(msis, 2);
+    assert_int_equal(message.vector, 0x43);
+
+    out(0x4d0, 1, 0xf8); // level-triggered: not these
+    assert_int_equal(in(0x4d0, 1), 0xe0);
+    out(0x21, 1, 0xef); // COM1's and COM3's IRQ
+    assert_false(intr);
+    board_host_irq(&board, 4);
+    assert_true(intr);
+    out(0x3f9, 1, 0x02); // our COM1 asks too, and no more
+    out(0x3f9, 1, 0x00);
+    assert_true(intr);
+    assert_int_equal(board_pic_ack(&board, now), 0x0c);
+    assert_false(intr);
+    board_host_irq(&board, 4);
+    out(0x20, 1, 0x20);
+    assert_true(intr);
+
+    board_reset(&board, now);
+    assert_false(intr);
+    out(0x21, 1, 0xe7);
+    assert_false(intr);
+    board_host_irq(&board, 3);
+    assert_int_equal(board_pic_ack(&board, now), 0x0b);
+
+    host.host_uarts = 0x1;
+    assert_int_equal(board_init(&board, &host, now), OK);
+    for (unsigned i = 0; i < 100; i++)
+        assert_true(board_receive(&board, 'x', now)); // nobody is to wait for room
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -463,6 +511,7 @@ int main(void)
         cmocka_unit_test_setup(pm_timer_and_time_going_back, setup),
         cmocka_unit_test_setup(ioapic_access_sizes, setup),
         cmocka_unit_test_setup(reset, setup),
+        cmocka_unit_test_setup(host_uarts, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,6 +80,7 @@ static void test_defaults(void **state)
     assert_false(vm->reset_stops || vm->interrupts);
     assert_int_equal(vm->format, FORMAT_AUTO);
     assert_int_equal(vm->modules, 0);
+    assert_int_equal(vm->devices, 0);
     assert_int_equal(vm->line, 1);
 }
 
@@ -105,6 +106,7 @@ static void test_every_key(void **state)
                                        "entry = 0x100010\r\n"
                                        "module = m1 one  two\r\n"
                                        "module = m2\r\n"
+                                       "devices = com4 ,com1\r\n"
                                        "\r\n"
                                        "[vm two]\r\n"
                                        "kernel = k");
@@ -131,8 +133,9 @@ static void test_every_key(void **state)
     assert_string_equal(vm->module[1].image, "m2");
     assert_string_equal(vm->module[1].args, "");
     assert_int_equal(vm->key_line[VM_MODULE], 18);
+    assert_int_equal(vm->devices, 0x9);
     assert_string_equal(config.vm[1].name, "two");
-    assert_int_equal(config.vm[1].line, 21);
+    assert_int_equal(config.vm[1].line, 22);
 }
 
 static void test_memory(void **state)
@@ -194,6 +197,52 @@ static void test_cores(void **state)
     refused(VM "cores = 1,,2", "3: cores: '' is not a core's number; a list is like 0,2 or 1-3\n");
     refused(VM "cores = 1-2-3",
             "3: cores: '2-3' is not a core's number; a list is like 0,2 or 1-3\n");
+}
+
+// A3
+static void test_devices(void **state)
+{
+    (void)state;
+    assert_int_equal(taken(VM "devices = com2")->devices, 0x2);
+    assert_int_equal(taken(VM "devices = com1,com2,com2")->devices, 0x3);
+    static const char *const bad[] = {"", "com", "com0", "com5", "com22", "COM2", "com\xb1"};
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        char text[100], want[200];
+        snprintf(text, sizeof(text), VM "devices = com2,%s", bad[i]);
+        snprintf(want, sizeof(want),
+                 "3: devices: '%s' is no device that a VM can have; a list is like com2 or "
+                 "com1,com2\n",
+                 bad[i]);
+        refused(text, want);
+    }
+    refused(VM "devices = com1,com3", "3: devices: com1 and com3 share an interrupt\n");
+    refused(VM "devices = com4,com2", "3: devices: com4 and com2 share an interrupt\n");
+}
+
+static const char *refusal(unsigned n)
+{
+    return n == 2 ? "no such thing" : NULL;
+}
+
+static void test_device_of_two(void **state)
+{
+    (void)state;
+    parse("[vm a]\nkernel = k\ndevices = com2\n"
+          "[vm b]\nkernel = k\ndevices = com1,com2\n"
+          "[vm c]\nkernel = k\ndevices = com4\n"
+          "[vm d]\nkernel = k\ndevices = com3\n"
+          "[vm e]\nkernel = k\nvcpus = 0\ndevices = com1\n"
+          "[vm f]\nkernel = k\n");
+    assert_string_equal(reports, "15: vcpus: 0 is outside 1 to 64\n"
+                                 "6: devices: com2: VM a has it\n"
+                                 "9: devices: com4: VM a has the one that shares its interrupt\n"
+                                 "16: devices: com1: VM d has the one that shares its interrupt\n");
+    reports[0] = '\0';
+    assert_int_equal(config_check_devices(&config, refusal, collect, &config), 2);
+    assert_string_equal(reports, "12: devices: com3: no such thing\n");
+    static const bool valid[] = {true, false, false, false, false, true};
+    for (unsigned i = 0; i < 6; i++)
+        assert_int_equal(config.vm[i].valid, valid[i]);
 }
 
 static void test_image_names(void **state)
@@ -448,6 +497,8 @@ int main(void)
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_numbers_and_words),
         cmocka_unit_test(test_cores),
+        cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_device_of_two),
         cmocka_unit_test(test_image_names),
         cmocka_unit_test(test_long_values),
         cmocka_unit_test(test_sections),

@@ -11,6 +11,9 @@ DefinitionBlock ("", "DSDT", 2, "VITRIN", "VITRINE", 1)
         PICM = Arg0
     }
 
+    // Bit n: there is a COMn+1. acpi.c writes here; the 3 is how it finds the place.
+    Name (\UART, 3)
+
     Scope (\_SB)
     {
         Device (PCI0)
@@ -91,6 +94,44 @@ DefinitionBlock ("", "DSDT", 2, "VITRIN", "VITRINE", 1)
                 Name (_CRS, ResourceTemplate ()
                 {
                     IO (Decode16, 0x2f8, 0x2f8, 1, 8)
+                    IRQNoFlags () { 3 }
+                })
+            }
+
+            Device (COM3)
+            {
+                Name (_HID, EisaId ("PNP0501"))
+                Name (_UID, 3)
+                Method (_STA)
+                {
+                    If (UART & 4)
+                    {
+                        Return (0xf)
+                    }
+                    Return (0)
+                }
+                Name (_CRS, ResourceTemplate ()
+                {
+                    IO (Decode16, 0x3e8, 0x3e8, 1, 8)
+                    IRQNoFlags () { 4 }
+                })
+            }
+
+            Device (COM4)
+            {
+                Name (_HID, EisaId ("PNP0501"))
+                Name (_UID, 4)
+                Method (_STA)
+                {
+                    If (UART & 8)
+                    {
+                        Return (0xf)
+                    }
+                    Return (0)
+                }
+                Name (_CRS, ResourceTemplate ()
+                {
+                    IO (Decode16, 0x2e8, 0x2e8, 1, 8)
                     IRQNoFlags () { 3 }
                 })
             }
