@@ -74,6 +74,15 @@ def test_interrupts_arrive_as_the_guests_own(record):
     assert int(re.search(r"IO_INSTRUCTION (\d+)", exits)[1]) < 3 * printed < 3 * echoed, record
 
 
+@pytest.mark.long
+@on_each_cpu(ENDS_BY_ITSELF + vm("line", vcpus=2, devices="com2"), serial=COM2_FREE, script=each_way,
+             com2=True, cmdline="test.move=200")
+def test_interrupts_find_vcpus_that_move(record):
+    """F9: five thousand times a second one goes to its next core."""
+    record.check_done()
+    assert record.ended("line") == "exit 0" and not record.verdicts("line", "FAIL"), record
+
+
 def queued(console):
     with Line(console) as line:
         line.started()

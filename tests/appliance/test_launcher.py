@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT / "ci"))
 from launcher import session  # noqa: E402
 from launcher.machine import rtc_base  # noqa: E402
 from launcher.ports import (  # noqa: E402
-    BACKLOG, HANG_UP, ConsolePty, DebuggerPty, EmulatorPort, FilePort, Port, TerminalPort,
+    BACKLOG, HANG_UP, ConsolePty, DebuggerPty, EmulatorPort, FilePort, GuestPty, Port, TerminalPort,
 )
 from launcher.process import Emulator  # noqa: E402
 from launcher.verdict import LONGEST_LINE, Verdict  # noqa: E402
@@ -201,6 +201,16 @@ def test_debugger_line_passes_the_last_words_of_a_client_that_left(debugger):
     assert debugger.read() == b"$k#6b"
     assert debugger.read() == b""
     assert debugger.check()
+
+
+def test_guests_line_brings_no_last_words(tmp_path):
+    """A guest would take them for input."""
+    with contextlib.closing(GuestPty(str(tmp_path / "com2"))) as port:
+        with client_of(port.link) as fd:
+            os.write(fd, b"ls")
+        port.check()
+        assert port.read() == b"ls" and port.read() == b"" and port.check()
+        assert port.last_words() == b""
 
 
 def test_a_link_is_replaced_but_a_file_is_not(tmp_path):
