@@ -10,6 +10,7 @@ from .rows import COUNTERS, Measure, Row
 TICKS = re.compile(r"^\w+\| bench ([a-z0-9-]+) (\d+)$", re.M)
 COUNTS = re.compile(r"^\w+\| count ([a-z0-9-]+) (\d+) (\d+) (\d+) (\d+) (\d+)$", re.M)
 COMPLAINT = re.compile(r"^\w+\| bench: ([a-z0-9-]+)(?: is absent)?: (.*)$", re.M)
+SHARE = re.compile(r"^(\w+)\| share (\d+) (\d+)$", re.M)
 FIRST_ENTRY = re.compile(r"vmm: first guest instruction (\d+) ticks after the hand-over")
 EXITS = re.compile(r"vm: \w+ vcpu 0: (\d+) exits")
 RUNTIME = re.compile(r"vm: \w+ vcpu 0: (\d+) ticks on its core")
@@ -46,6 +47,16 @@ def handover(row: Row, plain: str) -> Measure:
     if not found:
         return Measure(row, reason="no guest was entered")
     return Measure(row, int(found[1]))
+
+
+def fairness(row: Row, plain: str, weights: dict) -> Measure:
+    """By how much, in percent of a core, the share of a VM that spins differs from what its weight
+    gives it; of all VMs the largest."""
+    shares = {name: 100 * int(ticks) / int(of) for name, ticks, of in SHARE.findall(plain)}
+    if set(shares) != set(weights):
+        return Measure(row, reason="not every guest came to its end")
+    total = sum(weights.values())
+    return Measure(row, max(abs(shares[name] - 100 * weights[name] / total) for name in weights))
 
 
 def linux(row: Row, counting: str) -> Measure:

@@ -4,14 +4,15 @@
 //   iterations=N  runs of each, 200 without it
 //   msr=N         the MSR that is read, IA32_MISC_ENABLE (0x1a0) without it
 //   only=NAME     that one alone
-//   switch=1      with two vCPUs: the switch between them on one core, not their interrupts
+//   switch=1      with two vCPUs: the switch between them on one core, and interrupts to the one
+//                 that waits for its turn; without it, interrupts between two cores
+//   crowd first=N with many vCPUs on one core: the switch (crowd.c)
+//   wake          with several vCPUs on one core: how long one that is woken waits (share.c)
+//   share         with other VMs on its core: its share of a second (share.c)
 // Under a hypervisor that counts also "count NAME RUNS VMREADS VMWRITES MSRS EXITS", for all runs.
 #include "bench.h"
 
 enum { ELCR_PORT = 0x4d0, DEADLINE_AHEAD = 20000, HYPERCALL_COUNT = 0x100 };
-
-extern void bench_handler_x2apic(void);
-extern void bench_handler_xapic(void);
 
 volatile u64 bench_taken;
 u64 iterations, overhead;
@@ -183,6 +184,36 @@ static void bench_ipis(bool x2apic)
     }
 }
 
+// An EOI alone, of an interrupt whose handler has left it out.
+static void bench_eoi(bool x2apic)
+{
+    if (!wanted("eoi"))
+        return;
+    if (!x2apic) {
+        printf("bench: eoi is absent: no x2APIC\n");
+        return;
+    }
+    interrupt_set_raw(VECTOR_NO_EOI, bench_handler_no_eoi);
+    bool counted = counts_are_there();
+    struct counts least = COUNTS_MAX;
+    u64 shortest = UINT64_MAX, before = bench_taken;
+    for (u64 i = 0; i < iterations; i++) {
+        wrmsr(0x800 + APIC_SELF_IPI / 16, VECTOR_NO_EOI);
+        take_pending();
+        struct counts counts = counted ? counts_read() : COUNTS_MAX;
+        u64 start = tsc();
+        wrmsr(0x800 + APIC_EOI / 16, 0);
+        u64 end = tsc();
+        shortest = MIN(shortest, end - start);
+        if (counted)
+            least = counts_least(least, counts_since(counts));
+    }
+    if (counted)
+        result_counts("eoi", least, 1);
+    check_taken("eoi", before, iterations);
+    result("eoi", shortest > overhead ? shortest - overhead : 0);
+}
+
 // Setting the timer is one round trip. Taking it is what lies between the deadline and the first
 // instruction after the handler, in a guest that is running. The two together are a timer's cost.
 static void bench_deadline(void)
@@ -235,6 +266,10 @@ int main(void)
     interrupt_set_raw(VECTOR_BENCH, x2apic ? bench_handler_x2apic : bench_handler_xapic);
     has_vmcall = vmcall_try() == NO_FAULT;
     counts_init();
+    if (option("share")) {
+        bench_share();
+        return EXIT_OK;
+    }
     if (boot_info.cpus > 1) {
         bench_smp(x2apic);
         return EXIT_OK;
@@ -243,6 +278,7 @@ int main(void)
     bench_devices();
     bench_ipis(x2apic);
     take_pending();
+    bench_eoi(x2apic);
     bench_deadline();
     printf("bench: done\n");
     return EXIT_OK;

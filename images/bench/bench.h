@@ -4,9 +4,18 @@
 
 #include "guest.h"
 
-enum { VECTOR_BENCH = 0x60, VECTOR_ANSWER = 0x61 };
+enum { VECTOR_BENCH = 0x60, VECTOR_ANSWER = 0x61, VECTOR_NO_EOI = 0x62 };
 
-// What the handlers took (handlers.S).
+enum {
+    LONG_GAP = 20000, // ticks; who was away so long did not have the core
+    SLICE_MS = 5,     // what a vCPU that shares its core runs at a stretch (src/vmx/vmm.h)
+};
+
+// handlers.S, and what they took.
+extern void bench_handler_x2apic(void);
+extern void bench_handler_xapic(void);
+extern void bench_handler_no_eoi(void);
+extern void bench_handler_answer(void);
 extern volatile u64 bench_taken;
 
 extern u64 iterations; // runs of each measure
@@ -78,5 +87,8 @@ static inline u64 tsc(void)
             result_counts(name, LEAST(operation), 1); \
     } while (0)
 
-// With more than one vCPU: smp.c.
+// With more than one vCPU: smp.c. Many of them on one core: crowd.c. Turns on a core: share.c.
 void bench_smp(bool x2apic);
+void bench_crowd(void);
+void bench_wake(void);
+void bench_share(void);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The shortest handlers that can be: count and EOI, by x2APIC MSR or by xAPIC page; and EOI with an
-// interrupt to CPU 0 as the answer.
+// The shortest handlers that can be: count and EOI, by x2APIC MSR or by xAPIC page; count alone; and
+// EOI with an interrupt to CPU 0 as the answer.
 
 #define APIC_EOI_MSR  0x80b
 #define APIC_EOI_PAGE 0xfee000b0
@@ -8,7 +8,7 @@
 #define ICR_ANSWER    0x4060                  // assert, VECTOR_BENCH
 
     .text
-    .globl bench_handler_x2apic, bench_handler_xapic, bench_handler_answer
+    .globl bench_handler_x2apic, bench_handler_xapic, bench_handler_no_eoi, bench_handler_answer
 bench_handler_x2apic:
     push %rax
     push %rcx
@@ -29,6 +29,10 @@ bench_handler_xapic:
     mov $APIC_EOI_PAGE, %eax
     movl $0, (%rax)
     pop %rax
+    iretq
+
+bench_handler_no_eoi:
+    incq bench_taken
     iretq
 
 bench_handler_answer:

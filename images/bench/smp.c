@@ -3,9 +3,7 @@
 // to the other.
 #include "bench.h"
 
-enum { LONG_GAP = 20000, SWITCHES = 40 };
-
-extern void bench_handler_answer(void);
+enum { SWITCHES = 40 };
 
 enum { IDLE, SPIN, HALT, STAMP };
 static volatile u32 other_does; // what the other CPU is to do
@@ -49,10 +47,15 @@ static void other_cpu(unsigned cpu)
     }
 }
 
+static inline void send_ping(u32 destination)
+{
+    wrmsr(0x800 + APIC_ICR / 16, (u64)destination << 32 | ICR_ASSERT | VECTOR_ANSWER);
+}
+
 static inline void ping(u32 destination)
 {
     u64 seen = bench_taken;
-    wrmsr(0x800 + APIC_ICR / 16, (u64)destination << 32 | ICR_ASSERT | VECTOR_ANSWER);
+    send_ping(destination);
     while (bench_taken == seen)
         ;
 }
@@ -98,6 +101,31 @@ static void bench_ipi(u32 other)
     interrupts_off();
 }
 
+// The other waits for its turn on the same core: it has that when this CPU sleeps, and loses it
+// when its answer wakes this one.
+static void bench_ipi_queued(u32 other)
+{
+    u64 before = bench_taken, shortest = UINT64_MAX;
+    bool counted = counts_are_there();
+    struct counts least = COUNTS_MAX;
+    other_does = SPIN;
+    for (u64 i = 0; i < iterations; i++) {
+        struct counts counts = counted ? counts_read() : COUNTS_MAX;
+        u64 seen = bench_taken;
+        u64 start = tsc();
+        send_ping(other);
+        while (bench_taken == seen)
+            halt_once();
+        shortest = MIN(shortest, tsc() - start);
+        if (counted)
+            least = counts_least(least, counts_since(counts));
+    }
+    if (counted)
+        result_counts("ipi-queued", least, 1);
+    check_taken("ipi-queued", before, iterations);
+    result("ipi-queued", shortest - overhead);
+}
+
 static void bench_switch(void)
 {
     other_does = STAMP;
@@ -115,14 +143,23 @@ void bench_smp(bool x2apic)
         printf("bench: ipi is absent: no x2APIC\n");
         return;
     }
+    if (option("crowd") || option("wake")) {
+        option("crowd") ? bench_crowd() : bench_wake();
+        printf("bench: done\n");
+        return;
+    }
     interrupt_set_raw(VECTOR_ANSWER, bench_handler_answer);
     if (smp_start(other_cpu) != 2) {
         printf("bench: this wants two CPUs\n");
         return;
     }
-    if (option_number("switch", 0) != 0)
-        bench_switch();
-    else
+    if (option_number("switch", 0) == 0) {
         bench_ipi(smp_apic_id(1));
+    } else {
+        if (wanted("ipi-queued"))
+            bench_ipi_queued(smp_apic_id(1));
+        if (wanted("vcpu-switch"))
+            bench_switch();
+    }
     printf("bench: done\n");
 }

@@ -4,7 +4,7 @@
 #include "segments.h"
 
 #define AP_STACK_SIZE 8192
-#define AP_STACKS     32 // MAX_CPUS
+#define AP_STACKS     64 // MAX_CPUS
 
     .section .rodata
     .code16

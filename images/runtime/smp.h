@@ -4,7 +4,7 @@
 
 #include "lib/types.h"
 
-enum { MAX_CPUS = 32 };
+enum { MAX_CPUS = 64 };
 
 // Starts every other CPU of the MADT, one after the other, and has each call entry(cpu) with
 // interrupts off, its APIC on, its own stack; when entry returns, the CPU halts for ever. Returns

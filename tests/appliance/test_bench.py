@@ -47,6 +47,7 @@ def test_a_round_trip_is_one_exit(one_cpu):
         assert one_cpu[name]["exits"] == 1, name
         assert 0 < one_cpu[name]["ticks"] < 1000, name
     assert one_cpu["self-ipi"]["exits"] == 0
+    assert one_cpu["eoi"]["exits"] == 0
     assert one_cpu["tscdeadline"]["exits"] == 2
 
 
@@ -60,6 +61,22 @@ def test_an_exit_reads_and_writes_little(one_cpu):
 
 def test_binary_is_small_enough(one_cpu):
     assert one_cpu["binary"]["verdict"] == "ok"
+
+
+@pytest.mark.long
+def test_a_switch_costs_the_same_with_many_asleep(everything):
+    """A switch between two vCPUs, while others of the core sleep with their timers armed."""
+    alone = everything["vcpu-switch-2"]
+    for others in (8, 32, 128):
+        row = everything[f"vcpu-switch-{others}-asleep"]
+        assert row["ticks"] <= alone["ticks"] + 10, others
+        assert row["exits"] <= alone["exits"] + 0.1, others
+
+
+@pytest.mark.long
+def test_a_switch_costs_little_more_with_many_spinning(everything):
+    """The run queue's depth is what counts, not its length."""
+    assert everything["vcpu-switch-128"]["ticks"] <= 1.25 * everything["vcpu-switch-2"]["ticks"]
 
 
 @pytest.mark.long

@@ -10,7 +10,7 @@ import pytest
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "ci"))
 
-from benchmark.readings import guest_row, handover, linux, pages_loaded  # noqa: E402
+from benchmark.readings import fairness, guest_row, handover, linux, pages_loaded  # noqa: E402
 from benchmark.rows import ROWS, Measure, Row, table  # noqa: E402
 
 CPUID = Row("cpuid", "CPUID", "bench", budget=100, exits=1)
@@ -80,6 +80,15 @@ def test_linux():
     assert (measure.value, measure.counts["vmreads"], measure.verdict) == (3000, 27277, "ok")
     assert linux(share, LINUX).value == pytest.approx(0.5)
     assert linux(exits, LINUX.replace("poweroff", "crash: x")).verdict == "not measured"
+
+
+def test_fairness_is_the_largest_deviation_in_percent_of_the_core():
+    row = Row("fairness", "fairness", "share", "%", budget=1)
+    shares = "light| share 240 1000\nlight| bench: done\nheavy| share 745 1000\n"
+    measure = fairness(row, shares, {"light": 1, "heavy": 3})
+    assert (measure.value, measure.verdict) == (pytest.approx(1.0), "ok")
+    assert fairness(row, shares.replace("240", "239"), {"light": 1, "heavy": 3}).verdict == "over"
+    assert fairness(row, shares, {"light": 1, "heavy": 3, "middle": 2}).verdict == "not measured"
 
 
 def test_pages_loaded_counts_what_is_in_the_file():
