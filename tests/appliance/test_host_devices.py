@@ -207,3 +207,23 @@ def test_linux_finds_the_port_and_uses_it(record):
     """F9: as ttyS1, by its own driver, with its own interrupt."""
     record.check_done()
     assert record.ended("linux") == "poweroff", record
+
+
+def at_its_own_line(console):
+    """No log, no other guests: what is here is Linux's, as on a PC."""
+    console.expect("vitrine-guest: shell ready on ttyS0")
+    text = console.shell("cat /proc/interrupts")
+    first = int(re.search(r"^ +4: +(\d+) .*4-edge +ttyS0$", text, re.M)[1])
+    text = console.shell("cat /proc/interrupts")
+    assert int(re.search(r"^ +4: +(\d+) .*4-edge +ttyS0$", text, re.M)[1]) > first + 20
+    console.type("poweroff\r")
+    console.expect("reboot: Power down")
+
+
+@pytest.mark.long
+@runs(Run(linux("linux", exit="", devices="com1"), serial="console=none gdb=com2,115200",
+          script=at_its_own_line, ends=False))
+def test_linux_has_the_consoles_line(record):
+    """F9: COM1 and IRQ 4, where the appliance has no console."""
+    assert record.status == STATUS_TERMINATED, record
+    assert "| " not in record.console, record
