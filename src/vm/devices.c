@@ -123,9 +123,7 @@ static void timer(struct vcpu *v)
 
 static void on_intr(void *ctx, bool level)
 {
-    struct vm *vm = ctx;
-    if (level)
-        vcpu_request(vm->vcpu[0], REQUEST_EVENT);
+    vapic_pic_line(ctx, level);
 }
 
 static void on_msi(void *ctx, const struct ioapic_message *m)

@@ -64,11 +64,13 @@ static void deliver(struct vcpu *v, const struct lapic_message *m)
     case LAPIC_NMI:
         vcpu_request(v, REQUEST_NMI);
         break;
-    case LAPIC_INIT:
+    case LAPIC_INIT: // a start-up IPI that came before it is lost
+        __atomic_fetch_and(&v->requests, ~(u32)REQUEST_SIPI, __ATOMIC_SEQ_CST);
         vcpu_request(v, REQUEST_INIT);
         break;
-    case LAPIC_SIPI:
-        v->sipi_vector = m->vector;
+    case LAPIC_SIPI: // the first one counts
+        if (!(__atomic_load_n(&v->requests, __ATOMIC_SEQ_CST) & REQUEST_SIPI))
+            v->sipi_vector = m->vector;
         vcpu_request(v, REQUEST_SIPI);
         break;
     case LAPIC_EXTINT:
@@ -92,6 +94,15 @@ void vapic_send_message(struct vm *vm, const struct lapic_message *m)
         if (lapic_addressed(vm->lapic[i], m))
             deliver(vm->vcpu[i], m);
     }
+}
+
+// Seen by the boot processor before its next entry.
+void vapic_pic_line(struct vm *vm, bool level)
+{
+    struct vapic *a = vapic_of(vm->vcpu[0]);
+    if (level)
+        __atomic_store_n(&a->lint0_rises, a->lint0_rises + 1, __ATOMIC_RELEASE);
+    vcpu_request(vm->vcpu[0], REQUEST_EVENT);
 }
 
 static void on_send(void *ctx, const struct lapic_message *m)
@@ -186,6 +197,7 @@ void vapic_reset(struct vcpu *v)
 static void adapt(struct vcpu *v, struct vapic *a)
 {
     a->mode_changed = false;
+    cpuid_show_apic(v, lapic_mode(&a->lapic) != LAPIC_DISABLED);
     if (!hardware())
         return;
     u32 modes = SECONDARY_APIC_ACCESSES | SECONDARY_X2APIC;
@@ -214,6 +226,7 @@ void vapic_startup(struct vcpu *v, bool init, bool sipi)
         }
         vmm_take_off(v, VCPU_WAIT_SIPI);
         timer_stop(&v->timer);
+        __atomic_fetch_and(&v->requests, ~(u32)REQUEST_NMI, __ATOMIC_SEQ_CST);
         lapic_reset(&a->lapic, true);
         vcpu_reset(v);
         setup_vmcs(v);
@@ -227,6 +240,23 @@ void vapic_startup(struct vcpu *v, bool init, bool sipi)
 }
 
 // ---- before an entry ---------------------------------------------------------------------------
+
+// The PIC's INT is the boot processor's LINT0. Each rise tells, also one that is over.
+static void follow_lint0(struct vcpu *v, struct vapic *a)
+{
+    if (v->index != 0)
+        return;
+    u32 rises = __atomic_load_n(&a->lint0_rises, __ATOMIC_ACQUIRE);
+    bool level = board_pic_level(&vm_of(v)->board);
+    if (rises == a->lint0_seen && level == a->lapic.line[0])
+        return;
+    if (rises != a->lint0_seen) {
+        lapic_lint(&a->lapic, 0, false);
+        lapic_lint(&a->lapic, 0, true);
+    }
+    a->lint0_seen = rises;
+    lapic_lint(&a->lapic, 0, level);
+}
 
 static bool extint_waits(struct vcpu *v, struct vapic *a)
 {
@@ -247,6 +277,7 @@ bool vapic_sync(struct vcpu *v)
     struct vapic *a = vapic_of(v);
     if (a->mode_changed)
         adapt(v, a);
+    follow_lint0(v, a);
     u32 changed = a->stale | lapic_sync(&a->lapic);
     a->stale = 0;
     if (hardware()) {
@@ -276,18 +307,17 @@ u8 vapic_accept(struct vcpu *v)
 {
     struct vapic *a = vapic_of(v);
     u8 vector;
-    if (extint_waits(v, a)) {
-        struct vm *vm = vm_of(v);
-        if (a->extint > 0)
-            a->extint--;
-        spin_lock(&vm->lock);
-        vector = board_pic_ack(&vm->board, vm_time(vm));
-        spin_unlock(&vm->lock);
+    if (!extint_waits(v, a) && lapic_deliverable(&a->lapic, &vector)) {
+        lapic_accept(&a->lapic, vector);
         return vector;
     }
-    if (!lapic_deliverable(&a->lapic, &vector))
-        return 0; // cannot be: sync said so
-    lapic_accept(&a->lapic, vector);
+    // Another vCPU may have taken the PIC's request back by now: it answers with IRQ 7 then.
+    struct vm *vm = vm_of(v);
+    spin_lock(&vm->lock);
+    if (a->extint > 0)
+        a->extint--;
+    vector = board_pic_ack(&vm->board, vm_time(vm));
+    spin_unlock(&vm->lock);
     return vector;
 }
 
@@ -303,6 +333,7 @@ bool vapic_wakes(struct vcpu *v)
 {
     struct vapic *a = vapic_of(v);
     u8 vector;
+    follow_lint0(v, a);
     a->stale |= lapic_sync(&a->lapic);
     if (hardware() && v->core->vmm->current == v && !a->status_masked) {
         if (a->stale == LAPIC_CHANGED_STATUS) {

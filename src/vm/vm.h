@@ -29,7 +29,9 @@ struct vapic {
     bool mode_changed;  // the VMCS's controls do not fit the APIC's mode yet
     bool status_masked; // RVI was written as 0 for a step
     u32 stale;          // LAPIC_CHANGED_… not yet in the VMCS
-    u64 extint;         // ExtINT messages waiting
+    u64 extint;         // ExtINT messages waiting; under the VM's lock
+    u32 lint0_rises;    // of the PIC's INT, counted under the VM's lock
+    u32 lint0_seen;     // those that the APIC has been told of
 };
 
 struct vm {
@@ -111,6 +113,7 @@ const char *vapic_create(struct vm *vm, struct vcpu *v);
 void vapic_reset(struct vcpu *v);
 void vapic_moved(struct vcpu *v);
 void vapic_send_message(struct vm *vm, const struct lapic_message *m);
+void vapic_pic_line(struct vm *vm, bool level); // the PIC's INT; the lock held
 bool vapic_sync(struct vcpu *v);
 u8 vapic_accept(struct vcpu *v);
 bool vapic_wakes(struct vcpu *v);

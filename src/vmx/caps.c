@@ -222,6 +222,10 @@ const char *vmx_probe(const char *disable)
     if (!(c->base.pin & PIN_EXTERNAL_INTERRUPT_EXITING) ||
         !(c->base.exit & EXIT_ACKNOWLEDGE_INTERRUPT))
         return "this CPU cannot exit on interrupts and acknowledge them";
+    if (!vmx_has_pin(PIN_NMI_EXITING) || !vmx_has_pin(PIN_VIRTUAL_NMIS) ||
+        !(c->allowed1.primary & PRIMARY_NMI_WINDOW) ||
+        !(c->allowed1.primary & PRIMARY_INTERRUPT_WINDOW))
+        return "this CPU cannot tell when a guest can take an interrupt or an NMI";
     return NULL;
 }
 

@@ -13,6 +13,7 @@ struct vcpu;
 struct vcpu_cpuid {
     const struct cpuid *plain[CPUID_BASIC_LEAVES]; // NULL: the handler works it out
     struct cpuid leaf1;
+    bool no_apic; // IA32_APIC_BASE has disabled it
 };
 
 struct cpuid_info {
@@ -30,3 +31,7 @@ void cpuid_init(void);
 
 // Brings v's CPUID in line with its CR4 (OSXSAVE); also makes it, at reset. Its core.
 void cpuid_follow_cr4(struct vcpu *v, u64 cr4);
+
+// The same for CPUID.01H:EDX[9], which is 0 while IA32_APIC_BASE disables the local APIC
+// (SDM 11.4.3).
+void cpuid_show_apic(struct vcpu *v, bool on);

@@ -114,7 +114,7 @@ static void defer_event(struct vcpu *v)
         (!v->step_masks_interrupts && (nmi ? can_take_nmi() : can_take_interrupt())))
         return;
     if (nmi)
-        vcpu_note(v, REQUEST_NMI);
+        v->nmi_latched = true;
     else
         v->deferred_interrupt = v->event;
     v->event = 0;
@@ -138,7 +138,7 @@ static bool take_out_event(struct vcpu *v)
     else if (EVENT_TYPE(info) == EVENT_EXTERNAL) // a newer exception replaces other exceptions
         v->deferred_interrupt = info;
     else if (EVENT_TYPE(info) == EVENT_NMI)
-        vcpu_note(v, REQUEST_NMI);
+        v->nmi_latched = true;
     return true;
 }
 
@@ -156,8 +156,13 @@ void events_prepare(struct vcpu *v)
     u32 requests = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE);
 
     if (!interrupt_waits && v->event == 0 && v->deferred_interrupt == 0 &&
-        !(requests & REQUEST_NMI) && !v->interrupt_window && !v->nmi_window)
+        !(requests & REQUEST_NMI) && !v->nmi_latched && !v->interrupt_window && !v->nmi_window)
         return;
+    // It must not stay among the requests: they keep the vCPU out of the guest.
+    if (requests & REQUEST_NMI) {
+        __atomic_fetch_and(&v->requests, ~(u32)REQUEST_NMI, __ATOMIC_ACQ_REL);
+        v->nmi_latched = true;
+    }
     if (v->event & EVENT_VALID)
         defer_event(v);
     if (v->deferred_interrupt == 0) {
@@ -168,9 +173,9 @@ void events_prepare(struct vcpu *v)
     } else {
         interrupt_waits = true;
     }
-    if (requests & REQUEST_NMI) {
+    if (v->nmi_latched) {
         if (!(v->event & EVENT_VALID) && !v->step_masks_interrupts && can_take_nmi()) {
-            __atomic_fetch_and(&v->requests, ~(u32)REQUEST_NMI, __ATOMIC_ACQ_REL);
+            v->nmi_latched = false;
             set_event(v, EVENT_NMI, 2, false, 0, 0);
         } else {
             nmi_waits = true;

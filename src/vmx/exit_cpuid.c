@@ -243,6 +243,8 @@ void cpuid_follow_cr4(struct vcpu *v, u64 cr4)
 {
     struct cpuid *r = &v->cpuid.leaf1;
     *r = basic[1];
+    if (v->cpuid.no_apic)
+        r->edx &= ~(u32)LEAF1_EDX_APIC;
     r->ebx = (r->ebx & 0x0000ff00) | v->index << 24 | (1u << v->guest->apic_log) << 16;
     if (v->guest->vcpu_count > 1)
         r->edx |= LEAF1_EDX_HTT;
@@ -251,6 +253,13 @@ void cpuid_follow_cr4(struct vcpu *v, u64 cr4)
     for (u32 leaf = 0; leaf < CPUID_BASIC_LEAVES; leaf++)
         v->cpuid.plain[leaf] = SPECIAL_LEAVES >> leaf & 1 ? NULL : &basic[leaf];
     v->cpuid.plain[1] = r;
+}
+
+void cpuid_show_apic(struct vcpu *v, bool on)
+{
+    u32 *edx = &v->cpuid.leaf1.edx;
+    v->cpuid.no_apic = !on;
+    *edx = on ? *edx | LEAF1_EDX_APIC : *edx & ~(u32)LEAF1_EDX_APIC;
 }
 
 static void answer(struct vcpu *v, const struct cpuid *r)

@@ -47,10 +47,22 @@ static void woken(struct message *m)
         message_post(core, m);
 }
 
+// An NMI waits that is not blocked by an earlier one. Another vCPU's VMCS may be current.
+static bool nmi_wakes(struct vcpu *v)
+{
+    if (!(__atomic_load_n(&v->requests, __ATOMIC_SEQ_CST) & REQUEST_NMI) && !v->nmi_latched)
+        return false;
+    struct vcpu *before = vcpu_core(v)->vmm->current;
+    vcpu_load(v);
+    bool blocked = vmread(GUEST_INTERRUPTIBILITY) & BLOCKING_BY_NMI;
+    if (before != NULL)
+        vcpu_load(before);
+    return !blocked;
+}
+
 bool vcpu_would_wake(struct vcpu *v)
 {
-    return (__atomic_load_n(&v->requests, __ATOMIC_SEQ_CST) & REQUEST_NMI) ||
-           (v->sleeps_interruptible && v->guest->ops->wakes(v));
+    return nmi_wakes(v) || (v->sleeps_interruptible && v->guest->ops->wakes(v));
 }
 
 void vcpu_check_wake(struct vcpu *v)
@@ -114,6 +126,7 @@ void vcpu_reset(struct vcpu *v)
     memset(v->gpr, 0, sizeof(v->gpr));
     v->gpr[RDX] = cpuid(1, 0).eax;
     v->event = v->deferred_interrupt = 0;
+    v->nmi_latched = false;
     v->interrupt_window = v->nmi_window = false;
     v->cr2 = v->kernel_gs_base = v->star = v->lstar = v->cstar = v->fmask = v->tsc_aux = 0;
     memset(v->dr, 0, sizeof(v->dr));

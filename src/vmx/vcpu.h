@@ -156,6 +156,7 @@ struct vcpu {
     u32 event_length;
     bool event_loaded;      // one was put into the VMCS for the next entry
     u32 deferred_interrupt; // like event: one that was acknowledged and must wait; 0: none
+    bool nmi_latched;       // an NMI was taken from the requests and must wait
 
     // Registers that stay on the core until another vCPU takes it.
     u64 cr2, kernel_gs_base, star, lstar, cstar, fmask, tsc_aux, xcr0;

@@ -23,6 +23,8 @@ NEEDED = {
     "PRIMARY_IO_BITMAPS": "this CPU has no MSR or I/O bitmaps",
     "ENTRY_LOAD_EFER": "this CPU cannot switch IA32_EFER and IA32_PAT",
     "EXIT_ACKNOWLEDGE_INTERRUPT": "this CPU cannot exit on interrupts and acknowledge them",
+    "PIN_NMI_EXITING": "this CPU cannot tell when a guest can take an interrupt or an NMI",
+    "PIN_VIRTUAL_NMIS": "this CPU cannot tell when a guest can take an interrupt or an NMI",
     "EXIT_LOAD_PAT": "this CPU cannot switch IA32_EFER and IA32_PAT",
 }
 

@@ -147,6 +147,14 @@ def test_smp(cpus):
     assert f"PASS F11: {cpus} of {cpus} CPUs are up, xAPIC" in lines
 
 
+@pytest.mark.parametrize("part, cpus", [
+    ("priorities", 1), ("extint", 1), ("nmi", 1),
+    pytest.param("destinations", 4, marks=pytest.mark.long),
+])
+def test_apic(part, cpus):
+    check_verdicts("apic", f"qemu only={part}", cpus)
+
+
 # Linux.
 
 @pytest.fixture
