@@ -154,13 +154,13 @@ PYTEST := $(PYTHON) -B -m pytest
 test: ## all tests but the long ones: unit tests, the appliance in emulators, gdb
 	@ci/deps test
 	@ci/bochs
-	+@$(SUBMAKE) iso tests-built $B/count/vitrine.bin
+	+@$(SUBMAKE) iso tests-built $B/count/vitrine.bin $B/images/load.gz
 	@$(PYTEST) -m 'not long' $(PYTEST_ARGS)
 
 test-long: ## all tests
 	@ci/deps test
 	@ci/bochs
-	+@$(SUBMAKE) iso tests-built $B/count/vitrine.bin
+	+@$(SUBMAKE) iso tests-built $B/count/vitrine.bin $B/images/load.gz
 	@$(PYTEST) $(PYTEST_ARGS)
 
 unit: ## unit tests on the host

@@ -41,6 +41,7 @@ format:
 TIDY_BARE := -ffreestanding -mgeneral-regs-only -mno-red-zone -fno-builtin-printf
 $L/src/%:    FLAGS := $(TIDY_BARE) -mcmodel=kernel -Isrc -I$B/gen -DDEBUG=1
 $L/images/%: FLAGS := $(TIDY_BARE) -Isrc -Iimages/runtime -DDEBUG=0
+$L/images/load/%: FLAGS := # Linux programs
 $L/config/%: FLAGS := -Isrc -DHOST_BUILD=1 -DDEBUG=1
 $L/tests/%:  FLAGS := -Isrc -Itests/unit -DHOST_BUILD=1 -DDEBUG=1
 $L/tests/appliance/%: FLAGS := -m32 -ffreestanding

@@ -51,13 +51,35 @@ $(GUESTS:%=$B/images/%): $B/images/%: $B/images/%.elf
 .PHONY: guests
 guests: $(GUESTS:%=$B/images/%) ## build the project's own guests
 
-$B/images/vmlinuz $B/images/kernel.release &: images/debian-kernel
+$B/images/vmlinuz $B/images/kernel.release &: images/debian-kernel images/debian-apt
 	@images/debian-kernel $B/images
 
 $B/images/initrd.gz: images/mkinitrd images/initrd/init images/initrd/guest-shell
 	@mkdir -p $(@D)
 	@echo "  INITRD  $@"
 	@$(PYTHON) images/mkinitrd $@
+
+# A larger one, for tests: with a load from Debian, and programs of the project's own. Those in
+# images/load are Linux programs, made by the machine's own compiler; the others are scripts.
+LOAD_SOURCES := $(sort $(wildcard images/load/*))
+LOAD_OWN     := $(patsubst images/load/%,$B/load/own/bin/%,$(basename $(LOAD_SOURCES)))
+
+$B/load/own/bin/%: images/load/%.c images/images.mk
+	@mkdir -p $(@D)
+	@echo "  LINUXCC $<"
+	@$(HOSTCC) -std=gnu17 -O2 $(WARN) -pthread -static -s $< -o $@
+
+$B/load/own/bin/%: images/load/%
+	@mkdir -p $(@D)
+	@install $< $@
+
+$B/load/debian/bin/hackbench: images/debian-load images/debian-apt
+	@images/debian-load $B/load/debian
+	@touch $@
+
+$B/images/load.gz: $B/images/initrd.gz $(LOAD_OWN) $B/load/debian/bin/hackbench
+	@echo "  INITRD  $@"
+	@$(PYTHON) images/mkinitrd --tree $B/load/own --tree $B/load/debian $@
 
 # Linux's symbols for gdb, from the tables that the kernel carries for its own backtraces.
 $B/images/vmlinux.sym.elf: $B/images/vmlinuz $(wildcard images/kallsyms images/kallsyms_*.py)

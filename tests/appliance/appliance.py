@@ -38,6 +38,10 @@ GUEST_LINE = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\| (?P<text>.*)")
 VERDICT = re.compile(r"(PASS|FAIL|SKIP) ([A-Z]\d+): ")
 SUMMARY = re.compile(r"(\d+) passed, (\d+) failed")
 
+# Errors that Linux reports of the CPU that the emulator has, on bare metal as here.
+LINUX_ON_THE_CPU = re.compile("RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable|"
+                              "MDS CPU bug present and SMT on|L1TF CPU bug present and SMT on")
+
 ENDS_BY_ITSELF = "[appliance]\npoweroff = when-all-stopped\n"
 
 
@@ -57,7 +61,8 @@ def linux(name, run="", exit="poweroff", cmdline="", **keys):
     if exit:
         words.append(f"vitrine.exit={exit}")
     keys.setdefault("memory", "128M")
-    return vm(name, "vmlinuz", initrd="initrd.gz", cmdline=" ".join(filter(None, words)), **keys)
+    keys.setdefault("initrd", "initrd.gz")
+    return vm(name, "vmlinuz", cmdline=" ".join(filter(None, words)), **keys)
 
 
 @dataclass(frozen=True)

@@ -161,8 +161,8 @@ def test_apic(part, cpus):
 def linux():
     started = []
 
-    def start(words, cpus=1):
-        arguments = qemu("-kernel", IMAGES / "vmlinuz", "-initrd", IMAGES / "initrd.gz", "-append",
+    def start(words, cpus=1, initrd="initrd.gz"):
+        arguments = qemu("-kernel", IMAGES / "vmlinuz", "-initrd", IMAGES / initrd, "-append",
                          f"console=ttyS0 quiet {words}", "-smp", cpus, memory=256)
         child = pexpect.spawn(arguments[0], arguments[1:], timeout=PATIENCE, encoding="utf-8")
         started.append(child)
@@ -200,6 +200,15 @@ def test_linux_runs_a_command_and_powers_off(linux):
     child.expect(pexpect.EOF)
 
 
+def test_linux_has_a_load(linux):
+    child = linux('vitrine.run="rounds=10 ms=50 loops=5 try-cpus" vitrine.exit=poweroff', cpus=2,
+                  initrd="load.gz")
+    for text in ("nproc: 2", "skew: 2 cpus, 20 passes, ", "ticks: cpu 1: ", "Time: ",
+                 "switched 0: 1", "switched 1: 2", "run ended with 0"):
+        child.expect_exact(text)
+    child.expect(pexpect.EOF)
+
+
 def test_linux_reboots(linux):
     child = linux("vitrine.exit=reboot")
     child.expect_exact("Restarting system")
@@ -210,9 +219,11 @@ def test_linux_reboots(linux):
 
 def test_initrd_is_the_same_each_time(tmp_path):
     for name in ("one", "two"):
-        subprocess.run([ROOT / "images" / "mkinitrd", tmp_path / name], check=True)
+        subprocess.run([ROOT / "images" / "mkinitrd", "--tree", ROOT / "images" / "load",
+                        tmp_path / name], check=True)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert gzip.decompress((tmp_path / "one").read_bytes()).startswith(b"070701")
+    assert b"try-cpus" in gzip.decompress((tmp_path / "one").read_bytes())
 
 
 def test_initrd_refuses_a_dynamic_busybox(tmp_path):

@@ -3,10 +3,7 @@
 
 import re
 
-import pytest
-
-from appliance import ENDS_BY_ITSELF, HASWELL, ROOT, SKYLAKE, Run, linux, on_each_cpu, runs
-from debugger import COMPLAINTS
+from appliance import ENDS_BY_ITSELF, LINUX_ON_THE_CPU, ROOT, Run, linux, on_each_cpu, runs
 
 READY = "vitrine-guest: shell ready on ttyS0"
 PROMPT = "linux1?:/# "
@@ -26,9 +23,6 @@ LOOKS = (
     # The time of day is the host's.
     ("test $(date +%s) -gt 1600000000 && echo late enough", r"^linux[|] late enough$"),
 )
-# Errors that Linux reports of the CPU that the emulator has, on bare metal as here.
-OF_THE_CPU = re.compile("RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable|"
-                        "MDS CPU bug present and SMT on|L1TF CPU bug present and SMT on")
 
 
 def at_the_shell(console):
@@ -38,7 +32,7 @@ def at_the_shell(console):
         text = console.shell(command)
         assert re.search(answer, text, re.M), f"{command}: {text}"
     errors = console.shell("dmesg -r | grep '^<[0-3]>'")
-    errors = [line for line in errors.splitlines() if "| <" in line and not OF_THE_CPU.search(line)]
+    errors = [line for line in errors.splitlines() if "| <" in line and not LINUX_ON_THE_CPU.search(line)]
     assert not errors, errors
     console.type("reboot\r")
     console.expect(READY)
@@ -53,54 +47,6 @@ def test_shell(record):
     assert record.life("linux") == [
         "linux started", "linux reset (reset by a port), starting it again", "linux started",
         "linux ended: poweroff"], record
-
-
-SMP_LOOK = ("nproc; taskset 1 cat /proc/self/stat >/dev/null; taskset 2 cat /proc/self/stat "
-            ">/dev/null; grep -E 'RES|CAL|TLB' /proc/interrupts")
-
-
-@on_each_cpu(ENDS_BY_ITSELF + linux("linux", run=SMP_LOOK, cmdline="loglevel=4", vcpus=2))
-def test_two_vcpus(record):
-    """F11: Linux starts its second CPU, and calls functions there."""
-    record.check_done()
-    assert "2" in record.guest("linux"), record
-    calls = [line.split() for line in record.guest("linux") if line.startswith("CAL:")]
-    assert len(calls) == 1 and int(calls[0][1]) > 0 and int(calls[0][2]) > 0, record
-    assert record.ended("linux") == "poweroff", record
-
-
-def load_and_hotplug(vcpus):
-    """More processes than CPUs, that start others; then all CPUs but the first off, and on again."""
-    others = " ".join(map(str, range(1, vcpus)))
-    return (f"nproc; for i in $(seq {2 * vcpus}); do (for j in $(seq 20); do cat /proc/uptime >/dev/null; "
-            "done) & done; wait; echo loaded; "
-            f"for c in {others}; do echo 0 >/sys/devices/system/cpu/cpu$c/online; done; nproc; "
-            f"for c in {others}; do echo 1 >/sys/devices/system/cpu/cpu$c/online; done; nproc; "
-            "grep -E 'LOC|CAL|SPU|ERR' /proc/interrupts")
-
-
-def smp(vcpus, cpus, cpu):
-    config = ENDS_BY_ITSELF + linux("linux", run=load_and_hotplug(vcpus), cmdline="loglevel=4",
-                                    vcpus=vcpus)
-    return pytest.param(Run(config, cpus=cpus, cpu=cpu), marks=pytest.mark.long,
-                        id=f"{vcpus} on {cpus}, {cpu.removeprefix('corei7_')}")
-
-
-@pytest.mark.parametrize("record", [smp(2, 1, SKYLAKE), smp(4, 2, SKYLAKE), smp(4, 2, HASWELL),
-                                    smp(4, 4, SKYLAKE), smp(8, 4, SKYLAKE)], indirect=True)
-def test_load_and_hotplug(record):
-    """F9, F11: as many vCPUs as cores, and more; each takes its part, goes away and comes back."""
-    record.check_done()
-    lines = record.guest("linux")
-    vcpus = int(lines[lines.index("loaded") - 1])
-    assert vcpus > 1 and [line for line in lines if line.isdigit()] == \
-        [str(vcpus), "1", str(vcpus)], record
-    rows = [line for line in lines if re.match("[A-Z]{3}: ", line)]
-    counts = {row.split()[0]: row.split()[1:] for row in rows}
-    for name in ["LOC:", "CAL:"]:
-        assert all(int(count) > 0 for count in counts[name][:vcpus]), record
-    assert set(counts["SPU:"][:vcpus]) == {"0"} and counts["ERR:"] == ["0"], record
-    assert not [line for line in lines if COMPLAINTS.search(line) and line not in rows], record
 
 
 def three_vms(console):
