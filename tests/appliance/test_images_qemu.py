@@ -201,7 +201,7 @@ def test_linux_runs_a_command_and_powers_off(linux):
 
 
 def test_linux_has_a_load(linux):
-    child = linux('vitrine.run="rounds=10 ms=50 loops=5 try-cpus" vitrine.exit=poweroff', cpus=2,
+    child = linux('vitrine.run="rounds=10 ms=50 messages=5 try-cpus" vitrine.exit=poweroff', cpus=2,
                   initrd="load.gz")
     for text in ("nproc: 2", "skew: 2 cpus, 20 passes, ", "ticks: cpu 1: ", "Time: ",
                  "switched 0: 1", "switched 1: 2", "run ended with 0"):
