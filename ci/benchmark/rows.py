@@ -30,6 +30,7 @@ ROWS = [
     Row("tscdeadline-taken", "... and its interrupt taken", "bench"),
     Row("tscdeadline", "... both together", "bench", budget=400, exits=2),
     Row("self-ipi", "self-IPI and its EOI, x2APIC", "bench", budget=40, exits=0),
+    Row("tpr", "write of the TPR, x2APIC", "bench", budget=40, exits=0),
     Row("eoi", "EOI of an interrupt, x2APIC", "bench", budget=40, exits=0),
     Row("hlt-wake", "HLT woken by its own IPI", "bench", budget=300, exits=1),
     # The sender's exit, and that of the handler which answers: none to take an interrupt.

@@ -176,6 +176,8 @@ static void bench_ipis(bool x2apic)
         interrupts_off();
         check_taken("self-ipi", before, runs);
     }
+    if (wanted("tpr") && x2apic)
+        MEASURE("tpr", wrmsr(0x800 + APIC_TPR / 16, 0));
     before = bench_taken;
     if (wanted("hlt-wake")) {
         // Sent with interrupts off: it is there when HLT starts, and wakes it.

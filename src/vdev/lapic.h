@@ -333,6 +333,13 @@ static inline u16 lapic_next_interrupt_status(struct lapic *l, u16 now)
     }
     return (u8)now >= added ? now : (u16)((now & 0xff00) | added);
 }
+// With virtual-interrupt delivery: the highest vector that has come since that was last called, if
+// it is still in IRR; else 0.
+static inline u8 lapic_arrived(const struct lapic *l)
+{
+    u8 vector = l->added;
+    return l->regs[(APIC_IRR + (vector >> 5) * 16) / 4] >> (vector & 31) & 1 ? vector : 0;
+}
 static inline void lapic_eoi_exit_bitmap(const struct lapic *l, u64 bitmap[4])
 {
     for (u32 i = 0; i < 4; i++)

@@ -264,12 +264,14 @@ static bool extint_waits(struct vcpu *v, struct vapic *a)
                                                lapic_accepts_extint(&a->lapic)));
 }
 
-static void write_status(struct vapic *a)
+// Brings the guest interrupt status up to date and returns it.
+static u16 write_status(struct vapic *a)
 {
     u16 now = (u16)vmread(GUEST_INTERRUPT_STATUS);
     u16 next = lapic_next_interrupt_status(&a->lapic, now);
     if (next != now)
         vmwrite(GUEST_INTERRUPT_STATUS, next);
+    return next;
 }
 
 bool vapic_sync(struct vcpu *v)
@@ -321,12 +323,11 @@ u8 vapic_accept(struct vcpu *v)
     return vector;
 }
 
-// With virtual-interrupt delivery, whether the processor will deliver one at the next entry: if its
-// class is above PPR's (SDM 30.2.1). The VMCS is current.
-static bool delivers(const struct vapic *a)
+// Whether the processor will deliver a vector at the next entry, with virtual-interrupt delivery:
+// if its class is above that of PPR, which the processor keeps (SDM 30.2.1).
+static bool delivers(const struct vapic *a, u32 vector)
 {
-    u32 rvi = (u32)vmread(GUEST_INTERRUPT_STATUS) & 0xf0;
-    return rvi > (a->lapic.regs[APIC_PPR / 4] & 0xf0);
+    return (vector & 0xf0) > (a->lapic.regs[APIC_PPR / 4] & 0xf0);
 }
 
 bool vapic_wakes(struct vcpu *v)
@@ -335,16 +336,18 @@ bool vapic_wakes(struct vcpu *v)
     u8 vector;
     follow_lint0(v, a);
     a->stale |= lapic_sync(&a->lapic);
-    if (hardware() && v->core->vmm->current == v && !a->status_masked) {
-        if (a->stale == LAPIC_CHANGED_STATUS) {
+    if (hardware() && !a->status_masked) {
+        if (v->core->vmm->current == v && !(a->stale & ~(u32)LAPIC_CHANGED_STATUS)) {
+            // The VMCS is at hand: RVI is the highest of IRR.
+            u16 status = a->stale != 0 ? write_status(a) : (u16)vmread(GUEST_INTERRUPT_STATUS);
             a->stale = 0;
-            write_status(a);
-        }
-        if (a->stale == 0) {
-            if (delivers(a))
+            if (delivers(a, (u8)status))
                 return true;
             if (!extint_waits(v, a))
-                return false; // RVI is the highest of IRR
+                return false;
+        } else if (delivers(a, lapic_arrived(&a->lapic))) { // RVI is out of date
+            vcpu_note(v, REQUEST_EVENT);
+            return true;
         }
     }
     if (!lapic_deliverable(&a->lapic, &vector) && !extint_waits(v, a))

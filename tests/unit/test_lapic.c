@@ -673,6 +673,42 @@ static void F6_post_and_sync(void **state)
     assert_int_equal(latched_errors(), 0x40);
 }
 
+// F6: what a sender may put into the descriptor by itself.
+static void F6_takes_edge(void **state)
+{
+    (void)state;
+    apic_on(&a, 0);
+    lapic_set_virtual_delivery(&a.l, true);
+    assert_true(lapic_takes_edge(&a.l, 0x51));
+    assert_int_equal(lapic_post(&a.l, 0x92, true), LAPIC_KICK);
+    lapic_sync(&a.l);
+    assert_false(lapic_takes_edge(&a.l, 0x92)); // its EOI would exit for an edge, too
+    assert_true(lapic_takes_edge(&a.l, 0x91) && lapic_takes_edge(&a.l, 0x52));
+    put(&a, APIC_SVR, 0xff);
+    assert_false(lapic_takes_edge(&a.l, 0x51));
+}
+
+// F5: what a sleeping vCPU is woken by, before RVI is written.
+static void F5_arrived(void **state)
+{
+    (void)state;
+    apic_on(&a, 0);
+    lapic_set_virtual_delivery(&a.l, true);
+    assert_int_equal(lapic_next_interrupt_status(&a.l, 0), 0);
+    assert_int_equal(lapic_arrived(&a.l), 0);
+    assert_int_equal(lapic_post(&a.l, 0x41, false), LAPIC_NOTIFY);
+    assert_int_equal(lapic_post(&a.l, 0x7f, false), LAPIC_POSTED);
+    lapic_sync(&a.l);
+    assert_int_equal(lapic_arrived(&a.l), 0x7f);
+    assert_int_equal(lapic_next_interrupt_status(&a.l, 0x3000), 0x307f);
+    assert_int_equal(lapic_arrived(&a.l), 0);
+    assert_int_equal(lapic_post(&a.l, 0xe0, false), LAPIC_NOTIFY);
+    lapic_sync(&a.l);
+    assert_int_equal(lapic_arrived(&a.l), 0xe0);
+    a.l.regs[(APIC_IRR + 0x70) / 4] &= ~1u; // the processor has delivered it
+    assert_int_equal(lapic_arrived(&a.l), 0);
+}
+
 static void F6_level_goes_by_the_door_once(void **state)
 {
     (void)state;
@@ -810,6 +846,8 @@ int main(void)
         cmocka_unit_test(F3_local_events),
         cmocka_unit_test(F6_descriptor),
         cmocka_unit_test(F6_post_and_sync),
+        cmocka_unit_test(F6_takes_edge),
+        cmocka_unit_test(F5_arrived),
         cmocka_unit_test(F6_level_goes_by_the_door_once),
         cmocka_unit_test(F5_write_done_equals_write),
         cmocka_unit_test(F5_self_ipi_write_done),
