@@ -203,11 +203,11 @@ void gdb_line_init(void)
     serial_debug.line_break = received_break;
     irq_set_handler(VECTOR_DEBUG, irq);
     work.run = run;
-    vmm_add_work(this_core(), &work);
     if (host_irq_route(serial_debug.irq, VECTOR_DEBUG, this_core()->apic_id))
         serial_enable_interrupts(&serial_debug);
     else
         work.always = true;
+    vmm_add_work(this_core(), &work);
     log_line("gdb", "waiting on the serial line at port %x: gdb -ex 'target extended-remote LINE'",
              serial_debug.port);
 }

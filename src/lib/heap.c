@@ -29,7 +29,7 @@ static struct heap_node *meld_siblings(struct heap_node *first)
     return root;
 }
 
-void heap_remove(struct heap *h, struct heap_node *n)
+void heap_remove_slow(struct heap *h, struct heap_node *n)
 {
     struct heap_node *below = n->child != NULL ? meld_siblings(n->child) : NULL;
     if (h->root == n) {

@@ -56,7 +56,14 @@ static inline void heap_insert(struct heap *h, struct heap_node *n, u64 key)
 }
 
 // n is in h. Afterwards it is in none.
-void heap_remove(struct heap *h, struct heap_node *n);
+void heap_remove_slow(struct heap *h, struct heap_node *n);
+static inline void heap_remove(struct heap *h, struct heap_node *n)
+{
+    if (h->root == n && n->child == NULL)
+        h->root = NULL;
+    else
+        heap_remove_slow(h, n);
+}
 
 // Gives n, which is in h, another key. Quick when n was the first and stays it.
 static inline void heap_move(struct heap *h, struct heap_node *n, u64 key)

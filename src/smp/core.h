@@ -32,8 +32,14 @@ struct core {
     struct vmm *vmm;
 
     // Public.
-    u32 attention ALIGNED(64); // GS:64; something waits for the core's main loop
-    u32 online;                // enum core_online
+    union {
+        u32 attention ALIGNED(64); // GS:64; not 0: something waits for the core's main loop
+        struct {
+            u8 look;   // for all that others may have left, or timers
+            u8 choose; // for another vCPU, perhaps; the core's own
+        };
+    };
+    u32 online;              // enum core_online
     struct message *mailbox;   // newest first
 
     struct heap timers ALIGNED(64); // struct timer, by deadline
@@ -68,5 +74,11 @@ static inline void core_stop(void)
 // another one that also sends it an interrupt.
 static inline void core_attention(struct core *c)
 {
-    __atomic_store_n(&c->attention, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&c->look, 1, __ATOMIC_RELEASE);
+}
+
+// Asks it to look at its run queue alone. The core itself.
+static inline void core_reschedule(struct core *c)
+{
+    __atomic_store_n(&c->choose, 1, __ATOMIC_RELAXED);
 }

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "smp/timer.h"
 
-void timers_update(struct core *c)
-{
-    c->guest_deadline = c->counts_down ? MIN(c->timer_deadline, c->slice_end) : 0;
-}
-
 static void update_first(struct core *c)
 {
     const struct heap_node *first = heap_first(&c->timers);

@@ -25,4 +25,7 @@ void timers_run(u64 now);
 // Sets core->guest_deadline to the nearest of the first timer and the slice's end, or to 0 where
 // there is no preemption timer: then the core looks at the two before each entry. The core itself,
 // after a change of core->slice_end.
-void timers_update(struct core *c);
+static inline void timers_update(struct core *c)
+{
+    c->guest_deadline = c->counts_down ? MIN(c->timer_deadline, c->slice_end) : 0;
+}

@@ -359,7 +359,6 @@ void console_init(void)
     serial_console.receive = receive;
     irq_set_handler(VECTOR_CONSOLE, irq);
     work.run = run;
-    vmm_add_work(this_core(), &work);
     if (host_irq_route(serial_console.irq, VECTOR_CONSOLE, this_core()->apic_id))
         serial_enable_interrupts(&serial_console);
     else {
@@ -367,4 +366,5 @@ void console_init(void)
         log_line("console", "no IOAPIC has IRQ %u: typed input is looked for only now and then",
                  serial_console.irq);
     }
+    vmm_add_work(this_core(), &work);
 }

@@ -138,8 +138,10 @@ static void clear_memory(const struct guest_memory *m)
     if (vmm->on_core != NULL)
         vcpu_unload(vmm->on_core);
     u64 xcr0 = cpuid_info.xcr0;
-    if (xcr0 != 0)
+    if (xcr0 != 0) {
+        vmm->xcr0 = xcr0;
         xsetbv(0, xcr0);
+    }
     for (unsigned i = 0; i < m->count; i++) {
         if ((xcr0 & XCR0_AVX512) == XCR0_AVX512)
             clear_avx512(m->region[i].host, m->region[i].size);

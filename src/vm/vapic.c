@@ -143,6 +143,7 @@ const char *vapic_create(struct vm *vm, struct vcpu *v)
     struct vapic *a = phys_to_virt(memory);
     memset(a, 0, sizeof(*a));
     v->apic = a;
+    v->posted = &a->pid.control;
     struct lapic_config config = {.apic_id = v->index,
                                   .bsp = v->index == 0,
                                   .x2apic = true,

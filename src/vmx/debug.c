@@ -31,10 +31,8 @@ static void release_here(struct vcpu *v, u32 why)
 {
     bool was_held = v->hold != 0;
     v->hold &= ~why;
-    if (was_held && v->hold == 0 && v->state == VCPU_RUNNABLE) {
+    if (was_held && v->hold == 0 && v->state == VCPU_RUNNABLE)
         vmm_enqueue(v);
-        core_attention(v->core);
-    }
 }
 
 struct hold_call {
@@ -143,9 +141,6 @@ enum error vcpu_write_regs(struct vcpu *v, const struct vcpu_regs *in)
     return c.error;
 }
 
-#define XSTATE_BV   512  // bytes into the XSAVE area
-#define XSTATE_FXSR 3ull // what FXSAVE saves: x87 and SSE
-
 static void run_read_fpu(void *arg)
 {
     struct regs_call *c = arg;
@@ -176,6 +171,7 @@ static void run_write_fpu(void *arg)
     switch_save(v);
     memcpy(v->xsave, area, FPU_STATE_SIZE);
     memset(v->xsave + 528, 0, 48);
+    v->extended = v->guest->xcr0_allowed != 0;
     if (v->core->vmm->on_core == v)
         switch_load(v);
     c->error = OK;

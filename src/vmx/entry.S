@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Entry to and exit from the guest, and the way from one to the other that nearly every exit takes.
-// The host's stack pointer in the VMCS is that of vcpu_enter's frame, so an exit finds the vCPU on
-// top of the stack.
+// The host's stack pointer in the VMCS is that of vmm_loop's frame, so an exit finds the vCPU on top
+// of the stack.
 #include "vmx/offsets.h"
 
 #define EXIT_REASON      0x4402
@@ -75,18 +75,16 @@
 .endm
 
     .text
-    .globl vcpu_enter, vmx_exit_entry
+    .globl vmm_loop, vmx_exit_entry
     .balign 16
-vcpu_enter:
-    push %rbp
+vmm_loop:                                   // its frame: the vCPU's place at RSP, which is a
+    push %rbp                               // multiple of 16, and RBP 16 bytes above it
     mov %rsp, %rbp
-    push %rbx
-    push %r12
-    push %r13
-    push %r14
-    push %r15
-    push %rdi                               // the vCPU; the stack is 16-byte aligned again
-    mov %rdi, %rbx
+    sub $16, %rsp
+next:
+    call vmm_next
+    mov %rax, %rbx
+    mov %rbx, (%rsp)
     cmp %rsp, VCPU_HOST_RSP(%rbx)
     je 1f
     mov %rsp, VCPU_HOST_RSP(%rbx)
@@ -124,7 +122,7 @@ vmx_exit_entry:
     mov %r15, GPR(15)(%rbx)
     pop GPR(RBX)(%rbx)
     mov %rbx, %rdi
-    lea 48(%rsp), %rbp
+    lea 16(%rsp), %rbp
     ROOT_BEGINS
     COUNT(COUNT_EXIT)
     COUNT(COUNT_VMREAD)
@@ -152,19 +150,10 @@ refused:
     setc %al
     mov (%rsp), %rdi
     movzbl %al, %esi
-    lea 48(%rsp), %rbp
+    lea 16(%rsp), %rbp
     movb $0, VCPU_LAUNCHED(%rdi)
     call vmx_entry_refused
-
-leave:
-    add $8, %rsp
-    pop %r15
-    pop %r14
-    pop %r13
-    pop %r12
-    pop %rbx
-    pop %rbp
-    ret
+    jmp next
 
 odd:                                        // a failed entry, or a reason that we do not know
     call vmx_exit_odd
@@ -175,7 +164,7 @@ requested:
     call vmx_requested
     test %al, %al
     jnz prepared
-    jmp leave
+    jmp next
 
 due:                                        // or there is no preemption timer
     mov %rbx, %rdi
@@ -191,7 +180,7 @@ due_launch:
     jnz launch
     mov %rbx, %rdi
     call events_withdraw
-    jmp leave
+    jmp next
 
 vmread_refused:
     mov $EXIT_REASON, %edi

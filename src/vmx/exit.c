@@ -149,7 +149,8 @@ bool vmx_requested(struct vcpu *v)
 {
     if (__atomic_load_n(&v->core->attention, __ATOMIC_ACQUIRE) != 0 ||
         (__atomic_load_n(&v->requests, __ATOMIC_RELAXED) & ~(u32)REQUEST_EVENT) != 0) {
-        events_withdraw(v);
+        if (v->event_loaded)
+            events_withdraw(v);
         return false;
     }
     __atomic_fetch_and(&v->requests, ~(u32)REQUEST_EVENT, __ATOMIC_SEQ_CST);

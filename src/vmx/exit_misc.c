@@ -65,7 +65,7 @@ void exit_hlt(struct vcpu *v)
 void exit_preemption_timer(struct vcpu *v)
 {
     if (rdtsc() >= v->core->slice_end)
-        core_attention(v->core); // the main loop also sees to the timers
+        core_reschedule(v->core);
     else if (!v->guest->ops->deadline_due(v))
         vmm_deadline(v->core);
 }
@@ -80,8 +80,7 @@ void exit_xsetbv(struct vcpu *v)
         vcpu_raise_gp(v, 0);
         return;
     }
-    v->xcr0 = value;
-    xsetbv(0, value);
+    switch_set_xcr0(v, value);
     vcpu_skip_instruction(v);
 }
 

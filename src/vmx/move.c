@@ -60,12 +60,10 @@ void vcpu_arrive(struct message *m)
     if (v->state != VCPU_MOVING) // its VM has been reset meanwhile
         return;
     __atomic_store_n(&v->state, v->moved_as, __ATOMIC_SEQ_CST);
-    if (!(v->hold & HOLD_VM))
-        v->guest->ops->timer(v);
-    if (v->moved_as != VCPU_RUNNABLE)
-        vcpu_check_wake(v);
-    else if (v->hold == 0)
+    if (v->moved_as == VCPU_RUNNABLE && v->hold == 0)
         vmm_enqueue(v);
+    if (!(v->hold & HOLD_VM))
+        v->guest->ops->timer(v); // which also wakes it, if there is a reason
 }
 
 struct move_call {

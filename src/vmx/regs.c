@@ -207,6 +207,7 @@ enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r)
     v->cr2 = r->cr2;
     v->kernel_gs_base = r->kernel_gs_base;
     v->xcr0 = r->xcr0;
+    v->extended |= (r->xcr0 & ~3ull) != 0;
     memcpy(v->dr, r->dr, sizeof(v->dr));
     v->dr6 = r->dr6;
     v->guest_dr7 = r->dr7;

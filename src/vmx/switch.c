@@ -6,35 +6,64 @@
 #include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"
 
-// xcr0_allowed is 0 on a CPU without XSAVE: then there is x87 and SSE state alone. XCR0 is the
-// guest's, which v->xcr0 follows (XSETBV exits).
+// Most guests that are not operating systems never turn on more of XCR0 than x87 and SSE, which
+// FXSAVE holds: no XSETBV for them. xcr0_allowed is 0 on a CPU without XSAVE.
+
+static void set_core_xcr0(struct vmm *vmm, u64 value)
+{
+    if (vmm->xcr0 == value)
+        return;
+    vmm->xcr0 = value;
+    xsetbv(0, value);
+}
+
+static void fxsave(struct vcpu *v)
+{
+    u64 *xstate_bv = (u64 *)(void *)(v->xsave + XSTATE_BV);
+    __asm__ volatile("fxsave64 (%0)" ::"r"(v->xsave) : "memory");
+    *xstate_bv |= XSTATE_FXSR;
+}
+
+static void xrstor(struct vcpu *v)
+{
+    u64 mask = v->guest->xcr0_allowed;
+    set_core_xcr0(v->core->vmm, mask);
+    __asm__ volatile("xrstor64 (%0)" ::"r"(v->xsave), "a"((u32)mask), "d"((u32)(mask >> 32))
+                     : "memory");
+}
+
 static void vector_save(struct vcpu *v)
 {
     u64 mask = v->guest->xcr0_allowed;
-    if (mask == 0) {
-        __asm__ volatile("fxsave64 (%0)" ::"r"(v->xsave) : "memory");
+    if (!v->extended) {
+        fxsave(v);
         return;
     }
-    if (v->xcr0 != mask)
-        xsetbv(0, mask);
+    set_core_xcr0(v->core->vmm, mask);
     __asm__ volatile("xsave64 (%0)" ::"r"(v->xsave), "a"((u32)mask), "d"((u32)(mask >> 32))
                      : "memory");
-    if (v->xcr0 != mask)
-        xsetbv(0, v->xcr0);
+    set_core_xcr0(v->core->vmm, v->xcr0);
 }
 
 static void vector_load(struct vcpu *v)
 {
-    u64 mask = v->guest->xcr0_allowed;
-    if (mask == 0) {
+    if (!v->extended)
         __asm__ volatile("fxrstor64 (%0)" ::"r"(v->xsave) : "memory");
-        return;
+    else
+        xrstor(v);
+    if (v->guest->xcr0_allowed != 0)
+        set_core_xcr0(v->core->vmm, v->xcr0);
+}
+
+void switch_set_xcr0(struct vcpu *v, u64 value)
+{
+    v->xcr0 = value;
+    if ((value & ~XSTATE_FXSR) != 0 && !v->extended) {
+        fxsave(v); // the rest, which the core still has from others, begins as after RESET
+        v->extended = true;
+        xrstor(v);
     }
-    xsetbv(0, mask);
-    __asm__ volatile("xrstor64 (%0)" ::"r"(v->xsave), "a"((u32)mask), "d"((u32)(mask >> 32))
-                     : "memory");
-    if (v->xcr0 != mask)
-        xsetbv(0, v->xcr0);
+    set_core_xcr0(v->core->vmm, value);
 }
 
 // What SYSCALL and RDTSCP use changes by WRMSR alone, which exits: no need to read it from the
@@ -46,6 +75,7 @@ void switch_init(struct vmm *vmm)
     vmm->cstar = rdmsr(MSR_CSTAR);
     vmm->fmask = rdmsr(MSR_FMASK);
     vmm->tsc_aux = cpuid_info.rdtscp ? rdmsr(MSR_TSC_AUX) : 0;
+    vmm->xcr0 = cpuid_info.xcr0 != 0 ? xgetbv(0) : 0;
 }
 
 static inline void load_msr(u32 msr, u64 *on_core, u64 value)

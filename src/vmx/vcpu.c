@@ -117,6 +117,7 @@ static void reset_vector_state(struct vcpu *v)
     memcpy(v->xsave, &fcw, sizeof(fcw));
     memcpy(v->xsave + 24, &mxcsr, sizeof(mxcsr));
     v->xcr0 = 1;
+    v->extended = false;
 }
 
 void vcpu_reset(struct vcpu *v)

@@ -142,6 +142,7 @@ struct vcpu {
     bool emulated_step; // the stepped instruction was carried out by us
     gpa_t page_stepping;
     bool page_step;            // monitor trap flag to step over a write to a watched page
+    const u64 *posted;         // bit 0: something waits in its posted-interrupt descriptor
     bool sleeps_interruptible; // RFLAGS.IF when it went to sleep
     bool halted_for_good;      // HLT with interrupts off was reported
     bool loaded;               // its VMCS is active on `core`
@@ -161,7 +162,8 @@ struct vcpu {
     // Registers that stay on the core until another vCPU takes it.
     u64 cr2, kernel_gs_base, star, lstar, cstar, fmask, tsc_aux, xcr0;
     u64 dr[4], dr6;
-    u8 *xsave;      // FPU_STATE_SIZE bytes
+    u8 *xsave;      // FPU_STATE_SIZE bytes, the XSAVE area's standard format
+    bool extended;  // more of it than x87 and SSE may be in use
     u8 *msr_bitmap; // 4 KiB; the vCPU's own, since the x2APIC's part follows its APIC's mode
 
     struct vcpu_cpuid cpuid;
@@ -285,8 +287,3 @@ u64 vcpu_cr0(const struct vcpu *v);
 u64 vcpu_cr4(const struct vcpu *v);
 bool vcpu_set_cr0(struct vcpu *v, u64 value);
 bool vcpu_set_cr4(struct vcpu *v, u64 value);
-
-// ---- running -----------------------------------------------------------------------------
-
-// Enters the guest until something needs the core's main loop. entry.S; the VMCS is current.
-void vcpu_enter(struct vcpu *v);

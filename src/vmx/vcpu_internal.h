@@ -105,11 +105,17 @@ void vmcs_get_segment(enum segment_name n, struct segment *s);
 bool msr_read_caught(struct vcpu *v, u32 msr, u64 *value);
 bool msr_write_caught(struct vcpu *v, u32 msr, u64 value);
 
+// XSTATE_BV's place in an XSAVE area, in bytes, and its bits for what FXSAVE saves: x87 and SSE (SDM
+// Vol. 1, 13.4).
+#define XSTATE_BV   512
+#define XSTATE_FXSR 3ull
+
 // switch.c: registers that stay on the core until another vCPU takes it.
 struct vmm;
 void switch_init(struct vmm *vmm);
 void switch_save(struct vcpu *v);
 void switch_load(struct vcpu *v);
+void switch_set_xcr0(struct vcpu *v, u64 value); // v has the core; value is allowed
 
 // events.c
 void events_redeliver(struct vcpu *v, u32 info);

@@ -125,10 +125,7 @@ void vmclear(hpa_t vmcs)
         vmx_instruction_failed("VMCLEAR", vmcs.v);
 }
 
-void vmptrld(hpa_t vmcs)
+NORETURN void vmptrld_failed(hpa_t vmcs)
 {
-    bool failed;
-    __asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(vmcs.v) : "memory");
-    if (failed)
-        vmx_instruction_failed("VMPTRLD", vmcs.v);
+    vmx_instruction_failed("VMPTRLD", vmcs.v);
 }

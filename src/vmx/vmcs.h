@@ -54,7 +54,15 @@ static inline void vmwrite(enum vmcs_field field, u64 v)
 }
 
 void vmclear(hpa_t vmcs);
-void vmptrld(hpa_t vmcs);
+NORETURN void vmptrld_failed(hpa_t vmcs);
+
+static inline void vmptrld(hpa_t vmcs)
+{
+    bool failed;
+    __asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(vmcs.v) : "memory");
+    if (__builtin_expect(failed, 0))
+        vmptrld_failed(vmcs);
+}
 
 // SDM's name of a VM-instruction error (31.4), of a field (NULL: no such field), and a field by its
 // name, upper or lower case (false: no such name).

@@ -119,7 +119,6 @@ void vmm_make_runnable(struct vcpu *v)
     if (v->hold)
         return;
     vmm_enqueue(v);
-    core_attention(v->core);
 }
 
 // Puts a runnable vCPU into the queue. One that slept does not bring back the time it did not use,
@@ -135,8 +134,8 @@ void vmm_enqueue(struct vcpu *v)
         charge(vmm, now);
         u64 end = v->vruntime < vmm->running->vruntime ? now : now + slice_ticks;
         set_slice_end(v->core, MIN(v->core->slice_end, end));
-        core_attention(v->core);
     }
+    core_reschedule(v->core);
 }
 
 void vmm_take_off(struct vcpu *v, enum vcpu_state state)
@@ -145,7 +144,7 @@ void vmm_take_off(struct vcpu *v, enum vcpu_state state)
     if (vmm->running == v) {
         charge(vmm, rdtsc());
         vmm->running = NULL;
-        core_attention(v->core);
+        core_reschedule(v->core);
     } else if (heap_has(&vmm->queue, &v->run_link)) {
         dequeue(vmm, v);
     }
@@ -168,7 +167,7 @@ void vmm_yield(struct vcpu *v)
     charge(vmm, rdtsc());
     v->vruntime = MAX(v->vruntime, head(vmm)->vruntime);
     set_slice_end(v->core, 0);
-    core_attention(v->core);
+    core_reschedule(v->core);
 }
 
 // The next in the queue goes to another core, if it has waited for long and one is idle.
@@ -194,20 +193,27 @@ static struct vcpu *pick(struct core *c, u64 now)
             set_slice_end(c, UINT64_MAX);
         return v;
     }
+    struct vcpu *next = head(vmm);
     if (v != NULL) {
         charge(vmm, now);
-        __atomic_store_n(&v->state, VCPU_RUNNABLE, __ATOMIC_SEQ_CST);
+        if (v->vruntime < next->vruntime) { // it has the greater weight
+            set_slice_end(c, now + slice_ticks);
+            return v;
+        }
+    }
+    vmm->running = next;
+    if (next == NULL)
+        return NULL;
+    dequeue(vmm, next);
+    if (v != NULL) {
+        __atomic_store_n(&v->state, VCPU_RUNNABLE, __ATOMIC_RELEASE);
         enqueue(vmm, v, now);
     }
-    v = head(vmm);
-    vmm->running = v;
-    if (v == NULL)
-        return NULL;
-    dequeue(vmm, v);
-    __atomic_store_n(&v->state, VCPU_RUNNING, __ATOMIC_SEQ_CST);
-    v->started = now;
+    // Whoever sees it run from now on notifies it; what was posted before is looked for after this.
+    __atomic_store_n(&next->state, VCPU_RUNNING, __ATOMIC_SEQ_CST);
+    next->started = now;
     set_slice_end(c, vmm->queued > 0 ? now + slice_ticks : UINT64_MAX);
-    return v;
+    return next;
 }
 
 void vmm_deadline(struct core *c)
@@ -215,7 +221,7 @@ void vmm_deadline(struct core *c)
     u64 now = rdtsc();
     timers_run(now);
     if (now >= c->slice_end)
-        core_attention(c);
+        core_reschedule(c);
 }
 
 // ---- main loop ---------------------------------------------------------------------------------
@@ -224,6 +230,7 @@ void vmm_add_work(struct core *c, struct core_work *w)
 {
     w->due = 1;
     w->next = c->vmm->work;
+    c->vmm->polls |= w->always;
     c->vmm->work = w;
 }
 
@@ -253,10 +260,10 @@ static NOINLINE void note_first_entry(void)
                  (unsigned long long)(now - boot_handover_tsc));
 }
 
-// Does what waits for the core. False: something came meanwhile.
-static bool see_to_core(struct core *c, struct vmm *vmm)
+// Does what waits for the core. What comes meanwhile is seen before the entry.
+static void see_to_core(struct core *c, struct vmm *vmm)
 {
-    __atomic_store_n(&c->attention, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&c->look, 0, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&c->mailbox, __ATOMIC_ACQUIRE) != NULL)
         messages_run();
     for (struct core_work *w = vmm->work; w != NULL; w = w->next) {
@@ -268,47 +275,56 @@ static bool see_to_core(struct core *c, struct vmm *vmm)
     u64 now = rdtsc();
     if (now >= c->timer_deadline)
         timers_run(now);
-    if (__atomic_load_n(&c->attention, __ATOMIC_ACQUIRE) == 0)
-        return true;
-    // Mostly we have asked ourselves, for a vCPU that is now in the queue.
-    __atomic_store_n(&c->attention, 0, __ATOMIC_SEQ_CST);
-    bool more = __atomic_load_n(&c->mailbox, __ATOMIC_ACQUIRE) != NULL;
-    for (struct core_work *w = vmm->work; w != NULL; w = w->next)
-        more |= __atomic_load_n(&w->due, __ATOMIC_ACQUIRE) != 0;
-    return !more;
 }
 
-NORETURN void vmm_loop(void)
+// Gives the core to v.
+static void take_core(struct vmm *vmm, struct vcpu *v)
+{
+    if (vmm->on_core != NULL)
+        switch_save(vmm->on_core);
+    if (v->loaded) {
+        vmptrld(v->vmcs);
+        vmm->current = v;
+    } else {
+        vcpu_load(v);
+    }
+    switch_load(v);
+    vmm->switches++;
+}
+
+// Whether nothing is requested of v and no interrupt waits: what its VMCS says of events still
+// holds.
+static inline bool is_settled(const struct vcpu *v)
+{
+    return __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) == 0 &&
+           !(__atomic_load_n(v->posted, __ATOMIC_ACQUIRE) & 1);
+}
+
+struct vcpu *vmm_next(void)
 {
     struct core *c = this_core();
     struct vmm *vmm = c->vmm;
     for (;;) {
-        if (!see_to_core(c, vmm))
-            continue;
-        u64 now = rdtsc();
-        struct vcpu *v = pick(c, now);
+        if (__atomic_load_n(&c->look, __ATOMIC_ACQUIRE) || vmm->polls)
+            see_to_core(c, vmm);
+        c->choose = 0;
+        struct vcpu *v = pick(c, rdtsc());
         if (v == NULL) {
             idle(c);
             continue;
         }
-        if (vmm->on_core != v) {
-            if (vmm->on_core != NULL)
-                switch_save(vmm->on_core);
+        if (vmm->on_core != v)
+            take_core(vmm, v);
+        else if (vmm->current != v)
             vcpu_load(v);
-            switch_load(v);
-            vmm->switches++;
-        } else if (vmm->current != v) {
-            vcpu_load(v);
-        }
-        if (!vcpu_prepare(v))
+        if (!is_settled(v) && !vcpu_prepare(v))
             continue;
         if (__atomic_load_n(&c->attention, __ATOMIC_ACQUIRE)) {
             events_withdraw(v);
             continue;
         }
-        vmm->entries++;
         if (__builtin_expect(first_entry_tsc == 0, 0))
             note_first_entry();
-        vcpu_enter(v);
+        return v;
     }
 }

@@ -11,7 +11,7 @@
 struct core_work {
     struct core_work *next;
     void (*run)(void);
-    bool always; // at each turn of the loop
+    bool always; // at each turn of the loop, since nothing tells when it is due
     u32 due;     // public
 };
 
@@ -28,8 +28,9 @@ struct vmm {
     u64 min_vruntime;
     u64 armed; // what the local APIC is set to, where there is no preemption timer
     struct core_work *work;
-    u64 idle_ticks, switches, entries;
-    u64 star, lstar, cstar, fmask, tsc_aux; // as they are on the core
+    bool polls; // some of it is to be done at each turn of the loop
+    u64 idle_ticks, switches;
+    u64 star, lstar, cstar, fmask, tsc_aux, xcr0; // as they are on the core
 };
 
 static inline struct vmm *this_vmm(void)
@@ -42,8 +43,13 @@ static inline struct vmm *this_vmm(void)
 // Returns NULL or what failed.
 const char *vmm_init(void);
 
-// Runs the core's vCPUs; never returns.
+// Runs the core's vCPUs. entry.S.
 NORETURN void vmm_loop(void);
+
+// The main loop, which entry.S calls again whenever a core is not to go back to its guest at once:
+// does what waits for the core, chooses a vCPU, sleeps while there is none. Returns the vCPU to be
+// entered; its VMCS is current.
+struct vcpu *vmm_next(void);
 
 // Makes v runnable (after reset, at VM start or wake-up). v's core.
 void vmm_make_runnable(struct vcpu *v);
@@ -54,7 +60,8 @@ void vmm_enqueue(struct vcpu *v);
 // Takes v out of the queue or off the core and leaves it in `state`. v's core, outside the guest.
 void vmm_take_off(struct vcpu *v, enum vcpu_state state);
 
-// Adds work, which is due at once. The core itself.
+// Adds work, which is due at once, and again at each turn of the main loop if w->always is set. The
+// core itself.
 void vmm_add_work(struct core *c, struct core_work *w);
 
 // Has c do w soon. The core itself, or another one that also sends it an interrupt.

@@ -130,8 +130,9 @@ class Record:
 
     def life(self, name):
         """The log's texts about a VM's start, troubles and end, without the counts of its exits."""
+        counts = re.compile(r"\S+ vcpu \d+: (\d+ exits|and |interrupts posted )")
         return [text for text in self.texts("vm")
-                if text.startswith(f"{name} ") and not re.match(r"\S+ vcpu \d+: (\d+ exits|and )", text)]
+                if text.startswith(f"{name} ") and not counts.match(text)]
 
     def when(self, part, text):
         """The times, in seconds since the appliance's start, of the log lines with this text."""

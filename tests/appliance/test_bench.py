@@ -15,7 +15,7 @@ from benchmark.rows import ROWS  # noqa: E402
 ONE_CPU = [row.name for row in ROWS if row.run in ("bench", "binary")]
 
 # Rows that are over their budget for now; docs/performance.md says why.
-OVER = {"vcpu-switch", "linux-exits"}
+OVER = {"linux-exits"}
 
 
 def bench(directory, names):

@@ -219,6 +219,19 @@ def test_weight_is_a_share(record):
     assert 32 <= share(record, "heavy") <= 34, record
 
 
+REGISTERS = (ENDS_BY_ITSELF + vm("sse", "state", cmdline="seed=1") +
+             vm("avx", "state", cmdline="seed=2 avx=0") +
+             vm("later", "state", cmdline="seed=3 avx=10") + vm("spin", cmdline="seconds=1"))
+
+
+@on_each_cpu(REGISTERS, cpus=1)
+@pytest.mark.parametrize("name", ["sse", "avx", "later"])
+def test_registers_that_stay_on_the_core(record, name):
+    """A11, D9: each finds its own after others had the core."""
+    record.check_done()
+    record.check_passed(name, "A11", *(["D9"] if name != "sse" else []))
+
+
 SMP = (ENDS_BY_ITSELF + vm("two", "smp", vcpus=2, cmdline="storm=1000") +
        vm("four", "smp", vcpus=4, cmdline="storm=1000"))
 SMP_XAPIC = ENDS_BY_ITSELF + vm("four", "smp", vcpus=4, cmdline="xapic storm=1000")

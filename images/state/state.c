@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+// Everything that a vCPU keeps on its core is its own again when another has had the core: vector
+// registers, debug registers, CR2, SYSCALL's MSRs (COVERAGE A11, D9). Run several with different
+// seeds on one core.
+//   seed=N     what the registers hold, 1 without it
+//   rounds=N   times that another has the core, 20 without it
+//   avx=N      turns AVX on after that many of them; without it, never
+#include "guest.h"
+
+enum {
+    AWAY = 100000, // TSC ticks between two reads: another vCPU had the core
+    VECTORS = 16,
+    MSR_STAR = 0xc0000081,
+    MSR_LSTAR,
+    MSR_CSTAR,
+    MSR_FMASK,
+    MSR_KERNEL_GS_BASE = 0xc0000102,
+    MSR_TSC_AUX,
+};
+
+#define CPUID_1_ECX_AVX (1u << 28)
+#define CR4_OSFXSR      (1ull << 9)
+#define CR4_OSXSAVE     (1ull << 18)
+
+struct vectors {
+    u64 q[VECTORS][4];
+} __attribute__((aligned(64)));
+
+struct state {
+    struct vectors vectors; // of each the low half, until AVX is on
+    u64 dr[4], cr2;
+    u64 msr[6];
+};
+
+static const u32 msrs[] = {MSR_STAR,  MSR_LSTAR,          MSR_CSTAR,
+                           MSR_FMASK, MSR_KERNEL_GS_BASE, MSR_TSC_AUX};
+
+#define EACH_VECTOR(X) \
+    X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+
+static void read_vectors(struct vectors *v, bool avx)
+{
+    memset(v, 0, sizeof(*v));
+#define STORE(n)     __asm__ volatile("movdqu %%xmm" #n ", %0" : "=m"(v->q[n]));
+#define STORE_ALL(n) __asm__ volatile("vmovdqu %%ymm" #n ", %0" : "=m"(v->q[n]));
+    if (avx) {
+        EACH_VECTOR(STORE_ALL)
+    } else {
+        EACH_VECTOR(STORE)
+    }
+#undef STORE
+#undef STORE_ALL
+}
+
+static void write_vectors(const struct vectors *v, bool avx)
+{
+#define LOAD(n)     __asm__ volatile("movdqu %0, %%xmm" #n ::"m"(v->q[n]));
+#define LOAD_ALL(n) __asm__ volatile("vmovdqu %0, %%ymm" #n ::"m"(v->q[n]));
+    if (avx) {
+        EACH_VECTOR(LOAD_ALL)
+    } else {
+        EACH_VECTOR(LOAD)
+    }
+#undef LOAD
+#undef LOAD_ALL
+}
+
+static void read_state(struct state *s, bool avx)
+{
+    read_vectors(&s->vectors, avx);
+    __asm__ volatile("mov %%dr0, %0" : "=r"(s->dr[0]));
+    __asm__ volatile("mov %%dr1, %0" : "=r"(s->dr[1]));
+    __asm__ volatile("mov %%dr2, %0" : "=r"(s->dr[2]));
+    __asm__ volatile("mov %%dr3, %0" : "=r"(s->dr[3]));
+    s->cr2 = read_cr2();
+    for (unsigned i = 0; i < 6; i++)
+        s->msr[i] = rdmsr(msrs[i]);
+}
+
+static void write_state(const struct state *s, bool avx)
+{
+    write_vectors(&s->vectors, avx);
+    __asm__ volatile("mov %0, %%dr0" ::"r"(s->dr[0]));
+    __asm__ volatile("mov %0, %%dr1" ::"r"(s->dr[1]));
+    __asm__ volatile("mov %0, %%dr2" ::"r"(s->dr[2]));
+    __asm__ volatile("mov %0, %%dr3" ::"r"(s->dr[3]));
+    __asm__ volatile("mov %0, %%cr2" ::"r"(s->cr2));
+    for (unsigned i = 0; i < 6; i++)
+        wrmsr(msrs[i], s->msr[i]);
+}
+
+static void fill(struct state *s, u64 seed, bool avx)
+{
+    memset(s, 0, sizeof(*s));
+    for (unsigned n = 0; n < VECTORS; n++) {
+        for (unsigned i = 0; i < (avx ? 4 : 2); i++)
+            s->vectors.q[n][i] = seed << 32 | n << 8 | i;
+    }
+    for (unsigned i = 0; i < 4; i++)
+        s->dr[i] = seed << 16 | i;
+    s->cr2 = seed << 20;
+    for (unsigned i = 0; i < 6; i++)
+        s->msr[i] = seed << 8 | i;
+}
+
+static void until_another_had_the_core(void)
+{
+    for (u64 last = rdtsc();;) {
+        u64 now = rdtsc();
+        if (now - last > AWAY)
+            return;
+        last = now;
+    }
+}
+
+static void set_in_cr4(u64 bits)
+{
+    __asm__ volatile("mov %0, %%cr4" ::"r"(read_cr4() | bits));
+}
+
+static void turn_avx_on(void)
+{
+    set_in_cr4(CR4_OSXSAVE);
+    __asm__ volatile("xsetbv" ::"c"(0), "a"(7), "d"(0));
+}
+
+int main(void)
+{
+    static struct state wanted, seen;
+    u64 seed = option_number("seed", 1), rounds = option_number("rounds", 20);
+    u64 avx_after = option_number("avx", UINT64_MAX);
+    bool avx = false, same = true, upper_clear = true;
+    if (avx_after != UINT64_MAX && !(cpuid(1, 0).ecx & CPUID_1_ECX_AVX)) {
+        report_skip("A11: no AVX");
+        avx_after = UINT64_MAX;
+    }
+    set_in_cr4(CR4_OSFXSR);
+    fill(&wanted, seed, avx);
+    write_state(&wanted, avx);
+    for (u64 round = 0; round < rounds; round++) {
+        if (round == avx_after) {
+            turn_avx_on();
+            avx = true;
+            read_state(&seen, avx); // the upper halves are as after RESET
+            upper_clear = memcmp(&seen, &wanted, sizeof(seen)) == 0;
+            fill(&wanted, seed, avx);
+            write_state(&wanted, avx);
+        }
+        until_another_had_the_core();
+        read_state(&seen, avx);
+        same &= memcmp(&seen, &wanted, sizeof(seen)) == 0;
+    }
+    report(same, "A11: all registers kept over %lu turns", rounds);
+    if (avx)
+        report(upper_clear, "D9: nothing of others in registers that were turned on");
+    return report_summary();
+}
