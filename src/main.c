@@ -13,6 +13,7 @@
 #include "gdbstub/line.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
+#include "smp/skew.h"
 #include "smp/start.h"
 #include "smp/time.h"
 #include "vm/appliance.h"
@@ -31,6 +32,7 @@ static const char *vmx_missing, *acpi_missing;
 static void core_main(void)
 {
     smp_barrier(); // the boot core has found out what VMX there is
+    skew_measure();
     if (vmx_missing == NULL) {
         const char *failure = vmm_init();
         if (failure != NULL)

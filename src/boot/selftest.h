@@ -4,7 +4,7 @@
 // Does what `test.fault=WHAT` on the boot command line asks for, so that tests see how the
 // appliance takes it: `ud` an undefined opcode, `text` a write to its own code, `data` a jump into
 // data, `wx` data made executable, `stack` a stack that grows without end, `panic`. vmx/selftest.c
-// has more. Debug builds only; boot core.
+// and smp/skew.c have more. Debug builds only; boot core.
 void selftest_fault(void);
 
 // The same for `cpu`: the MADT has one that does not exist. After acpi_init(), before the cores are

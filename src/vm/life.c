@@ -98,6 +98,7 @@ const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config
                                .cr4_allowed = cpuid_info.cr4,
                                .maxphyaddr = cpuid_info.maxphyaddr,
                                .has_rdtscp = cpuid_info.rdtscp,
+                               .vcpu = vm->vcpu,
                                .vcpu_count = config->vcpus};
     while (1u << vm->guest.apic_log < config->vcpus)
         vm->guest.apic_log++;

@@ -93,6 +93,7 @@ struct guest {
     u64 cr4_allowed;
     unsigned maxphyaddr;
     bool has_rdtscp;
+    struct vcpu *const *vcpu; // all of them, by index
     unsigned vcpu_count;
     u8 apic_log; // log2 of the number of APIC IDs, for CPUID's topology
 };

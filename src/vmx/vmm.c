@@ -86,6 +86,8 @@ static void dequeue(struct vmm *vmm, struct vcpu *v)
 {
     heap_remove(&vmm->queue, &v->run_link);
     vmm->queued--;
+    if (vmm->favoured == v)
+        vmm->favoured = NULL;
 }
 
 static struct vcpu *head(struct vmm *vmm)
@@ -158,7 +160,26 @@ void vmm_sleep(struct vcpu *v)
     vcpu_check_wake(v);
 }
 
-// The next in the queue has its turn now, though it may have had more of the core than v.
+// The one of v's VM that waits for v's core and is next among its kind, if it is not far behind
+// others.
+static struct vcpu *waiting_sibling(const struct vcpu *v)
+{
+    struct vmm *vmm = v->core->vmm;
+    u64 least = head(vmm)->vruntime + slice_ticks;
+    struct vcpu *best = NULL;
+    for (unsigned i = 0; i < v->guest->vcpu_count; i++) {
+        struct vcpu *s = v->guest->vcpu[i];
+        if (s != v && vcpu_core(s) == v->core && heap_has(&vmm->queue, &s->run_link) &&
+            s->vruntime <= least) {
+            least = s->vruntime;
+            best = s;
+        }
+    }
+    return best;
+}
+
+// v waits for another vCPU: one of its VM that could be it has its turn now, else the next in the
+// queue, though that may have had more of the core than v.
 void vmm_yield(struct vcpu *v)
 {
     struct vmm *vmm = v->core->vmm;
@@ -166,6 +187,7 @@ void vmm_yield(struct vcpu *v)
         return;
     charge(vmm, rdtsc());
     v->vruntime = MAX(v->vruntime, head(vmm)->vruntime);
+    vmm->favoured = waiting_sibling(v);
     set_slice_end(v->core, 0);
     core_reschedule(v->core);
 }
@@ -193,10 +215,10 @@ static struct vcpu *pick(struct core *c, u64 now)
             set_slice_end(c, UINT64_MAX);
         return v;
     }
-    struct vcpu *next = head(vmm);
+    struct vcpu *next = vmm->favoured != NULL ? vmm->favoured : head(vmm);
     if (v != NULL) {
         charge(vmm, now);
-        if (v->vruntime < next->vruntime) { // it has the greater weight
+        if (v->vruntime < next->vruntime && vmm->favoured == NULL) { // it has the greater weight
             set_slice_end(c, now + slice_ticks);
             return v;
         }

@@ -18,13 +18,14 @@ struct core_work {
 #define SLICE_US 5000 // a vCPU that shares its core runs this long at a stretch
 
 struct vmm {
-    struct vmcs *vmxon;   // the VMXON region
-    struct vcpu *current; // whose VMCS is current
-    struct vcpu *on_core; // whose switched registers are on the core
-    struct vcpu *running; // the one that has the core now; read by others
-    struct heap queue;    // runnable vCPUs, by vruntime
-    unsigned queued;      // read by others
-    u32 expects;          // public: a vCPU is on its way to this core, which had nothing to do
+    struct vmcs *vmxon;    // the VMXON region
+    struct vcpu *current;  // whose VMCS is current
+    struct vcpu *on_core;  // whose switched registers are on the core
+    struct vcpu *running;  // the one that has the core now; read by others
+    struct heap queue;     // runnable vCPUs, by vruntime
+    struct vcpu *favoured; // of these, the one that is to be next; or NULL
+    unsigned queued;       // read by others
+    u32 expects;           // public: a vCPU is on its way to this core, which had nothing to do
     u64 min_vruntime;
     u64 armed; // what the local APIC is set to, where there is no preemption timer
     struct core_work *work;

@@ -35,6 +35,7 @@ def test_boots_and_runs_a_vm_on_every_core(record):
     assert re.fullmatch(f"{cpus} of {cpus} cores online, x2APIC", record.texts("smp")[0]), record
     assert sorted(line.core for line in record.log if line.text.endswith(" started")) == \
         list(range(cpus)), record
+    assert ("the TSCs of all cores agree" in record.texts("smp")) == (cpus > 1), record
     for name in names:
         assert record.ended(name) == "exit 0", record
 
@@ -57,6 +58,16 @@ def test_every_line_says_whose_it_is(record):
     for _, lines in itertools.groupby(by_core, lambda line: line.core):
         times = [line.time for line in lines]
         assert times == sorted(times), record
+
+
+@runs(Run(a_vm_for_each(2), cmdline="test.fault=skew"))
+def test_tscs_that_do_not_agree(record):
+    """B3: by how much is said, of each core; guests run."""
+    record.check_done()
+    said = [re.match(r"core 1's TSC is (\d+) ticks ahead of the boot core's: ", text)
+            for text in record.texts("smp")]
+    assert [99000 <= int(match[1]) <= 100000 for match in said if match] == [True], record
+    assert "the TSCs of all cores agree" not in record.texts("smp"), record
 
 
 @runs(Run(a_vm_for_each(2), cmdline="test.fault=cpu"),
