@@ -50,12 +50,12 @@ int main(void)
     timer_init();
     printf("hello: the TSC runs at %lu MHz, my timer is the local APIC's, %s\n", tsc_hz() / 1000000,
            timer_has_deadline_mode() ? "TSC-deadline" : "one-shot");
-    u64 next = rdtsc();
+    u64 next = rdtsc(), slept = 0; // not if the line was slow
     for (u64 number = 1; number <= ticks; number++) {
         next += period;
-        sleep_until(next);
+        slept += sleep_until(next);
         tick(number);
     }
     printf("hello: bye after %lu timer interrupts\n", interrupts[VECTOR_TIMER]);
-    return interrupts[VECTOR_TIMER] >= ticks ? EXIT_OK : EXIT_FAILED;
+    return interrupts[VECTOR_TIMER] >= slept ? EXIT_OK : EXIT_FAILED;
 }

@@ -119,10 +119,13 @@ void timer_at(u64 deadline)
     apic_write(APIC_TIMER_INITIAL, (u32)MIN(MAX(away, 1ull), UINT32_MAX));
 }
 
-void sleep_until(u64 deadline)
+bool sleep_until(u64 deadline)
 {
+    bool slept = false;
     while (rdtsc() < deadline) {
         timer_at(deadline);
         halt_once();
+        slept = true;
     }
+    return slept;
 }

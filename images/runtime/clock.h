@@ -39,5 +39,5 @@ bool timer_has_deadline_mode(void);
 void timer_at(u64 deadline);
 
 // Sleeps in HLT until the TSC has this value; wakes for every interrupt and sleeps on.
-// Interrupts are off before and after.
-void sleep_until(u64 deadline);
+// Interrupts are off before and after. Returns whether it slept at all.
+bool sleep_until(u64 deadline);

@@ -40,7 +40,7 @@ struct core {
         };
     };
     u32 online;              // enum core_online
-    struct message *mailbox;   // newest first
+    struct message *mailbox; // newest first
 
     struct heap timers ALIGNED(64); // struct timer, by deadline
     u64 timer_deadline;             // of the first timer, TSC ticks; UINT64_MAX: none

@@ -10,7 +10,8 @@
 
 #define ROUNDS 16
 
-// The boot core asks by a new number, the core whose turn it is answers with its TSC and the number.
+// The boot core asks by a new number, the core whose turn it is answers with its TSC and the
+// number.
 static u32 turn ALIGNED(64), asked, answered;
 static u64 answer;
 static u64 pretended; // for tests: what the other cores' TSCs are off
@@ -82,11 +83,11 @@ void skew_measure(void)
         if (ahead == 0)
             continue;
         apart++;
-        log_line("smp",
-                 "core %u's TSC is %llu ticks %s the boot core's: a guest that comes there sees its "
-                 "time jump; `cores` can keep it away",
-                 i, (unsigned long long)(ahead > 0 ? ahead : -ahead),
-                 ahead > 0 ? "ahead of" : "behind");
+        log_line(
+            "smp",
+            "core %u's TSC is %llu ticks %s the boot core's: a guest that comes there sees its "
+            "time jump; `cores` can keep it away",
+            i, (unsigned long long)(ahead > 0 ? ahead : -ahead), ahead > 0 ? "ahead of" : "behind");
     }
     if (apart == 0 && cores_online > 1)
         log_line("smp", "the TSCs of all cores agree");

@@ -105,8 +105,8 @@ void vmcs_get_segment(enum segment_name n, struct segment *s);
 bool msr_read_caught(struct vcpu *v, u32 msr, u64 *value);
 bool msr_write_caught(struct vcpu *v, u32 msr, u64 value);
 
-// XSTATE_BV's place in an XSAVE area, in bytes, and its bits for what FXSAVE saves: x87 and SSE (SDM
-// Vol. 1, 13.4).
+// XSTATE_BV's place in an XSAVE area, in bytes, and its bits for what FXSAVE saves: x87 and SSE
+// (SDM Vol. 1, 13.4).
 #define XSTATE_BV   512
 #define XSTATE_FXSR 3ull
 

@@ -178,16 +178,16 @@ static struct vcpu *waiting_sibling(const struct vcpu *v)
     return best;
 }
 
-// v waits for another vCPU: one of its VM that could be it has its turn now, else the next in the
-// queue, though that may have had more of the core than v.
+// v waits for another vCPU: if one of its VM waits for the core, that may be the one, and has its
+// turn now. v loses no more of its share than that takes.
 void vmm_yield(struct vcpu *v)
 {
     struct vmm *vmm = v->core->vmm;
     if (vmm->queued == 0)
         return;
-    charge(vmm, rdtsc());
-    v->vruntime = MAX(v->vruntime, head(vmm)->vruntime);
     vmm->favoured = waiting_sibling(v);
+    if (vmm->favoured == NULL)
+        return;
     set_slice_end(v->core, 0);
     core_reschedule(v->core);
 }

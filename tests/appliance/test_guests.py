@@ -263,6 +263,19 @@ def test_waiting_vcpu_gives_its_core_away(record):
         assert [text for text in exits if re.search(r"\bPAUSE [1-9]", text)], record
 
 
+WAITING = (ENDS_BY_ITSELF + vm("four", "smp", vcpus=4, cmdline="storm=3000") +
+           vm("spin", cmdline="seconds=4"))
+
+
+@runs(Run(WAITING, cpus=1))
+def test_waiting_vcpus_keep_their_share(record):
+    """A2: a vCPU that waits for another of its VM gives the core to that one, not to a spinner: the
+    storm is over long before."""
+    record.check_done()
+    record.check_passed("four", "F6", "F11")
+    assert record.when("vm", "four ended: exit 0") < record.when("vm", "spin ended: exit 0"), record
+
+
 @on_each_cpu(SMP_XAPIC, cpus=2)
 def test_guest_smp_xapic(record):
     """F11 and F3: through the APIC's page."""
