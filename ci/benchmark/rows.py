@@ -35,6 +35,7 @@ ROWS = [
     Row("hlt-wake", "HLT woken by its own IPI", "bench", budget=300, exits=1),
     # The sender's exit, and that of the handler which answers: none to take an interrupt.
     Row("ipi", "IPI to a running vCPU and back", "ipi", budget=200, exits=2),
+    Row("ipi-xapic", "... through the xAPIC's page", "ipi-xapic", budget=200, exits=2),
     Row("ipi-halted", "IPI to a halted vCPU and back", "ipi", budget=800),
     Row("ipi-queued", "IPI to one queued on the same core and back", "switch"),
     Row("vcpu-switch", "switch between vCPUs on a core", "switch", budget=350),

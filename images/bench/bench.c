@@ -156,7 +156,7 @@ static inline void self_ipi(bool x2apic)
     if (x2apic)
         wrmsr(0x800 + APIC_SELF_IPI / 16, VECTOR_BENCH);
     else
-        write32(0xfee00000u + APIC_ICR, ICR_SELF | ICR_ASSERT | VECTOR_BENCH);
+        write32(XAPIC_PAGE + APIC_ICR, ICR_SELF | ICR_ASSERT | VECTOR_BENCH);
 }
 
 void check_taken(const char *name, u64 before, u64 runs)

@@ -16,6 +16,7 @@ extern void bench_handler_x2apic(void);
 extern void bench_handler_xapic(void);
 extern void bench_handler_no_eoi(void);
 extern void bench_handler_answer(void);
+extern void bench_handler_answer_xapic(void);
 extern volatile u64 bench_taken;
 
 extern u64 iterations; // runs of each measure

@@ -60,11 +60,34 @@ static inline void ping(u32 destination)
         ;
 }
 
+static inline void ping_xapic(u32 destination)
+{
+    u64 seen = bench_taken;
+    write32(XAPIC_PAGE + APIC_ICR2, destination << 24);
+    write32(XAPIC_PAGE + APIC_ICR, ICR_ASSERT | VECTOR_ANSWER);
+    while (bench_taken == seen)
+        ;
+}
+
 // Longer than the other needs to be asleep again.
 static inline void let_it_sleep(void)
 {
     for (u64 end = tsc() + LONG_GAP; tsc() < end;)
         ;
+}
+
+static void bench_ipi_xapic(u32 other)
+{
+    u64 runs = counts_are_there() ? 2 * iterations : iterations;
+    u64 before = bench_taken;
+    if (!wanted("ipi-xapic"))
+        return;
+    interrupts_on();
+    other_does = SPIN;
+    let_it_sleep();
+    MEASURE("ipi-xapic", ping_xapic(other));
+    interrupts_off();
+    check_taken("ipi-xapic", before, runs);
 }
 
 static void bench_ipi(u32 other)
@@ -139,21 +162,19 @@ static void bench_switch(void)
 
 void bench_smp(bool x2apic)
 {
-    if (!x2apic) {
-        printf("bench: ipi is absent: no x2APIC\n");
-        return;
-    }
     if (option("crowd") || option("wake")) {
         option("crowd") ? bench_crowd() : bench_wake();
         printf("bench: done\n");
         return;
     }
-    interrupt_set_raw(VECTOR_ANSWER, bench_handler_answer);
+    interrupt_set_raw(VECTOR_ANSWER, x2apic ? bench_handler_answer : bench_handler_answer_xapic);
     if (smp_start(other_cpu) != 2) {
         printf("bench: this wants two CPUs\n");
         return;
     }
-    if (option_number("switch", 0) == 0) {
+    if (!x2apic) {
+        bench_ipi_xapic(smp_apic_id(1));
+    } else if (option_number("switch", 0) == 0) {
         bench_ipi(smp_apic_id(1));
     } else {
         if (wanted("ipi-queued"))

@@ -5,8 +5,6 @@
 #include "cpu.h"
 #include "interrupt.h"
 
-#define XAPIC_PAGE 0xfee00000u
-
 enum { X2APIC_MSRS = 0x800, ICR_PENDING = BIT(12), SVR_ENABLED = BIT(8) };
 enum { CPUID1_ECX_X2APIC = BIT(21), MAX_POLLS = 1000000 };
 

@@ -4,6 +4,8 @@
 
 #include "lib/types.h"
 
+#define XAPIC_PAGE 0xfee00000u
+
 // Registers by their offset in the xAPIC page; x2APIC's MSR is 0x800 + offset / 16.
 enum {
     APIC_ID = 0x20,

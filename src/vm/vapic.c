@@ -390,21 +390,25 @@ bool vapic_send_ipi(struct vcpu *v, u32 low, u32 destination)
     return true;
 }
 
-void vapic_write_done(struct vcpu *v, u32 offset)
+static NOINLINE void any_write_done(struct vcpu *v, u32 offset)
 {
     struct lapic *l = &vapic_of(v)->lapic;
-    if (offset == APIC_ICR_LOW && lapic_mode(l) == LAPIC_XAPIC) {
-        u32 low = l->regs[APIC_ICR_LOW / 4], destination = l->regs[APIC_ICR_HIGH / 4] >> 24;
-        if (is_plain(vm_of(v), low, destination)) {
-            send_plain(vm_of(v)->vcpu[destination], (u8)low);
-            return;
-        }
-    }
     u64 before = lapic_deadline(l);
     lapic_apic_write_done(l, offset, vcpu_guest_tsc(v, rdtsc()));
     if (lapic_deadline(l) != before)
         devices_set_timer(v);
     vcpu_note(v, REQUEST_EVENT);
+}
+
+void vapic_write_done(struct vcpu *v, u32 offset)
+{
+    const struct lapic *l = &vapic_of(v)->lapic;
+    // In xAPIC mode: the x2APIC's ICR is written by a WRMSR that we intercept.
+    u32 low = l->regs[APIC_ICR_LOW / 4], destination = l->regs[APIC_ICR_HIGH / 4] >> 24;
+    if (offset == APIC_ICR_LOW && is_plain(vm_of(v), low, destination))
+        send_plain(vm_of(v)->vcpu[destination], (u8)low);
+    else
+        any_write_done(v, offset);
 }
 
 void vapic_eoi_done(struct vcpu *v, u8 vector)
