@@ -351,10 +351,10 @@ bool vapic_wakes(struct vcpu *v)
             return true;
         }
     }
-    if (!lapic_deliverable(&a->lapic, &vector) && !extint_waits(v, a))
-        return false;
-    vcpu_note(v, REQUEST_EVENT);
-    return true;
+    bool wakes = lapic_deliverable(&a->lapic, &vector) || extint_waits(v, a);
+    if (wakes || a->stale != 0)
+        vcpu_note(v, REQUEST_EVENT);
+    return wakes;
 }
 
 // ---- exits -------------------------------------------------------------------------------------
