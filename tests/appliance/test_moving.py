@@ -47,6 +47,22 @@ def test_storm_of_a_million_between_moving_vcpus(record):
     check_storm(record, 1000000, 1000)
 
 
+def until_the_storm_is_over(console):
+    console.until("eight ended: exit 0")
+    console.until("again reset .*, starting it again", times=4)
+
+
+@pytest.mark.long
+@on_each_cpu(vm("again", "faults", vcpus=2, cmdline="reset") +
+             vm("again3", "faults", vcpus=3, cmdline="triple") +
+             vm("eight", "smp", vcpus=8, cmdline="storm=20000"), cmdline="test.move=100",
+             script=until_the_storm_is_over, ends=False)
+def test_vms_that_start_again_while_they_move(record):
+    """D10, F11: nobody is lost on the way, whatever state it was in."""
+    record.check_sound()
+    record.check_passed("eight", "F6", "F11")
+
+
 DEVICES = (ENDS_BY_ITSELF + vm("x2apic", "devices") + vm("xapic", "devices", cmdline="xapic") +
            vm("modes"))
 
