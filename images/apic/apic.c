@@ -4,7 +4,7 @@
 //   xapic       begin in xAPIC mode
 //   qemu        leave out what QEMU's own APIC answers wrongly
 //   bochs       the same for Bochs's
-//   ms=N        how long `listen` listens
+//   ms=N        how long `listen` listens, if no key is pressed
 #include "checks.h"
 #include "guest.h"
 

@@ -5,7 +5,7 @@
 #include "cpus.h"
 #include "guest.h"
 
-enum { TIMES = 1000, VECTOR_SELF = 0x55 };
+enum { COM1_LSR = 0x3fd, LSR_DATA = 1, TIMES = 1000, VECTOR_SELF = 0x55 };
 
 #define PAGE 0xfee00000u
 
@@ -106,7 +106,9 @@ void listen(void)
     interrupt_set(VECTOR_NMI, on_any);
     timer_init();
     printf("apic: listening\n");
-    sleep_until(rdtsc() + tsc_ms(option_number("ms", 1000)));
+    u64 end = rdtsc() + tsc_ms(option_number("ms", 60000));
+    while (rdtsc() < end && (inb(COM1_LSR) & LSR_DATA) == 0)
+        sleep_until(rdtsc() + tsc_ms(2));
     u64 sum = 0;
     for (unsigned vector = 0; vector < 256; vector++)
         sum += vector != VECTOR_TIMER ? interrupts[vector] : 0;

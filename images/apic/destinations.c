@@ -177,8 +177,9 @@ static void check_nmis(void)
     report(right, "F8: %s: an NMI to each CPU, by itself", mode_name());
     report(reaches(nmis, 0, ICR_NMI | ICR_OTHERS | ICR_ASSERT, everyone() & ~1ull),
            "F8: %s: an NMI to all others", mode_name());
-    u32 logical = 2; // CPU 1 in flat mode and in x2APIC's first cluster
-    report(reaches(nmis, logical, ICR_NMI | ICR_LOGICAL | ICR_ASSERT, 2),
+    // Logical ID 2: CPU 1 of x2APIC's first cluster; in flat mode each eighth CPU has it.
+    u64 set = apic_is_x2apic() ? 2 : everyone() & 0x0202020202020202;
+    report(reaches(nmis, 2, ICR_NMI | ICR_LOGICAL | ICR_ASSERT, set),
            "F8: %s: an NMI by logical ID", mode_name());
     unsigned target = online - 1;
     u64 before = nmis[target];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Where a start-up IPI may begin: copied to a page below 1 MiB, it writes what it finds there
-// (struct started of startup.c) and sleeps.
+// (struct started of startup.c) and spins.
 
 #define STARTED 0xf00
 
@@ -21,8 +21,7 @@ start_page:
     mov %cs, %ax
     mov %eax, STARTED + 16
     lock incl STARTED
-1:  hlt
-    jmp 1b
+1:  jmp 1b // it wants its core
 start_page_end:
 
     .section .note.GNU-stack, "", @progbits

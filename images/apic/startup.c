@@ -147,6 +147,7 @@ static void init_to_boot_processor(void)
 
 void check_startup(void)
 {
+    spin = true; // what is sent to a CPU that waits for its turn is seen later
     cpus_start();
     if (online < 2)
         return;

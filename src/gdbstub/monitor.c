@@ -41,6 +41,7 @@ static const struct command commands[] = {
     {"pending", "", "interrupts that wait for the current vCPU", NULL},
     {"exits", "", "VM exits of the current VM, counted by reason", NULL},
     {"move", "[VM/VCPU] CORE", "moves the current vCPU, or that one, to another core", NULL},
+    {"nmi", "", "an NMI to the current vCPU, for when it goes on", NULL},
     {"log", "[LINES]", "the end of the appliance's log", NULL},
     {"layout", "[32|64|auto]", "registers that the next attach shows: i386, x86-64, as the VM is",
      layout},

@@ -203,6 +203,12 @@ static void show_pending(const struct request *r)
              board_pic_level(&vm_of(r->v)->board) ? "requests" : "quiet");
 }
 
+static void send_nmi(const struct request *r)
+{
+    vcpu_request(r->v, REQUEST_NMI);
+    text_add(r->out, "%s/%u gets an NMI\n", r->v->guest->name, r->v->index);
+}
+
 static void show_exits(const struct request *r)
 {
     const struct vm *vm = vm_of(r->v);
@@ -303,7 +309,7 @@ static const struct {
     {"vms", false, list_vms},  {"vcpus", false, list_vcpus},    {"cores", false, list_cores},
     {"vmcs", true, show_vmcs}, {"rdmsr", true, show_rdmsr},     {"wrmsr", true, show_wrmsr},
     {"ept", true, show_ept},   {"pending", true, show_pending}, {"exits", true, show_exits},
-    {"log", false, show_log},  {"move", false, move},
+    {"nmi", true, send_nmi},   {"log", false, show_log},        {"move", false, move},
 };
 
 bool target_monitor(unsigned pid, unsigned index, const char *command, const char *args,

@@ -255,7 +255,7 @@ def test_monitor(bench):
     gdb = bench.attach("hello.elf")
     out = gdb("monitor help")
     for word in ("vms", "vcpus", "cores", "vmcs", "rdmsr", "wrmsr", "translate", "phys", "pending",
-                 "breakpoints", "exits", "move", "log"):
+                 "breakpoints", "exits", "move", "nmi", "log"):
         assert re.search(f"^{word} ", out, re.M), out
     gdb("break tick")
     gdb("continue")
@@ -300,6 +300,23 @@ def test_monitor(bench):
     assert len(out.splitlines()) == 3 and re.search(r"core \d+: \w+: ", out), out
     assert 'unknown command "nonsense"' in gdb("monitor nonsense")
     bench.detach(gdb)
+
+@HELLO.check
+def test_monitor_nmi(bench):
+    """F8: an NMI to one vCPU on request; its handler is one that the guest has for something else."""
+    gdb = bench.attach("hello.elf")
+    gdb("break tick")
+    gdb("continue")
+    gdb("set var handlers[2] = handlers[255]")
+    assert gdb("monitor nmi") == "hello/0 gets an NMI\n"
+    assert gdb.value("interrupts[2]") == 0
+    gdb("continue")
+    gdb("continue")
+    assert gdb.value("interrupts[2]") == 1
+    gdb("set var handlers[2] = 0")
+    bench.detach(gdb)
+
+
 @HELLO.check
 def test_state_that_no_entry_takes(bench):
     """D2, D10: the VM's end names the field of the VMCS; the others go on."""
