@@ -30,7 +30,7 @@ OTHERS = [*MODES, *(f"start-{name}" for name in MODES), "bsp"]
 def end_listening(console):
     """The listener has the keyboard."""
     for name in OTHERS:
-        console.until(rf"\b{name} ended: ")
+        console.until(f"vm: {name} ended: ")
     console.type("\r")
     console.rest()
 
