@@ -74,14 +74,14 @@ def test_a_switch_costs_the_same_with_many_asleep(everything):
     alone = everything["vcpu-switch-2"]
     for others in (8, 32, 128):
         row = everything[f"vcpu-switch-{others}-asleep"]
-        assert row["ticks"] <= alone["ticks"] + 10, others
+        assert row["ticks"] <= alone["ticks"] + 25, others
         assert row["exits"] <= alone["exits"] + 0.1, others
 
 
 @pytest.mark.long
 def test_a_switch_costs_little_more_with_many_spinning(everything):
-    """The run queue's depth is what counts, not its length."""
-    assert everything["vcpu-switch-128"]["ticks"] <= 1.25 * everything["vcpu-switch-2"]["ticks"]
+    """The run queue's depth is what counts, which is 7, not its length."""
+    assert everything["vcpu-switch-128"]["ticks"] <= everything["vcpu-switch-2"]["ticks"] + 150
 
 
 @pytest.mark.long
