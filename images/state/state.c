@@ -5,6 +5,7 @@
 //   seed=N     what the registers hold, 1 without it
 //   rounds=N   times that another has the core, 20 without it
 //   avx=N      turns AVX on after that many of them; without it, never
+//   pku=1      has protection keys on, and so PKRU, without XCR0's bit for them
 #include "guest.h"
 
 enum {
@@ -19,6 +20,8 @@ enum {
 };
 
 #define CPUID_1_ECX_AVX (1u << 28)
+#define CPUID_7_ECX_PKU (1u << 3)
+#define CR4_PKE         (1ull << 22)
 #define CR4_OSFXSR      (1ull << 9)
 #define CR4_OSXSAVE     (1ull << 18)
 
@@ -28,7 +31,7 @@ struct vectors {
 
 struct state {
     struct vectors vectors; // of each the low half, until AVX is on
-    u64 dr[4], cr2;
+    u64 dr[4], cr2, pkru;
     u64 msr[6];
 };
 
@@ -65,6 +68,20 @@ static void write_vectors(const struct vectors *v, bool avx)
 #undef LOAD_ALL
 }
 
+static bool keys;
+
+static u32 read_pkru(void)
+{
+    u32 value;
+    __asm__ volatile("rdpkru" : "=a"(value) : "c"(0) : "rdx");
+    return value;
+}
+
+static void write_pkru(u32 value)
+{
+    __asm__ volatile("wrpkru" ::"a"(value), "c"(0), "d"(0));
+}
+
 static void read_state(struct state *s, bool avx)
 {
     read_vectors(&s->vectors, avx);
@@ -73,6 +90,7 @@ static void read_state(struct state *s, bool avx)
     __asm__ volatile("mov %%dr2, %0" : "=r"(s->dr[2]));
     __asm__ volatile("mov %%dr3, %0" : "=r"(s->dr[3]));
     s->cr2 = read_cr2();
+    s->pkru = keys ? read_pkru() : 0;
     for (unsigned i = 0; i < 6; i++)
         s->msr[i] = rdmsr(msrs[i]);
 }
@@ -85,6 +103,8 @@ static void write_state(const struct state *s, bool avx)
     __asm__ volatile("mov %0, %%dr2" ::"r"(s->dr[2]));
     __asm__ volatile("mov %0, %%dr3" ::"r"(s->dr[3]));
     __asm__ volatile("mov %0, %%cr2" ::"r"(s->cr2));
+    if (keys)
+        write_pkru((u32)s->pkru);
     for (unsigned i = 0; i < 6; i++)
         wrmsr(msrs[i], s->msr[i]);
 }
@@ -99,6 +119,7 @@ static void fill(struct state *s, u64 seed, bool avx)
     for (unsigned i = 0; i < 4; i++)
         s->dr[i] = seed << 16 | i;
     s->cr2 = seed << 20;
+    s->pkru = keys ? seed << 4 : 0; // of keys that no page has
     for (unsigned i = 0; i < 6; i++)
         s->msr[i] = seed << 8 | i;
 }
@@ -135,6 +156,13 @@ int main(void)
         avx_after = UINT64_MAX;
     }
     set_in_cr4(CR4_OSFXSR);
+    bool wants_keys = option_number("pku", 0) != 0, pkru_clear = true;
+    if (wants_keys && (cpuid(7, 0).ecx & CPUID_7_ECX_PKU)) {
+        until_another_had_the_core();
+        set_in_cr4(CR4_PKE);
+        pkru_clear = read_pkru() == 0;
+        keys = true;
+    }
     fill(&wanted, seed, avx);
     write_state(&wanted, avx);
     for (u64 round = 0; round < rounds; round++) {
@@ -151,6 +179,10 @@ int main(void)
         same &= memcmp(&seen, &wanted, sizeof(seen)) == 0;
     }
     report(same, "A11: all registers kept over %lu turns", rounds);
+    if (keys)
+        report(pkru_clear, "D9: nothing of others in PKRU");
+    else if (wants_keys)
+        report_skip("D9: no protection keys");
     if (avx)
         report(upper_clear, "D9: nothing of others in registers that were turned on");
     return report_summary();

@@ -104,6 +104,8 @@ static void set_cr4(struct vcpu *v, u64 value)
 {
     vmwrite(CR4_SHADOW, value);
     vmwrite(GUEST_CR4, value | CR4_VMXE);
+    if (value & CR4_PKE)
+        switch_extend(v);
     cpuid_follow_cr4(v, value);
 }
 
@@ -207,7 +209,8 @@ enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r)
     v->cr2 = r->cr2;
     v->kernel_gs_base = r->kernel_gs_base;
     v->xcr0 = r->xcr0;
-    v->extended |= (r->xcr0 & ~3ull) != 0;
+    if ((r->xcr0 & ~XSTATE_FXSR) != 0)
+        switch_extend(v);
     memcpy(v->dr, r->dr, sizeof(v->dr));
     v->dr6 = r->dr6;
     v->guest_dr7 = r->dr7;

@@ -55,14 +55,23 @@ static void vector_load(struct vcpu *v)
         set_core_xcr0(v->core->vmm, v->xcr0);
 }
 
+void switch_extend(struct vcpu *v)
+{
+    if (v->extended || v->guest->xcr0_allowed == 0)
+        return;
+    v->extended = true;
+    if (v->core->vmm->on_core != v)
+        return;
+    fxsave(v); // the rest, which the core still has from others, begins as after RESET
+    xrstor(v);
+    set_core_xcr0(v->core->vmm, v->xcr0);
+}
+
 void switch_set_xcr0(struct vcpu *v, u64 value)
 {
+    if ((value & ~XSTATE_FXSR) != 0)
+        switch_extend(v);
     v->xcr0 = value;
-    if ((value & ~XSTATE_FXSR) != 0 && !v->extended) {
-        fxsave(v); // the rest, which the core still has from others, begins as after RESET
-        v->extended = true;
-        xrstor(v);
-    }
     set_core_xcr0(v->core->vmm, value);
 }
 

@@ -164,7 +164,7 @@ struct vcpu {
     u64 cr2, kernel_gs_base, star, lstar, cstar, fmask, tsc_aux, xcr0;
     u64 dr[4], dr6;
     u8 *xsave;      // FPU_STATE_SIZE bytes, the XSAVE area's standard format
-    bool extended;  // more of it than x87 and SSE may be in use
+    bool extended;  // more of it than FXSAVE holds may be in use
     u8 *msr_bitmap; // 4 KiB; the vCPU's own, since the x2APIC's part follows its APIC's mode
 
     struct vcpu_cpuid cpuid;

@@ -117,6 +117,9 @@ void switch_save(struct vcpu *v);
 void switch_load(struct vcpu *v);
 void switch_set_xcr0(struct vcpu *v, u64 value); // v has the core; value is allowed
 
+// v is about to use more vector state than FXSAVE holds, or PKRU. Its core.
+void switch_extend(struct vcpu *v);
+
 // events.c
 void events_redeliver(struct vcpu *v, u32 info);
 void events_prepare(struct vcpu *v);  // before an entry

@@ -14,8 +14,8 @@
 #define ACCESS_LDTR    0x82
 #define ACCESS_TR      0x8b
 #define PAT_RESET      0x0007040600070406ull
-// OSXSAVE shows in CPUID.
-#define CR4_HOST_OWNED   (CR4_VMXE | CR4_OSXSAVE)
+// OSXSAVE shows in CPUID. PKE makes PKRU usable, which FXSAVE does not hold.
+#define CR4_HOST_OWNED   (CR4_VMXE | CR4_OSXSAVE | CR4_PKE)
 #define CR0_RESET        0x60000010ull
 #define PLE_GAP_TICKS    128
 #define PLE_WINDOW_TICKS 4096

@@ -222,6 +222,8 @@ def test_weight_is_a_share(record):
 REGISTERS = (ENDS_BY_ITSELF + vm("sse", "state", cmdline="seed=1") +
              vm("avx", "state", cmdline="seed=2 avx=0") +
              vm("later", "state", cmdline="seed=3 avx=10") + vm("spin", cmdline="seconds=1"))
+KEYS = (ENDS_BY_ITSELF + vm("keys", "state", cmdline="seed=1 pku=1") +
+        vm("keys2", "state", cmdline="seed=2 pku=1") + vm("avx", "state", cmdline="seed=3 avx=5"))
 
 
 @on_each_cpu(REGISTERS, cpus=1)
@@ -230,6 +232,15 @@ def test_registers_that_stay_on_the_core(record, name):
     """A11, D9: each finds its own after others had the core."""
     record.check_done()
     record.check_passed(name, "A11", *(["D9"] if name != "sse" else []))
+
+
+@runs(Run(KEYS, cpu="corei7_icelake_u", cpus=1))
+def test_protection_keys_stay_with_their_vcpu(record):
+    """A11, D9: PKRU, which a guest may use with nothing of XCR0 turned on."""
+    record.check_done()
+    for name in ["keys", "keys2", "avx"]:
+        record.check_passed(name, "A11", "D9")
+        assert not record.verdicts(name, "SKIP"), record
 
 
 SMP = (ENDS_BY_ITSELF + vm("two", "smp", vcpus=2, cmdline="storm=1000") +
