@@ -164,9 +164,59 @@ static bool fires(u64 ms)
     return fired;
 }
 
+// Interrupts on for a moment. Whether one came.
+static bool taken(void)
+{
+    interrupts_on();
+    __asm__ volatile("nop; nop" ::: "memory");
+    interrupts_off();
+    return noted != 0;
+}
+
+// A deadline that passes just when another takes its place is either gone, or has brought its
+// interrupt at once; never does it lie about until something else has the APIC looked at.
+static bool leaves_nothing_behind(void)
+{
+    bool ok = true;
+    for (u64 ticks = 0; ticks < 1000 && ok; ticks++) {
+        noted = 0;
+        wrmsr(MSR_TSC_DEADLINE, rdtsc() + ticks);
+        wrmsr(MSR_TSC_DEADLINE, rdtsc() + tsc_ms(1000));
+        bool at_once = taken();
+        apic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
+        ok = taken() == at_once;
+    }
+    wrmsr(MSR_TSC_DEADLINE, 0);
+    noted = 0;
+    return ok;
+}
+
+// Who reads that the deadline has passed, or that the count has ended, has the interrupt too.
+static bool is_there_when_read(bool count)
+{
+    bool ok = true;
+    for (u64 ticks = 1; ticks < 1000 && ok; ticks++) {
+        noted = 0;
+        if (count)
+            apic_write(APIC_TIMER_INITIAL, (u32)ticks);
+        else
+            wrmsr(MSR_TSC_DEADLINE, rdtsc() + ticks);
+        bool passed = (count ? current() : rdmsr(MSR_TSC_DEADLINE)) == 0;
+        ok = taken() || !passed;
+    }
+    if (count)
+        apic_write(APIC_TIMER_INITIAL, 0);
+    else
+        wrmsr(MSR_TSC_DEADLINE, 0);
+    (void)taken();
+    noted = 0;
+    return ok;
+}
+
 static void check_deadline(u32 ms)
 {
     apic_write(APIC_LVT_TIMER, LVT_ONE_SHOT | VECTOR_HERE);
+    report(is_there_when_read(true), "F3: %s: timer: a count read as 0 has fired", mode_name());
     apic_write(APIC_TIMER_INITIAL, 2 * ms);
     deadline_mode(0);
     report(!fires(4) && current() == 0 && rdmsr(MSR_TSC_DEADLINE) == 0,
@@ -181,6 +231,11 @@ static void check_deadline(u32 ms)
     wrmsr(MSR_TSC_DEADLINE, rdtsc() + tsc_ms(4));
     report(!fires(3), "F3: %s: timer: a TSC deadline moves away", mode_name());
     report(fires(100) && NOTED(VECTOR_HERE), "F3: %s: timer: and comes", mode_name());
+    report(leaves_nothing_behind(),
+           "F3: %s: timer: one that passes as it moves fires then or not at all", mode_name());
+    if (!option("bochs"))
+        report(is_there_when_read(false), "F3: %s: timer: a deadline read as 0 has fired",
+               mode_name());
     deadline_mode(LVT_MASKED);
     wrmsr(MSR_TSC_DEADLINE, rdtsc() + tsc_ms(1));
     report(!fires(2), "F3: %s: timer: a masked TSC deadline passes", mode_name());

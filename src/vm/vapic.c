@@ -428,10 +428,19 @@ void vapic_cr8_write(struct vcpu *v, u64 value)
     vcpu_note(v, REQUEST_EVENT);
 }
 
+// A timer that is due when it is read or written has its interrupt there and then.
+static void note_change(struct vcpu *v)
+{
+    if (vapic_of(v)->lapic.changed != 0)
+        vcpu_note(v, REQUEST_EVENT);
+}
+
 u64 vapic_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
 {
     u64 now = vcpu_guest_tsc(v, rdtsc());
-    return lapic_mmio_read(&vapic_of(v)->lapic, (u32)gpa.v & 0xfff, size, now);
+    u64 value = lapic_mmio_read(&vapic_of(v)->lapic, (u32)gpa.v & 0xfff, size, now);
+    note_change(v);
+    return value;
 }
 
 void vapic_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, u64 value)
@@ -446,7 +455,10 @@ void vapic_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, u64 value)
 
 bool vapic_msr_read(struct vcpu *v, u32 msr, u64 *value)
 {
-    return lapic_msr_read(&vapic_of(v)->lapic, msr, value, vcpu_guest_tsc(v, rdtsc())) == LAPIC_OK;
+    u64 now = vcpu_guest_tsc(v, rdtsc());
+    bool ok = lapic_msr_read(&vapic_of(v)->lapic, msr, value, now) == LAPIC_OK;
+    note_change(v);
+    return ok;
 }
 
 bool vapic_msr_write(struct vcpu *v, u32 msr, u64 value)
@@ -468,8 +480,7 @@ static NOINLINE void set_any_deadline(struct vcpu *v, u64 value)
     lapic_write_tsc_deadline(l, value, vcpu_guest_tsc(v, rdtsc()));
     if (lapic_deadline(l) != before)
         devices_set_timer(v);
-    if (lapic_deadline(l) == UINT64_MAX) // it may have been due at once
-        vcpu_note(v, REQUEST_EVENT);
+    note_change(v); // it was due at once, or the one before it just now
 }
 
 // Whether the vCPU's timer is for its local APIC alone.
@@ -523,5 +534,6 @@ void vapic_expire(struct vcpu *v, u64 now)
 void vapic_tsc_written(struct vcpu *v, u64 before, u64 after)
 {
     lapic_tsc_written(&vapic_of(v)->lapic, before, after);
+    note_change(v);
     devices_set_timer(v);
 }
