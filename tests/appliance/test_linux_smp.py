@@ -23,9 +23,11 @@ def config(vms, vcpus, effort):
               cmdline="loglevel=4", initrd="load.gz", vcpus=vcpus) for i in range(vms))
 
 
-def smp(vcpus, cpus, cpu=SKYLAKE, vms=1, effort=LONG):
+def smp(vcpus, cpus, cpu=SKYLAKE, vms=1, effort=LONG, moves=""):
     name = f"{vcpus} on {cpus}" if vms == 1 else f"{vms} times {vcpus} on {cpus}"
-    run = Run(config(vms, vcpus, effort), cpus=cpus, cpu=cpu, memory=256 + 192 * vms, limit=1200)
+    name += ", moving" if moves else ""
+    run = Run(config(vms, vcpus, effort), cpus=cpus, cpu=cpu, memory=256 + 192 * vms, limit=1200,
+              cmdline=moves)
     return pytest.param(run, marks=pytest.mark.long if effort == LONG else (),
                         id=f"{name}, {cpu.removeprefix('corei7_')}")
 
@@ -121,18 +123,27 @@ class Report:
         assert "vitrine-guest: run ended with 0" in self.lines, self
 
 
+# A vCPU goes to another core after each such time, in us.
+MOVES = "test.move=3000"
+
+
 # Two of these are short enough for each time.
 @pytest.mark.parametrize(
     "record", [smp(2, 2, effort=QUICK), smp(2, 1, HASWELL, effort=QUICK),
                smp(2, 1), smp(2, 2, HASWELL),
                smp(4, 4), smp(4, 2), smp(4, 1), smp(4, 2, HASWELL),
-               smp(8, 8), smp(8, 4), smp(8, 1), smp(8, 4, HASWELL)], indirect=True)
+               smp(8, 8), smp(8, 4), smp(8, 1), smp(8, 4, HASWELL),
+               smp(4, 2, moves=MOVES), smp(4, 4, HASWELL, moves=MOVES)], indirect=True)
 def test_cpus(record):
     """F3 to F6, F8, F9, F11: each vCPU takes its part in a load, sees the one clock, gets its timers
-    and the others' interrupts and NMIs; goes away and comes back."""
+    and the others' interrupts and NMIs; goes away and comes back. Also while it moves."""
     record.check_done()
-    Report(record, "linux").check()
+    report = Report(record, "linux")
+    report.check()
     assert record.ended("linux") == "poweroff", record
+    if record.run.cmdline:
+        moves = [int(n) for text in record.texts("vm") for n in re.findall(r", moved (\d+)$", text)]
+        assert len(moves) == report.vcpus and min(moves) > 100, record
 
 
 @pytest.mark.parametrize("record", [smp(2, 4, vms=4), smp(2, 4, HASWELL, vms=4)], indirect=True)
