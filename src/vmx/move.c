@@ -40,7 +40,7 @@ void vcpu_depart(struct vcpu *v, struct core *to)
     vmm_take_off(v, VCPU_MOVING);
     timer_stop(&v->timer);
     vcpu_unload(v);
-    // What it had too much goes with it.
+    // What it has had more of than others goes with it.
     v->vruntime -= MIN(v->vruntime, vmm->min_vruntime);
     v->moves++;
     v->arriving = true;

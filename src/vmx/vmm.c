@@ -96,7 +96,8 @@ static struct vcpu *head(struct vmm *vmm)
     return first != NULL ? CONTAINER_OF(first, struct vcpu, run_link) : NULL;
 }
 
-// Charges the running vCPU for the time since it got the core or was last charged.
+// Charges the running vCPU for the time since it got the core or was last charged. min_vruntime is
+// the least of all that want the core, and never falls.
 static void charge(struct vmm *vmm, u64 now)
 {
     struct vcpu *v = vmm->running;
@@ -104,7 +105,8 @@ static void charge(struct vmm *vmm, u64 now)
     v->started = now;
     v->runtime += ticks;
     v->vruntime += ticks * 100 / v->weight;
-    vmm->min_vruntime = MAX(vmm->min_vruntime, v->vruntime);
+    u64 least = vmm->queued > 0 ? MIN(v->vruntime, head(vmm)->vruntime) : v->vruntime;
+    vmm->min_vruntime = MAX(vmm->min_vruntime, least);
 }
 
 static void set_slice_end(struct core *c, u64 end)

@@ -243,6 +243,18 @@ def test_protection_keys_stay_with_their_vcpu(record):
         assert not record.verdicts(name, "SKIP"), record
 
 
+WAKING = (ENDS_BY_ITSELF + vm("heavy", "spin", cmdline="seconds=3", weight=1000) +
+          vm("light", "spin", cmdline="seconds=3", weight=1) +
+          vm("hello", cmdline="ticks=20 period=20", weight=1000))
+
+
+@on_each_cpu(WAKING, cpus=1)
+def test_one_that_wakes_is_soon_on(record):
+    """A11: among spinning ones of very different weights, one of which is far ahead of its share."""
+    record.check_done()
+    assert record.when("vm", "hello ended: exit 0")[0] < 1, record
+
+
 SMP = (ENDS_BY_ITSELF + vm("two", "smp", vcpus=2, cmdline="storm=1000") +
        vm("four", "smp", vcpus=4, cmdline="storm=1000"))
 SMP_XAPIC = ENDS_BY_ITSELF + vm("four", "smp", vcpus=4, cmdline="xapic storm=1000")
