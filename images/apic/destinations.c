@@ -21,7 +21,7 @@ static bool reaches(volatile u64 *count, u32 destination, u32 command, u64 set)
     interrupts_on();
     apic_send(destination, command);
     for (unsigned cpu = 0; cpu < online; cpu++)
-        right &= WAIT_FOR(count[cpu] == before[cpu] + (set >> cpu & 1), 200);
+        right &= WAIT_FOR(count[cpu] == before[cpu] + (set >> cpu & 1), 5000);
     delay_us(20);
     interrupts_off();
     for (unsigned cpu = 0; cpu < online; cpu++)
