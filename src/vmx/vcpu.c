@@ -71,8 +71,12 @@ void vcpu_check_wake(struct vcpu *v)
         return;
     u32 now = REQUEST_TIMER | REQUEST_INIT | REQUEST_SIPI;
     u32 requests = __atomic_fetch_and(&v->requests, ~now, __ATOMIC_SEQ_CST) & now;
-    if (requests & (REQUEST_INIT | REQUEST_SIPI))
+    if (requests & (REQUEST_INIT | REQUEST_SIPI)) {
+        struct vcpu *before = v->core->vmm->current; // perhaps about to be entered
         v->guest->ops->startup(v, requests & REQUEST_INIT, requests & REQUEST_SIPI);
+        if (before != NULL)
+            vcpu_load(before);
+    }
     if (requests & REQUEST_TIMER)
         v->guest->ops->timer(v);
     if (v->state == VCPU_SLEEPING && vcpu_would_wake(v)) {

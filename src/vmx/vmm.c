@@ -130,12 +130,13 @@ void vmm_make_runnable(struct vcpu *v)
 void vmm_enqueue(struct vcpu *v)
 {
     struct vmm *vmm = v->core->vmm;
-    u64 floor = vmm->min_vruntime > slice_ticks ? vmm->min_vruntime - slice_ticks : 0;
     u64 now = rdtsc();
+    if (vmm->running != NULL)
+        charge(vmm, now);
+    u64 floor = vmm->min_vruntime > slice_ticks ? vmm->min_vruntime - slice_ticks : 0;
     v->vruntime = MAX(v->vruntime, floor);
     enqueue(vmm, v, now);
     if (vmm->running != NULL) {
-        charge(vmm, now);
         u64 end = v->vruntime < vmm->running->vruntime ? now : now + slice_ticks;
         set_slice_end(v->core, MIN(v->core->slice_end, end));
     }

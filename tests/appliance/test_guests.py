@@ -255,6 +255,18 @@ def test_one_that_wakes_is_soon_on(record):
     assert record.when("vm", "hello ended: exit 0")[0] < 1, record
 
 
+LATER = (ENDS_BY_ITSELF + vm("count", cmdline="ticks=40") +
+         vm("spin", cmdline="sleep=1000 seconds=1"))
+
+
+@on_each_cpu(LATER, cpus=1)
+def test_one_that_slept_has_no_credit(record):
+    """A11: it takes turns with the other, which had the core for itself meanwhile."""
+    record.check_done()
+    longest = re.search(r"longest away \d+ TSC ticks \((\d+) us\)", "\n".join(record.guest("count")))
+    assert int(longest[1]) < 20000, record
+
+
 SMP = (ENDS_BY_ITSELF + vm("two", "smp", vcpus=2, cmdline="storm=1000") +
        vm("four", "smp", vcpus=4, cmdline="storm=1000"))
 SMP_XAPIC = ENDS_BY_ITSELF + vm("four", "smp", vcpus=4, cmdline="xapic storm=1000")
