@@ -212,8 +212,11 @@ static void check_all(const char *how)
     report(ipi(0, ICR_OTHERS, everyone() & ~1ull), "F11: %s: all excluding self, %s", mode_name(),
            how);
     bool apart = true;
-    for (unsigned i = 0; i < 200; i++)
-        apart &= ipi(smp_apic_id(1 + i % (online - 1)), 0, BIT(1 + i % (online - 1)));
+    unsigned cpu = 0;
+    for (unsigned i = 0; i < 200; i++) {
+        cpu = cpu + 1 < online ? cpu + 1 : 1;
+        apart &= ipi(smp_apic_id(cpu), 0, BIT(cpu));
+    }
     report(apart, "F6: %s: 200 IPIs, %s", mode_name(), how);
 }
 

@@ -139,7 +139,9 @@ static void wait(void)
 
 static void second_main(unsigned cpu)
 {
-    for (bool mine = false; cpu == 1;) {
+    if (cpu != 1)
+        return;
+    for (bool mine = false;;) {
         bool wanted = __atomic_load_n(&second_cpu, __ATOMIC_ACQUIRE);
         if (wanted && !mine)
             route();

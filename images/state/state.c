@@ -33,7 +33,9 @@ struct state {
     struct vectors vectors; // of each the low half, until AVX is on
     u64 dr[4], cr2, pkru;
     u64 msr[6];
+    u64 rest[4]; // of what its alignment makes it; always 0
 };
+_Static_assert(sizeof(struct state) == 640, "no padding: it is compared as it lies there");
 
 static const u32 msrs[] = {MSR_STAR,  MSR_LSTAR,          MSR_CSTAR,
                            MSR_FMASK, MSR_KERNEL_GS_BASE, MSR_TSC_AUX};
