@@ -32,8 +32,8 @@ static const char *vmx_missing, *acpi_missing;
 static void core_main(void)
 {
     smp_barrier(); // the boot core has found out what VMX there is
-    skew_measure();
     if (vmx_missing == NULL) {
+        skew_measure();
         const char *failure = vmm_init();
         if (failure != NULL)
             log_line("vmx", "this core runs no guests: %s", failure);
