@@ -223,7 +223,8 @@ REGISTERS = (ENDS_BY_ITSELF + vm("sse", "state", cmdline="seed=1") +
              vm("avx", "state", cmdline="seed=2 avx=0") +
              vm("later", "state", cmdline="seed=3 avx=10") + vm("spin", cmdline="seconds=1"))
 KEYS = (ENDS_BY_ITSELF + vm("keys", "state", cmdline="seed=1 pku=1") +
-        vm("keys2", "state", cmdline="seed=2 pku=1") + vm("avx", "state", cmdline="seed=3 avx=5"))
+        vm("keys2", "state", cmdline="seed=2 pku=1") + vm("avx", "state", cmdline="seed=3 avx=5") +
+        vm("spin", cmdline="seconds=1"))  # or the last one would wait for another for ever
 
 
 @on_each_cpu(REGISTERS, cpus=1)
