@@ -240,7 +240,10 @@ static void ctrl_c(void **state)
     (void)state;
     if (master < 0)
         skip();
-    run_gdb_and_interrupt("break *0x1800\necho now\\n\ncontinue\nstepi\nx/1i $pc\n", 50);
+    // It stops anywhere in the loop, whose last instruction is a jump.
+    run_gdb_and_interrupt("break *0x1800\necho now\\n\ncontinue\nset $pc = 0x1000\nstepi\n"
+                          "x/1i $pc\n",
+                          50);
     assert_said("Thread 1 received signal SIGINT, Interrupt.", "nop", "detached", NULL);
     assert_false(fake[1].vcpu[0].held);
 }
