@@ -288,10 +288,9 @@ static void move(const struct request *r)
 static void show_log(const struct request *r)
 {
     static char tail[8192];
-    unsigned wanted = 0;
-    for (const char *p = r->args; *p >= '0' && *p <= '9' && wanted < 10000; p++)
-        wanted = wanted * 10 + (unsigned)(*p - '0');
-    if (wanted == 0)
+    const char *args = r->args;
+    unsigned wanted;
+    if (!parse_decimal(&args, &wanted) || wanted == 0)
         wanted = LOG_LINES_DEFAULT;
     size_t n = log_tail(tail, sizeof(tail)), from = n;
     for (unsigned lines = 0; from > 0; from--) {

@@ -307,7 +307,7 @@ static void take_core(struct vmm *vmm, struct vcpu *v)
 {
     if (vmm->on_core != NULL)
         switch_save(vmm->on_core);
-    if (v->loaded) {
+    if (v->loaded) { // vcpu_load without its call: so it is at nearly every switch
         vmptrld(v->vmcs);
         vmm->current = v;
     } else {

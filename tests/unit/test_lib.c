@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// lib/string.c as the appliance links it, under other names, beside the C library's; lists, rings,
+// lib/string.c as the appliance links it, under other names, beside the C library's; rings,
 // names of errors.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,6 @@
 #include <cmocka.h>
 
 #include "lib/error.h"
-#include "lib/list.h"
 #include "lib/ring.h"
 
 #define memcpy  our_memcpy
@@ -102,36 +101,6 @@ static void test_compare_and_search(void **state)
     assert_true(our_memcmp("\xff", "\x01", 1) > 0);
 }
 
-struct item {
-    int value;
-    struct list link;
-};
-
-static void test_list(void **state)
-{
-    (void)state;
-    struct list head;
-    struct item items[3] = {{1, {0}}, {2, {0}}, {3, {0}}};
-    int seen = 0;
-    list_init(&head);
-    assert_true(list_empty(&head));
-    for (unsigned i = 0; i < 3; i++)
-        list_insert(&head, &items[i].link); // at the end
-    LIST_FOR_EACH(it, &head)
-    seen = seen * 10 + LIST_ENTRY(it, struct item, link)->value;
-    assert_int_equal(seen, 123);
-    list_remove(&items[1].link);
-    list_remove(&items[1].link); // does no harm
-    list_insert(&items[0].link, &items[1].link);
-    seen = 0;
-    LIST_FOR_EACH(it, &head)
-    seen = seen * 10 + LIST_ENTRY(it, struct item, link)->value;
-    assert_int_equal(seen, 213);
-    for (unsigned i = 0; i < 3; i++)
-        list_remove(&items[i].link);
-    assert_true(list_empty(&head));
-}
-
 static void test_ring(void **state)
 {
     (void)state;
@@ -169,7 +138,6 @@ int main(void)
         cmocka_unit_test(test_copy_and_fill),
         cmocka_unit_test(test_move_over_itself),
         cmocka_unit_test(test_compare_and_search),
-        cmocka_unit_test(test_list),
         cmocka_unit_test(test_ring),
         cmocka_unit_test(test_every_error_has_a_name_of_its_own),
     };
