@@ -106,6 +106,22 @@ void BX_CPU_C::cpu_run_trace(void)
 """,
     ),
     Fix(
+        # Changed between setjmp() and longjmp(), these are lost unless they are volatile. The compiler
+        # took `processor` for 0 there: an exception or VM exit of any CPU was counted as an instruction
+        # of CPU 0. Between its STI and HLT that ended the shadow of the STI, and a Linux that had been
+        # interrupted there slept on, with work waiting.
+        why="with several CPUs, an exception counts as an instruction of CPU 0",
+        file="main.cc",
+        before="""\
+        Bit32u executed = 0, processor = 0;
+        bool run = true;
+""",
+        after="""\
+        volatile Bit32u executed = 0, processor = 0;
+        volatile bool run = true;
+""",
+    ),
+    Fix(
         # SDM vol. 3, 27.2.1.1: bits 5:0 of the address must be 0, no more of them.
         why="posted-interrupt descriptor must be aligned to 64 bytes, not to 4 KiB",
         file="cpu/vmx.cc",
