@@ -26,6 +26,7 @@ static void add_reason(const struct stop *s, u64 rip)
         break;
     case STOP_NONE:
     case STOP_SIGNAL:
+    case STOP_INTERCEPT:
         break;
     }
 }

@@ -24,6 +24,7 @@ enum stop_reason {
     STOP_HARDWARE,   // Z1 at `address`
     STOP_WRITE,      // Z2: data at `address`
     STOP_ACCESS,     // Z4
+    STOP_INTERCEPT,  // something that the VM is not to do unseen
 };
 
 struct stop {

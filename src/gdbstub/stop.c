@@ -82,6 +82,9 @@ static void take_mail(unsigned pid, unsigned index, const struct mail *m, bool q
             thread_go(pid, index);
         }
         break;
+    case DEBUG_INTERCEPT:
+        record(pid, index, STOP_INTERCEPT, regs.rip, 0);
+        break;
     case DEBUG_ENDED:
         break;
     }
@@ -204,6 +207,8 @@ static bool still_holds(unsigned pid, unsigned index)
     vcpu_read_regs(target_vcpu(pid, index), &regs);
     if (regs.rip != s->rip)
         return false;
+    if (s->reason == STOP_INTERCEPT)
+        return true;
     return s->reason == STOP_BREAKPOINT ? breakpoint_wanted(pid, s->address) : hw_wanted(pid, s);
 }
 

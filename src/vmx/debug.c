@@ -289,8 +289,7 @@ void debug_before_entry(struct vcpu *v)
 
 // ---- exits -------------------------------------------------------------------------------------
 
-// Tells the debugger, which may want the vCPU held.
-static bool report(struct vcpu *v, enum debug_event event, u64 dr6)
+bool debug_report(struct vcpu *v, enum debug_event event, u64 dr6)
 {
     if (debug_hooks == NULL || !debug_hooks->event(v, event, dr6))
         return false;
@@ -303,7 +302,7 @@ static bool report(struct vcpu *v, enum debug_event event, u64 dr6)
 static void step_done(struct vcpu *v)
 {
     v->emulated_step = false;
-    if (!report(v, DEBUG_STEP, 0)) {
+    if (!debug_report(v, DEBUG_STEP, 0)) {
         vcpu_set_single_step(v, false, false);
         vcpu_note(v, REQUEST_DEBUG | REQUEST_EVENT);
     }
@@ -331,10 +330,10 @@ bool debug_exception(struct vcpu *v, u32 info)
 {
     u8 vector = EVENT_VECTOR(info);
     if (vector == VECTOR_BP && v->catch_breakpoints)
-        return report(v, DEBUG_BREAKPOINT, 0);
+        return debug_report(v, DEBUG_BREAKPOINT, 0);
     if (vector == VECTOR_DB && v->debug_registers) {
         u64 q = vmread(EXIT_QUALIFICATION);
-        return (q & DR6_HITS) != 0 && report(v, DEBUG_REGISTER, q);
+        return (q & DR6_HITS) != 0 && debug_report(v, DEBUG_REGISTER, q);
     }
     return false;
 }

@@ -79,6 +79,7 @@ enum debug_event {
     DEBUG_STEP,       // one instruction done
     DEBUG_BREAKPOINT, // #BP: rip is at the INT3
     DEBUG_REGISTER,   // #DB by the debugger's own debug registers; dr6 says which
+    DEBUG_INTERCEPT,  // an item of src/vmx/intercept.h with `stop`: rip is at the instruction
     DEBUG_ENDED,      // the VM ended or started again (no vCPU need be held)
 };
 

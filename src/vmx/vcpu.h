@@ -192,6 +192,7 @@ struct vcpu {
     u64 debug_dr[4], debug_dr7;
     u64 guest_dr7;
     bool debug_registers, catch_breakpoints;
+    char caught[120]; // of the last DEBUG_INTERCEPT: `io:0x3f8:w: OUT 0x3f8, 1 byte, value 0x41`
 
     u8 sipi_vector;
     u64 interrupts_injected, interrupts_posted, wakeups;

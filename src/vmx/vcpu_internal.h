@@ -157,6 +157,9 @@ struct core *find_idle_core(const struct vcpu *v);
 void vmm_deadline(struct core *c);
 
 // debug.c
+// Tells the debugger, which may want the vCPU held: true, then it is. Its core. Before
+// DEBUG_INTERCEPT: v->caught.
+bool debug_report(struct vcpu *v, enum debug_event event, u64 dr6);
 bool debug_exception(struct vcpu *v, u32 info); // true: the debugger took it
 void debug_before_entry(struct vcpu *v);
 bool debug_emulated_step(struct vcpu *v); // true: the vCPU is held now
