@@ -232,7 +232,7 @@ static bool write_protected(struct vcpu *v, gpa_t gpa)
     ept_protect(&vm->guest.ept, page, EPT_RWX);
     ept_flush(&vm->guest.ept);
     v->page_stepping = page;
-    debug_step_over_page(v);
+    step_over(v, STEP_OVER_PAGE);
     return true;
 }
 

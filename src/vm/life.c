@@ -177,7 +177,8 @@ static void reset_vcpu(void *arg)
     __atomic_store_n(&v->requests, 0, __ATOMIC_SEQ_CST);
     v->halted_for_good = false;
     vcpu_set_single_step(v, false, false);
-    v->emulated_step = v->page_step = false;
+    v->emulated_step = false;
+    v->stepping_over = 0; // guest memory is made anew
     vcpu_reset(v);
     vapic_reset(v);
     vcpu_note(v, REQUEST_EVENT | REQUEST_TIMER | REQUEST_TSC | REQUEST_DEBUG);

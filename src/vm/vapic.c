@@ -290,7 +290,7 @@ bool vapic_sync(struct vcpu *v)
             for (unsigned i = 0; i < 4; i++)
                 vmwrite(EOI_EXIT_BITMAP0 + 2 * i, bitmap[i]);
         }
-        bool mask = v->step_masks_interrupts || v->page_step;
+        bool mask = vcpu_runs_alone(v);
         if (__builtin_expect(mask || a->status_masked, 0)) {
             a->status_masked = mask;
             u16 status = lapic_guest_interrupt_status(&a->lapic);
@@ -504,7 +504,7 @@ bool vapic_deadline_due(struct vcpu *v)
     struct vapic *a = vapic_of(v);
     u64 now = rdtsc();
     if (now < v->timer.deadline || !hardware() || !has_timer_alone(v) || a->lapic.changed != 0 ||
-        a->stale != 0 || a->status_masked || v->step_masks_interrupts || v->page_step)
+        a->stale != 0 || a->status_masked || vcpu_runs_alone(v))
         return false;
     int vector = lapic_deadline_due(&a->lapic, vcpu_guest_tsc(v, now));
     if (vector < 0)
@@ -523,7 +523,7 @@ void vapic_expire(struct vcpu *v, u64 now)
         return;
     // Put into the VMCS at once, if it is at hand and nothing else has changed.
     if (hardware() && v->core->vmm->current == v && a->lapic.changed == LAPIC_CHANGED_STATUS &&
-        a->stale == 0 && !a->status_masked && !v->step_masks_interrupts && !v->page_step) {
+        a->stale == 0 && !a->status_masked && !vcpu_runs_alone(v)) {
         a->lapic.changed = 0;
         write_status(a);
     } else {

@@ -122,6 +122,7 @@ static void run_write_regs(void *arg)
     if (c->error != OK || vmread(GUEST_RIP) == rip)
         return;
     end_sleep(v);
+    step_over_end(v);
     // An exception that was on its way was the old instruction's.
     if (v->event != 0 && EVENT_TYPE(v->event) != EVENT_EXTERNAL &&
         EVENT_TYPE(v->event) != EVENT_NMI)
@@ -264,25 +265,33 @@ void vcpu_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error_
 // Brings the VMCS in line with what the debugger asked for.
 void debug_before_entry(struct vcpu *v)
 {
-    u64 primary =
-        vmread(PRIMARY_CONTROLS) & ~(u64)(PRIMARY_MONITOR_TRAP_FLAG | PRIMARY_MOV_DR_EXITING);
-    if (v->single_step || v->page_step) {
+    u64 primary = vmx_caps.base.primary | (v->wanted_primary & vmx_caps.allowed1.primary) |
+                  (vmread(PRIMARY_CONTROLS) & (PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW));
+    u64 modes = SECONDARY_APIC_ACCESSES | SECONDARY_X2APIC; // the local APIC's
+    u64 secondary = (vmcs_secondary(v) & ~modes) | (vmread(SECONDARY_CONTROLS) & modes) |
+                    (v->wanted_secondary & vmx_caps.allowed1.secondary);
+    if (v->single_step || v->stepping_over != 0) {
         primary |= PRIMARY_MONITOR_TRAP_FLAG;
         // Blocking by STI and MOV SS lasts for one instruction, which is the one we step over.
         u64 blocking = vmread(GUEST_INTERRUPTIBILITY);
-        if (v->step_masks_interrupts || v->page_step)
+        if (v->step_masks_interrupts || (v->stepping_over & STEP_OVER_PAGE))
             vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
     }
+    if (v->stepping_over & STEP_OVER_DESCRIPTORS)
+        secondary &= ~(u64)SECONDARY_DESCRIPTOR_TABLE_EXITING;
+    if (v->stepping_over & STEP_OVER_MOV_DR)
+        primary &= ~(u64)PRIMARY_MOV_DR_EXITING;
     if (v->debug_registers) {
         primary |= PRIMARY_MOV_DR_EXITING;
         vmwrite(GUEST_DR7, v->debug_dr7); // a reset of the vCPU has cleared it
     }
     vmwrite(PRIMARY_CONTROLS, primary);
+    vmwrite(SECONDARY_CONTROLS, secondary);
     // A notification that arrives during the step would deliver what it is for before the step.
     u64 pin = vmread(PIN_BASED_CONTROLS);
     if (vmx_has_pin(PIN_POSTED_INTERRUPTS))
-        vmwrite(PIN_BASED_CONTROLS, v->step_masks_interrupts ? pin & ~(u64)PIN_POSTED_INTERRUPTS
-                                                             : pin | PIN_POSTED_INTERRUPTS);
+        vmwrite(PIN_BASED_CONTROLS, vcpu_runs_alone(v) ? pin & ~(u64)PIN_POSTED_INTERRUPTS
+                                                       : pin | PIN_POSTED_INTERRUPTS);
     u32 bitmap = v->exception_bitmap | (v->catch_breakpoints ? 1u << VECTOR_BP : 0);
     vmwrite(EXCEPTION_BITMAP, bitmap);
 }
@@ -310,20 +319,31 @@ static void step_done(struct vcpu *v)
 
 void exit_monitor_trap(struct vcpu *v)
 {
-    if (v->page_step) {
-        v->page_step = false;
-        vcpu_note(v, REQUEST_DEBUG | REQUEST_EVENT);
-        v->guest->ops->page_stepped(v);
+    if (v->stepping_over != 0) {
+        step_over_end(v);
         if (!v->single_step)
             return;
     }
     step_done(v);
 }
 
-void debug_step_over_page(struct vcpu *v)
+void step_over(struct vcpu *v, enum step_over what)
 {
-    v->page_step = true;
-    vcpu_note(v, REQUEST_DEBUG);
+    v->stepping_over |= (u8)what;
+    vcpu_set_skip_flags(v);
+    vcpu_note(v, REQUEST_DEBUG | REQUEST_EVENT);
+}
+
+void step_over_end(struct vcpu *v)
+{
+    bool page = v->stepping_over & STEP_OVER_PAGE;
+    if (v->stepping_over == 0)
+        return;
+    v->stepping_over = 0;
+    vcpu_set_skip_flags(v);
+    vcpu_note(v, REQUEST_DEBUG | REQUEST_EVENT);
+    if (page)
+        v->guest->ops->page_stepped(v);
 }
 
 bool debug_exception(struct vcpu *v, u32 info)

@@ -167,27 +167,27 @@ void events_prepare(struct vcpu *v)
         defer_event(v);
     if (v->deferred_interrupt == 0) {
         // Nothing has been put off.
-    } else if (!(v->event & EVENT_VALID) && !v->step_masks_interrupts && can_take_interrupt()) {
+    } else if (!(v->event & EVENT_VALID) && !vcpu_runs_alone(v) && can_take_interrupt()) {
         v->event = v->deferred_interrupt;
         v->deferred_interrupt = 0;
     } else {
         interrupt_waits = true;
     }
     if (v->nmi_latched) {
-        if (!(v->event & EVENT_VALID) && !v->step_masks_interrupts && can_take_nmi()) {
+        if (!(v->event & EVENT_VALID) && !vcpu_runs_alone(v) && can_take_nmi()) {
             v->nmi_latched = false;
             set_event(v, EVENT_NMI, 2, false, 0, 0);
         } else {
             nmi_waits = true;
         }
     }
-    if (interrupt_waits && !(v->event & EVENT_VALID) && !v->step_masks_interrupts &&
+    if (interrupt_waits && !(v->event & EVENT_VALID) && !vcpu_runs_alone(v) &&
         can_take_interrupt()) {
         set_event(v, EVENT_EXTERNAL, v->guest->ops->accept(v), false, 0, 0);
         v->interrupts_injected++;
         interrupt_waits = v->guest->ops->sync(v);
     }
-    if (v->step_masks_interrupts)
+    if (vcpu_runs_alone(v))
         interrupt_waits = nmi_waits = false; // a window would open before the step
     set_window(v, interrupt_waits, nmi_waits);
 

@@ -145,10 +145,10 @@ void vcpu_reset(struct vcpu *v)
     reset_vector_state(v);
 
     vcpu_load(v);
+    step_over_end(v);
     vmcs_setup(v);
     vmcs_reset_guest(v);
-    if (v->debug_registers || v->catch_breakpoints)
-        vcpu_note(v, REQUEST_DEBUG);
+    vcpu_note(v, REQUEST_DEBUG);
     vpid_flush(v->vpid);
     ept_flush(&v->guest->ept);
 }
@@ -206,7 +206,13 @@ void vcpu_set_single_step(struct vcpu *v, bool step, bool mask_interrupts)
 {
     v->single_step = step;
     v->step_masks_interrupts = step && mask_interrupts;
-    v->skip_flags = (u32)(RFLAGS_TF | RFLAGS_RF | (step ? RFLAGS_FIXED : 0));
+    vcpu_set_skip_flags(v);
+}
+
+void vcpu_set_skip_flags(struct vcpu *v)
+{
+    bool always = v->single_step || v->stepping_over != 0;
+    v->skip_flags = (u32)(RFLAGS_TF | RFLAGS_RF | (always ? RFLAGS_FIXED : 0));
 }
 
 void vcpu_skip_wrapped(struct vcpu *v, u64 rip)
@@ -223,6 +229,7 @@ void vcpu_skip_rare(struct vcpu *v, u64 blocking, u64 rflags)
     // An instruction that we carried out is stepped over like any other.
     if (rflags & RFLAGS_TF)
         vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | BIT(14));
+    step_over_end(v);
     if (v->single_step) {
         v->emulated_step = true;
         vcpu_note(v, REQUEST_DEBUG);

@@ -62,7 +62,7 @@ struct guest_ops {
     // A hypercall beyond number 0. The result goes to RAX.
     u64 (*hypercall)(struct vcpu *v, u64 number);
     // A write to a page that was write-protected on request. True: handled, run on (perhaps after
-    // debug_step_over_page: then page_stepped follows when the write is done).
+    // step_over(STEP_OVER_PAGE): then page_stepped follows when the write is done).
     bool (*write_protected)(struct vcpu *v, gpa_t gpa);
     void (*page_stepped)(struct vcpu *v);
     // A write of 1 to 8 bytes that we carry out for the guest. False: gpa is not RAM.
@@ -123,6 +123,14 @@ enum {
 
 enum hold_reason { HOLD_DEBUGGER = 1, HOLD_VM = 2 };
 
+// What one instruction of a vCPU runs without. Bits: an LGDT may be on a watched page's way.
+enum step_over {
+    STEP_OVER_PAGE = 1 << 0,        // the write protection of page_stepping
+    STEP_OVER_DESCRIPTORS = 1 << 1, // descriptor-table exiting
+    STEP_OVER_MOV_DR = 1 << 2,      // MOV-DR exiting
+    STEP_OVER_VIEW = 1 << 3,        // what an EPT view withholds
+};
+
 struct vcpu {
     // Offsets known to entry.S (offsets.h); requests below too.
     u64 gpr[GPR_COUNT]; // RSP's place is not used: it is in the VMCS
@@ -141,8 +149,8 @@ struct vcpu {
     bool single_step, step_masks_interrupts; // monitor trap flag for the debugger
     u32 skip_flags;     // bits of RFLAGS that make vcpu_skip_instruction look closer
     bool emulated_step; // the stepped instruction was carried out by us
+    u8 stepping_over;   // bits of enum step_over: monitor trap flag for one instruction
     gpa_t page_stepping;
-    bool page_step;            // monitor trap flag to step over a write to a watched page
     const u64 *posted;         // bit 0: something waits in its posted-interrupt descriptor
     bool sleeps_interruptible; // RFLAGS.IF when it went to sleep
     bool halted_for_good;      // HLT with interrupts off was reported
@@ -151,6 +159,9 @@ struct vcpu {
     hpa_t vmcs;
     u16 vpid;
     u32 exception_bitmap;
+    // Controls beyond those that every vCPU has, wanted by what is to be intercepted. After a
+    // change: REQUEST_DEBUG.
+    u32 wanted_primary, wanted_secondary;
 
     // An event to be delivered at the next entry; 0: none. VMCS format (SDM 25.8.3).
     u32 event;
@@ -255,9 +266,20 @@ void vcpu_raise_pf(struct vcpu *v, u64 address, u32 error);
 
 // ---- helpers for exits -------------------------------------------------------------------
 
-// Runs the next instruction with the monitor trap flag and nothing injected, then calls
-// guest_ops.page_stepped.
-void debug_step_over_page(struct vcpu *v);
+// Runs the next instruction of v, which is out of the guest, without what is named: by the monitor
+// trap flag, and with nothing injected that waits. It ends when that instruction has been carried
+// out, by the CPU or by us, or an exception of its own has been delivered; a debugger's single step
+// ends with it. For STEP_OVER_PAGE guest_ops.page_stepped is called then. Its core.
+void step_over(struct vcpu *v, enum step_over what);
+
+// Ends it early: the instruction will not be carried out, since RIP is another or v is reset.
+void step_over_end(struct vcpu *v);
+
+// The next instruction is to run alone: what waits for delivery waits on.
+static inline bool vcpu_runs_alone(const struct vcpu *v)
+{
+    return v->step_masks_interrupts || v->stepping_over != 0;
+}
 
 // Keeps v out of the guest, or lets it go, for one of several reasons. Any core; waits.
 // vcpu_hold_here: on v's own core, from an exit handler too.

@@ -51,6 +51,7 @@ extern u8 vmx_exit_entry[];
 // vcpu.c: vcpu_skip_from() where RIP wraps, and what it does rarely.
 void vcpu_skip_wrapped(struct vcpu *v, u64 rip);
 void vcpu_skip_rare(struct vcpu *v, u64 blocking, u64 rflags);
+void vcpu_set_skip_flags(struct vcpu *v);
 
 // Ends an instruction of `length` bytes at `from`, GUEST_RIP, that was carried out for the guest:
 // RIP moves on, blocking by STI and MOV SS and RFLAGS.RF end, and a single step, the guest's or the
@@ -93,6 +94,7 @@ static inline void vcpu_skip_instruction(struct vcpu *v)
 void vmcs_setup(struct vcpu *v);
 void vmcs_set_core(struct vcpu *v);
 void vmcs_reset_guest(struct vcpu *v);
+u32 vmcs_secondary(const struct vcpu *v); // the secondary controls that it has for itself
 
 // vcpu.c: something waits that ends HLT.
 bool vcpu_would_wake(struct vcpu *v);

@@ -20,16 +20,21 @@
 #define PLE_GAP_TICKS    128
 #define PLE_WINDOW_TICKS 4096
 
+u32 vmcs_secondary(const struct vcpu *v)
+{
+    u32 secondary = vmx_caps.base.secondary;
+    if (v->guest->vcpu_count == 1) // it waits for no other, who may want its core
+        secondary &= ~(u32)SECONDARY_PAUSE_LOOP_EXITING;
+    return secondary;
+}
+
 static void setup_controls(struct vcpu *v)
 {
     const struct vmx_controls *c = &vmx_caps.base;
     struct guest *g = v->guest;
     vmwrite(PIN_BASED_CONTROLS, c->pin);
     vmwrite(PRIMARY_CONTROLS, c->primary);
-    u32 secondary = c->secondary;
-    if (g->vcpu_count == 1) // it waits for no other, who may want its core
-        secondary &= ~(u32)SECONDARY_PAUSE_LOOP_EXITING;
-    vmwrite(SECONDARY_CONTROLS, secondary);
+    vmwrite(SECONDARY_CONTROLS, vmcs_secondary(v));
     vmwrite(EXIT_CONTROLS, c->exit);
     vmwrite(ENTRY_CONTROLS, c->entry);
 
@@ -51,7 +56,7 @@ static void setup_controls(struct vcpu *v)
     vmwrite(TSC_OFFSET, v->tsc_offset);
     if (c->secondary & SECONDARY_VPID)
         vmwrite(VPID, v->vpid);
-    if (secondary & SECONDARY_PAUSE_LOOP_EXITING) {
+    if (c->secondary & SECONDARY_PAUSE_LOOP_EXITING) {
         vmwrite(PLE_GAP, PLE_GAP_TICKS);
         vmwrite(PLE_WINDOW, PLE_WINDOW_TICKS);
     }
