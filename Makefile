@@ -89,14 +89,14 @@ $B/obj/%.S.o: %.S Makefile $B/obj/flags
 	@$(CC) $(CFLAGS) -D__ASSEMBLY__ -MMD -MP -c $< -o $@
 
 # Linked twice: the first pass gives the symbols that the second carries for its own backtraces.
-$B/vitrine.elf: $(OBJ) src/boot/link.ld src/boot/ksyms.awk Makefile
-	@echo "  LINK    $@"
-	@printf '\n' | awk -f src/boot/ksyms.awk > $B/ksyms0.S
+$B/vitrine.elf $B/ksyms.o &: $(OBJ) src/boot/link.ld src/boot/ksyms.py Makefile
+	@echo "  LINK    $B/vitrine.elf"
+	@$(PYTHON) src/boot/ksyms.py < /dev/null > $B/ksyms0.S
 	@$(CC) $(CFLAGS) -c $B/ksyms0.S -o $B/ksyms0.o
 	@$(CC) $(LDFLAGS) -T src/boot/link.ld $(OBJ) $B/ksyms0.o -o $B/pass1.elf
-	@nm -n $B/pass1.elf | awk -f src/boot/ksyms.awk > $B/ksyms.S
+	@nm -n $B/pass1.elf | $(PYTHON) src/boot/ksyms.py > $B/ksyms.S
 	@$(CC) $(CFLAGS) -c $B/ksyms.S -o $B/ksyms.o
-	@$(CC) $(LDFLAGS) -T src/boot/link.ld $(OBJ) $B/ksyms.o -o $@
+	@$(CC) $(LDFLAGS) -T src/boot/link.ld $(OBJ) $B/ksyms.o -o $B/vitrine.elf
 	@rm -f $B/pass1.elf $B/ksyms0.S $B/ksyms0.o
 
 # What GRUB loads: no debug information.
@@ -145,8 +145,11 @@ $B/host/vitrine-config: config/vitrine-config.c $B/host/libpure.a
 # wants beside cmocka stand in its first lines as "// LIBS: -lZydis".
 $B/host/test_%: tests/unit/test_%.c $B/host/libpure.a
 	@echo "  HOSTCC  $<"
-	@$(HOSTCC) $(HOST_CFLAGS) -MMD -MP $< $B/host/libpure.a -o $@ -lcmocka \
+	@$(HOSTCC) $(HOST_CFLAGS) -MMD -MP $(filter %.c %.o,$^) $B/host/libpure.a -o $@ -lcmocka \
 	    $(shell sed -n 's,^// LIBS: ,,p' tests/unit/test_$*.c)
+
+# The backtraces' symbols, read back.
+$B/host/test_ksyms: $B/ksyms.o
 
 # ---- tests ---------------------------------------------------------------------------------
 PYTEST := $(PYTHON) -B -m pytest

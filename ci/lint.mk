@@ -17,7 +17,7 @@ SOURCES := $(wildcard src/*.c src/*/*.c images/*/*.c config/*.c tests/*/*.c)
 script  = $(shell grep -lsE '^\#!.*$1' $(wildcard ci/* .ci/* images/* images/*/*))
 SHELL_SCRIPTS  = $(call script,sh$$)
 PYTHON_SCRIPTS = $(sort $(call script,python3$$) \
-    $(wildcard ci/*.py ci/*/*.py images/*.py tests/*.py tests/*/*.py))
+    $(wildcard ci/*.py ci/*/*.py src/*/*.py images/*.py tests/*.py tests/*/*.py))
 
 lint: clang-format shellcheck pyflakes cppcheck clang-tidy
 	@echo "lint: $(words $(SOURCES) $(HEADERS)) files of C, $(words $(SHELL_SCRIPTS)) of shell," \

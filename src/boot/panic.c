@@ -11,7 +11,7 @@
 
 #define BACKTRACE_DEPTH 24
 
-extern u8 image_start[], image_end[];
+extern u8 image_start[], image_text_end[], image_end[];
 
 void (*panic_stop_others)(void);
 
@@ -46,12 +46,12 @@ static bool is_stack(u64 address)
 // before it is what is looked up.
 static void print_frame(unsigned n, u64 rip, bool is_return)
 {
-    u64 offset;
-    const char *name = ksyms_find(rip - is_return, &offset);
-    offset += is_return;
-    if (name != NULL)
+    char name[48];
+    u64 offset, call = rip - is_return;
+    if (call >= (u64)image_start && call < (u64)image_text_end &&
+        ksyms_find(call - (u64)image_start, name, sizeof(name), &offset))
         log_line("panic", "  #%u %016llx %s+0x%llx", n, (unsigned long long)rip, name,
-                 (unsigned long long)offset);
+                 (unsigned long long)offset + is_return);
     else
         log_line("panic", "  #%u %016llx ?", n, (unsigned long long)rip);
 }
@@ -86,7 +86,7 @@ NORETURN void panic_exception(const struct trap_frame *f, const char *name)
     char text[128];
     begin();
     str_format(text, sizeof(text), "exception %llu (%s) in root mode at %016llx",
-               (unsigned long long)f->vector, name, (unsigned long long)f->rip);
+               (unsigned)f->vector, name, (unsigned long long)f->rip);
     log_line("panic", "%s, error code %llx", text, (unsigned long long)f->error_code);
 #define R(n) (unsigned long long)f->n
     log_line("panic", "rax %016llx rbx %016llx rcx %016llx rdx %016llx", R(rax), R(rbx), R(rcx),

@@ -19,7 +19,7 @@ def built():
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_unit(program):
-    done = subprocess.run([ROOT / "build" / "host" / program], stdin=subprocess.DEVNULL,
+    done = subprocess.run([ROOT / "build" / "host" / program], cwd=ROOT, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           errors="replace", check=False)
     assert done.returncode == 0, done.stdout

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+PURE += src/boot/ksyms.c
