@@ -85,8 +85,8 @@ NORETURN void panic_exception(const struct trap_frame *f, const char *name)
 {
     char text[128];
     begin();
-    str_format(text, sizeof(text), "exception %llu (%s) in root mode at %016llx",
-               (unsigned)f->vector, name, (unsigned long long)f->rip);
+    str_format(text, sizeof(text), "exception %u (%s) in root mode at %016llx", (unsigned)f->vector,
+               name, (unsigned long long)f->rip);
     log_line("panic", "%s, error code %llx", text, (unsigned long long)f->error_code);
 #define R(n) (unsigned long long)f->n
     log_line("panic", "rax %016llx rbx %016llx rcx %016llx rdx %016llx", R(rax), R(rbx), R(rcx),

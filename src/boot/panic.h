@@ -4,10 +4,11 @@
 
 #include "lib/types.h"
 
-// Registers at an exception or interrupt in root mode, in the order in which vectors.S pushes them.
+// Registers at an exception or interrupt in root mode, in the order in which vectors.S leaves them.
 struct trap_frame {
+    u64 error_code; // 0 where the exception has none
     u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
-    u64 vector, error_code;
+    u8 vector, unused[7];
     u64 rip, cs, rflags, rsp, ss;
 };
 

@@ -16,7 +16,7 @@ struct pointer {
     u64 base;
 } PACKED;
 
-#define VECTOR_STUB_SIZE 16 // bytes between the entries of vectors.S
+#define VECTOR_STUB_SIZE 8 // bytes between the entries of vectors.S
 #define GATE_INTERRUPT   0x8e
 
 extern u8 vector_stubs[];
@@ -110,7 +110,7 @@ void irq_dispatch(u8 vector)
 void trap_dispatch(struct trap_frame *f)
 {
     if (f->vector >= 32) {
-        irq_dispatch((u8)f->vector);
+        irq_dispatch(f->vector);
     } else if (f->vector == 2 && nmi_handler != NULL) {
         nmi_handler();
     } else {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// 256 interrupt entries, 16 bytes each, and the common path to trap_dispatch().
+// 256 interrupt entries, 8 bytes each, and the common path to trap_dispatch().
 
     .text
     .balign 16
@@ -7,18 +7,18 @@
 vector_stubs:
     .set vector, 0
     .rept 256
-    .balign 16
-    // #DF #TS #NP #SS #GP #PF #AC #CP push an error code; the others get a zero.
-    .if !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21)
-    push $0
+    .balign 8
+    .byte 0x6a, vector // PUSH imm8, of whose sign trap_frame.vector sees nothing
+    // #DF #TS #NP #SS #GP #PF #AC #CP push an error code.
+    .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21
+    jmp with_error_code
+    .else
+    jmp without_error_code
     .endif
-    push $vector
-    jmp common
     .set vector, vector + 1
     .endr
 
-common:
-    push %rax
+    .macro push_registers
     push %rcx
     push %rdx
     push %rbx
@@ -33,12 +33,26 @@ common:
     push %r13
     push %r14
     push %r15
+    .endm
+
+with_error_code:
+    xchg %rax, (%rsp)   // the vector and RAX
+    xchg %rax, 8(%rsp)  // the vector to the error code's place
+    push_registers
+    push %rax
+    jmp dispatch
+
+without_error_code:
+    push %rax
+    push_registers
+    push $0
+dispatch:
     cld
     mov %rsp, %rdi
     mov %rsp, %rbp
     and $-16, %rsp
     call trap_dispatch
-    mov %rbp, %rsp
+    lea 8(%rbp), %rsp
     pop %r15
     pop %r14
     pop %r13
@@ -54,7 +68,7 @@ common:
     pop %rdx
     pop %rcx
     pop %rax
-    add $16, %rsp
+    add $8, %rsp
     iretq
 
     .section .note.GNU-stack, "", @progbits
