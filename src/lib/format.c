@@ -201,3 +201,23 @@ int hex_digit(char c)
         return c - 'A' + 10;
     return -1;
 }
+
+bool str_number(const char *s, size_t len, u64 *value)
+{
+    u64 base = 10, n = 0;
+    if (len > 2 && s[0] == '0' && (s[1] == 'x' || s[1] == 'X')) {
+        base = 16;
+        s += 2;
+        len -= 2;
+    }
+    if (len == 0)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        u64 digit = (u64)hex_digit(s[i]);
+        if (digit >= base || n > (UINT64_MAX - digit) / base)
+            return false;
+        n = n * base + digit;
+    }
+    *value = n;
+    return true;
+}

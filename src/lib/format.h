@@ -26,3 +26,7 @@ void text_add(struct text *t, const char *fmt, ...) PRINTF(2, 3);
 
 // The value of a hexadecimal digit; -1: it is none.
 int hex_digit(char c);
+
+// A whole number, decimal or 0x and hexadecimal, that fills the len characters at s. False: it is
+// none, or has more than 64 bits.
+bool str_number(const char *s, size_t len, u64 *value);

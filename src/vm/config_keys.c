@@ -16,30 +16,9 @@ static bool PRINTF(2, 3) refuse(struct value *v, const char *fmt, ...)
     return false;
 }
 
-// A whole number, decimal or 0x and hexadecimal. False when it is none or has more than 64 bits.
-static bool parse_number(struct slice s, u64 *out)
-{
-    u64 base = 10, value = 0;
-    if (s.len > 2 && s.p[0] == '0' && (s.p[1] == 'x' || s.p[1] == 'X')) {
-        base = 16;
-        s.p += 2;
-        s.len -= 2;
-    }
-    if (s.len == 0)
-        return false;
-    for (size_t i = 0; i < s.len; i++) {
-        u64 digit = (u64)hex_digit(s.p[i]);
-        if (digit >= base || value > (UINT64_MAX - digit) / base)
-            return false;
-        value = value * base + digit;
-    }
-    *out = value;
-    return true;
-}
-
 static bool parse_in_range(struct value *v, u64 min, u64 max, u64 *out)
 {
-    if (!parse_number(v->s, out))
+    if (!str_number(v->s.p, v->s.len, out))
         return refuse(v, "'%.*s' is not a number", QUOTE(v->s));
     if (*out < min || *out > max)
         return refuse(v, "%.*s is outside %llu to %llu", QUOTE(v->s), (unsigned long long)min,
@@ -144,7 +123,7 @@ static bool set_memory(struct config_vm *vm, struct value *v)
     if (shift != 0)
         s.len--;
     u64 n;
-    if (!parse_number(s, &n))
+    if (!str_number(s.p, s.len, &n))
         return refuse(v, "'%.*s' is not a size; one is a number with K, M or G behind it",
                       QUOTE(v->s));
     if (n > (MEMORY_MAX >> shift))
@@ -172,7 +151,7 @@ static bool parse_core(struct value *v, struct slice s, unsigned *core)
 {
     u64 n;
     s = slice_trim(s);
-    if (!parse_number(s, &n))
+    if (!str_number(s.p, s.len, &n))
         return refuse(v, "'%.*s' is not a core's number; a list is like 0,2 or 1-3", QUOTE(s));
     if (n >= CONFIG_CORES)
         return refuse(v, "core %.*s: numbers go up to %u", QUOTE(s), CONFIG_CORES - 1);

@@ -101,6 +101,41 @@ static void test_text_grows_until_it_is_full(void **state)
     assert_int_equal(t.len, 7);
 }
 
+static bool number(const char *text, u64 *value)
+{
+    return str_number(text, strlen(text), value);
+}
+
+static void test_numbers_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        u64 value;
+    } good[] = {{"0", 0},      {"007", 7},   {"18446744073709551615", UINT64_MAX}, {"0x0", 0},
+                {"0xFf", 255}, {"0X10", 16}, {"0xffffffffffffffff", UINT64_MAX}};
+    u64 value;
+    for (unsigned i = 0; i < ARRAY_SIZE(good); i++) {
+        assert_true(number(good[i].text, &value));
+        assert_int_equal(value, good[i].value);
+    }
+    static const char *const bad[] = {"",
+                                      "x",
+                                      "0x",
+                                      "1a",
+                                      "-1",
+                                      "+1",
+                                      " 1",
+                                      "1 ",
+                                      "0xg",
+                                      "18446744073709551616",
+                                      "0x10000000000000000"};
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_false(number(bad[i], &value));
+    assert_true(str_number("12x", 2, &value));
+    assert_int_equal(value, 12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +145,7 @@ int main(void)
         cmocka_unit_test(test_null_string),
         cmocka_unit_test(test_every_buffer_size),
         cmocka_unit_test(test_text_grows_until_it_is_full),
+        cmocka_unit_test(test_numbers_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
