@@ -145,7 +145,7 @@ $B/host/vitrine-config: config/vitrine-config.c $B/host/libpure.a
 # wants beside cmocka stand in its first lines as "// LIBS: -lZydis".
 $B/host/test_%: tests/unit/test_%.c $B/host/libpure.a
 	@echo "  HOSTCC  $<"
-	@$(HOSTCC) $(HOST_CFLAGS) -MMD -MP $(filter %.c %.o,$^) $B/host/libpure.a -o $@ -lcmocka \
+	@$(HOSTCC) $(HOST_CFLAGS) -MMD -MP $< $(filter %.o,$^) $B/host/libpure.a -o $@ -lcmocka \
 	    $(shell sed -n 's,^// LIBS: ,,p' tests/unit/test_$*.c)
 
 # The backtraces' symbols, read back.
