@@ -56,7 +56,7 @@ bool slice_next(struct slice *rest, char separator, struct slice *out)
 
 void config_report(struct reporter *r, struct config_vm *vm, unsigned line, const char *fmt, ...)
 {
-    char buf[256];
+    char buf[300];
     va_list args;
     va_start(args, fmt);
     str_vformat(buf, sizeof(buf), fmt, args);
@@ -214,7 +214,7 @@ static void key_line(struct parser *p, struct slice s)
         REPORT(p, "%.*s: a line is 'key = value', a [section] or a comment", quote_len(s), s.p);
         return;
     }
-    char why[200] = "";
+    char why[256] = "";
     struct value v = {.s = {equals + 1, s.len - (size_t)(equals + 1 - s.p)}, .why = TEXT(why)};
     v.s = slice_trim(v.s);
     if (p->section == IN_APPLIANCE)
@@ -286,6 +286,12 @@ static void check_vm(struct parser *p, struct config_vm *vm)
         if (line != 0 && vm->format != FORMAT_FLAT)
             config_report(&p->report, vm, line, "%s: goes with 'format = flat' only",
                           config_vm_key_name(flat_only[i]));
+    }
+    for (unsigned i = 0; i < vm->intercepts; i++) {
+        if (vm->hlt_through && vm->intercept[i].what == INTERCEPT_HLT)
+            config_report(&p->report, vm, vm->key_line[VM_HLT],
+                          "hlt: 'through' does not go with 'intercept = hlt': what is let through "
+                          "cannot be caught");
     }
     if (vm->key_line[VM_ENTRY] == 0)
         vm->entry = vm->load;

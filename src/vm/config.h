@@ -13,6 +13,7 @@
 #include "lib/error.h"
 #include "lib/types.h"
 #include "vm/load.h"
+#include "vmx/intercept.h"
 
 #define CONFIG_FILE_MAX    (64 * KiB)
 #define CONFIG_LINE_MAX    4095u // characters
@@ -51,6 +52,7 @@ enum config_vm_key {
     VM_CORES,
     VM_WEIGHT,
     VM_INTERCEPT,
+    VM_HLT,
     VM_RESET,
     VM_INTERRUPTS,
     VM_FORMAT,
@@ -79,8 +81,11 @@ struct config_vm {
     unsigned vcpus;
     struct core_set cores; // where its vCPUs may run; default all
     unsigned weight;       // share of a core's time, relative to others; default 100
-    bool reset_stops;      // reset = stop: a reset or triple fault ends the VM; default: restart
-    bool interrupts;       // start with RFLAGS.IF set
+    struct intercept intercept[INTERCEPTS_MAX];
+    unsigned intercepts;
+    bool hlt_through; // hlt = through: the guest's HLT stops the core itself; default: caught
+    bool reset_stops; // reset = stop: a reset or triple fault ends the VM; default: restart
+    bool interrupts;  // start with RFLAGS.IF set
     enum image_format format;
     gpa_t load, entry; // flat images
     u8 devices;        // of the host that it is given; bit n: COMn+1

@@ -193,13 +193,43 @@ static bool set_weight(struct config_vm *vm, struct value *v)
     return true;
 }
 
+static bool add_intercept(struct config_vm *vm, const struct intercept *i, struct text *why)
+{
+    if (vm->intercepts == INTERCEPTS_MAX) {
+        text_add(why, "there are %u already, the most there can be", INTERCEPTS_MAX);
+        return false;
+    }
+    for (unsigned n = 0; n < vm->intercepts; n++) {
+        if (intercept_same(&vm->intercept[n], i)) {
+            text_add(why, "'");
+            intercept_print(i, false, why);
+            text_add(why, "' is there already; expected each once, with one action");
+            return false;
+        }
+    }
+    vm->intercept[vm->intercepts++] = *i;
+    return true;
+}
+
 static bool set_intercept(struct config_vm *vm, struct value *v)
 {
-    (void)vm;
-    if (v->s.len == 0)
-        return true;
-    return refuse(v, "'%.*s': this version cannot intercept by configuration; take the line out",
-                  QUOTE(v->s));
+    struct slice rest = v->s;
+    while (rest.len > 0) {
+        struct intercept i;
+        if (!intercept_parse(&rest.p, &rest.len, &i, &v->why) || !add_intercept(vm, &i, &v->why))
+            return false;
+    }
+    return true;
+}
+
+static bool set_hlt(struct config_vm *vm, struct value *v)
+{
+    static const char *const names[] = {"caught", "through"};
+    unsigned i;
+    if (!parse_choice(v, names, ARRAY_SIZE(names), &i))
+        return false;
+    vm->hlt_through = i == 1;
+    return true;
 }
 
 static bool set_reset(struct config_vm *vm, struct value *v)
@@ -274,7 +304,8 @@ static const struct vm_key {
     [VM_VCPUS] = {"vcpus", set_vcpus},
     [VM_CORES] = {"cores", set_cores},
     [VM_WEIGHT] = {"weight", set_weight},
-    [VM_INTERCEPT] = {"intercept", set_intercept},
+    [VM_INTERCEPT] = {"intercept", set_intercept, .repeats = true},
+    [VM_HLT] = {"hlt", set_hlt},
     [VM_RESET] = {"reset", set_reset},
     [VM_INTERRUPTS] = {"interrupts", set_interrupts},
     [VM_FORMAT] = {"format", set_format},

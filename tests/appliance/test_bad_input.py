@@ -15,6 +15,9 @@ GOOD = vm("hello", cmdline="ticks=2 period=10")
     ("colour = red", "colour"), ("memory = many", "memory"), ("memory = 1", "memory"),
     ("vcpus = 0", "vcpus"), ("weight = 0", "weight"), ("cores = 3-1", "cores"),
     ("cores = x", "cores"), ("reset = perhaps", "reset"), ("initrd = not-there", "initrd"),
+    ("intercept = hlt, io:0x3f8:x", "intercept: 'io:0x3f8:x': access 'x' is not one of r, w, rw"),
+    ("intercept = hlt, hlt=log", "intercept: 'hlt' is there already"),
+    ("hlt = perhaps", "hlt: 'perhaps' is not one of caught, through"),
 ])
 def test_iso_names_file_line_and_key(tmp_path, line, key):
     config, iso = tmp_path / "bad.conf", tmp_path / "bad.iso"
@@ -26,28 +29,36 @@ def test_iso_names_file_line_and_key(tmp_path, line, key):
     assert len(reasons) == 1 and key in reasons[0], made.stderr
 
 
-BAD = (ENDS_BY_ITSELF + vm("absent") + vm("big", "hello", memory="8G") +
-       vm("far", "hello", cores="9") + GOOD)
+# What `make iso` would refuse is put into the ISO afterwards.
+TAKEN = (ENDS_BY_ITSELF + vm("absent") + vm("big", "hello", memory="8G") +
+         vm("far", "hello", cores="9") + GOOD)
+BAD = (TAKEN + vm("item", "hello", intercept="hlt, io:0x3f8:x") +
+       vm("both", "hello", hlt="through", intercept="pause, hlt=log"))
 
 
 def without_absent(menu):
     return "".join(line for line in menu.splitlines(True) if "/boot/absent " not in line)
 
 
-@runs(Run(BAD, grub=without_absent,
+@runs(Run(TAKEN, grub=without_absent, swapped=(("vitrine.conf", BAD.encode()),),
           images=(("absent", (ROOT / "build/images/hello").read_bytes()
                    if (ROOT / "build/images/hello").exists() else b""),)))
 def test_boot_leaves_out_what_cannot_start(record):
-    """A module missing from the menu, too much memory, a core that is not there; the rest runs."""
+    """A module missing from the menu, too much memory, a core that is not there, interceptions that
+    there are not; the rest runs."""
     record.check_failed("absent: .*")
     lines = BAD.splitlines()
     for wanted, key, reason in [("kernel = absent", "kernel", "there is no image 'absent'"),
                                 ("memory = 8G", "memory", "big wants 8388608 KiB"),
-                                ("cores = 9", "cores", "this machine has no core 9 online")]:
+                                ("cores = 9", "cores", "this machine has no core 9 online"),
+                                ("intercept = hlt, io:0x3f8:x", "intercept",
+                                 "'io:0x3f8:x': access 'x' is not one of r, w, rw"),
+                                ("hlt = through", "hlt",
+                                 "'through' does not go with 'intercept = hlt'")]:
         place = f"vitrine.conf:{lines.index(wanted) + 1}: "
         about = [text for text in record.texts("config") if text.startswith(place)]
         assert len(about) == 1 and f"{key}: {reason}" in about[0], record
-    for name in ["absent", "big", "far"]:
+    for name in ["absent", "big", "far", "item", "both"]:
         assert [text for text in record.texts("vm") if text.startswith(f"{name} left out: ")], record
     assert record.ended("hello") == "exit 0", record
 

@@ -147,6 +147,24 @@ def test_reset_starts_again(record):
     assert record.ended("hello") == "exit 0", record
 
 
+# MOV SP, 7000H; PUSHF; POP AX; SHR AX, 9; AND AL, 1; OUT 0F4H, AL: ends with RFLAGS.IF.
+REAL = bytes.fromhex("bc0070 9c 58 c1e809 2401 e6f4 f4")
+PROTECTED = bytes.fromhex("bc00700000 9c 58 c1e809 2401 e6f4 f4")
+
+
+@runs(Run(ENDS_BY_ITSELF +
+          vm("real-off", "real", format="flat") +
+          vm("real-on", "real", format="flat", interrupts="on") +
+          vm("protected-off", "protected", format="flat", load="0x100000", interrupts="off") +
+          vm("protected-on", "protected", format="flat", load="0x100000", interrupts="on"),
+          images=(("real", REAL), ("protected", PROTECTED))))
+def test_interrupts_at_the_start(record):
+    """A4: as the configuration says; off, if it does not."""
+    for name in ["real", "protected"]:
+        assert record.ended(f"{name}-off") == "exit 0", record
+        assert record.ended(f"{name}-on") == "exit 1", record
+
+
 def until_halted(console):
     console.until("halted with interrupts off")
     console.until("hello ended: exit 0")

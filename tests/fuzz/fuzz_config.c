@@ -2,7 +2,7 @@
 // The configuration parser over arbitrary bytes. What it takes is in range; what it reports is one
 // line of text.
 // clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc tests/fuzz/fuzz_config.c src/vm/config*.c
-//       src/vm/load*.c src/lib/format.c
+//       src/vm/load*.c src/vmx/intercept_*.c src/lib/format.c
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +52,13 @@ static void check_vm(const struct config_vm *vm)
     check(vm->vcpus >= 1 && vm->vcpus <= CONFIG_VCPUS);
     check(vm->weight >= 1 && vm->weight <= 10000);
     check(vm->format <= FORMAT_FLAT);
+    check(vm->intercepts <= INTERCEPTS_MAX);
+    for (unsigned i = 0; i < vm->intercepts; i++) {
+        check(vm->intercept[i].what < INTERCEPT_WHATS);
+        check(vm->intercept[i].what != INTERCEPT_HLT || !vm->hlt_through);
+        for (unsigned n = 0; n < i; n++)
+            check(!intercept_same(&vm->intercept[n], &vm->intercept[i]));
+    }
     check(vm->load.v <= UINT32_MAX && vm->entry.v <= UINT32_MAX);
 }
 

@@ -77,7 +77,8 @@ static void test_defaults(void **state)
     assert_int_equal(vm->vcpus, 1);
     assert_int_equal(vm->weight, 100);
     assert_true(core_set_has(&vm->cores, 0) && core_set_has(&vm->cores, CONFIG_CORES - 1));
-    assert_false(vm->reset_stops || vm->interrupts);
+    assert_false(vm->reset_stops || vm->interrupts || vm->hlt_through);
+    assert_int_equal(vm->intercepts, 0);
     assert_int_equal(vm->format, FORMAT_AUTO);
     assert_int_equal(vm->modules, 0);
     assert_int_equal(vm->devices, 0);
@@ -101,6 +102,7 @@ static void test_every_key(void **state)
                                        "intercept =\r\n"
                                        "reset = stop\r\n"
                                        "interrupts = on\r\n"
+                                       "hlt = through\r\n"
                                        "format = flat\r\n"
                                        "load = 0x100000\r\n"
                                        "entry = 0x100010\r\n"
@@ -123,7 +125,8 @@ static void test_every_key(void **state)
         assert_int_equal(core_set_has(&vm->cores, core), want);
     }
     assert_int_equal(vm->weight, 10000);
-    assert_true(vm->reset_stops && vm->interrupts);
+    assert_true(vm->reset_stops && vm->interrupts && vm->hlt_through);
+    assert_int_equal(vm->intercepts, 0);
     assert_int_equal(vm->format, FORMAT_FLAT);
     assert_int_equal(vm->load.v, 0x100000);
     assert_int_equal(vm->entry.v, 0x100010);
@@ -132,10 +135,10 @@ static void test_every_key(void **state)
     assert_string_equal(vm->module[0].args, "one  two");
     assert_string_equal(vm->module[1].image, "m2");
     assert_string_equal(vm->module[1].args, "");
-    assert_int_equal(vm->key_line[VM_MODULE], 18);
+    assert_int_equal(vm->key_line[VM_MODULE], 19);
     assert_int_equal(vm->devices, 0x9);
     assert_string_equal(config.vm[1].name, "two");
-    assert_int_equal(config.vm[1].line, 22);
+    assert_int_equal(config.vm[1].line, 23);
 }
 
 static void test_memory(void **state)
@@ -176,6 +179,8 @@ static void test_numbers_and_words(void **state)
     refused(VM "weight = 10001", "3: weight: 10001 is outside 1 to 10000\n");
     refused(VM "weight =", "3: weight: '' is not a number\n");
     refused(VM "reset = reboot", "3: reset: 'reboot' is not one of restart, stop\n");
+    assert_true(taken(VM "interrupts = on")->interrupts); // A4
+    assert_false(taken(VM "interrupts = off")->interrupts);
     refused(VM "interrupts = yes", "3: interrupts: 'yes' is not one of off, on\n");
     refused(VM "format = elf", "3: format: 'elf' is not one of auto, linux, multiboot, flat\n");
     refused(VM "format = flat\nload = 0x100000000",
@@ -317,6 +322,80 @@ static void test_sections(void **state)
     assert_string_equal(reports, "2: [appliance]: this section was there already\n");
 }
 
+// The items of a VM as they are printed.
+static const char *items(const struct config_vm *vm)
+{
+    static char out[2048];
+    struct text t = TEXT(out);
+    out[0] = '\0';
+    for (unsigned i = 0; i < vm->intercepts; i++) {
+        text_add(&t, i == 0 ? "" : " ");
+        intercept_print(&vm->intercept[i], true, &t);
+    }
+    return out;
+}
+
+static void test_intercept(void **state)
+{
+    (void)state;
+    // A2, A5, A7, A9, A10: several on a line, and several lines.
+    assert_string_equal(
+        items(taken(VM "intercept = pause, exception:pf:1:0 ,io:0x3f8:w=log # COM1\n"
+                       "vcpus = 2\n"
+                       "intercept = msr:efer:w=stop,cr4:smep,smap:w , hlt\n"
+                       "intercept =\n")),
+        "pause exception:pf:0x1:0x0 io:0x3f8:w=log msr:efer:w=stop cr4:smep,smap "
+        "hlt");
+    assert_int_equal(config.vm[0].key_line[VM_INTERCEPT], 3);
+    taken(VM "intercept = hlt\nhlt = caught\n[vm b]\nkernel = k\nintercept = hlt=log, pf");
+    assert_string_equal(items(&config.vm[0]), "hlt");
+    assert_string_equal(items(&config.vm[1]), "hlt=log exception:pf");
+
+    refused(VM "intercept = hlt, io:0x3f8:x",
+            "3: intercept: 'io:0x3f8:x': access 'x' is not one of r, w, rw\n");
+    refused(VM "intercept = pause\nintercept = hlt,",
+            "4: intercept: 'hlt,': ',' is the end; expected "
+            "an item behind\n");
+    refused(VM "intercept = hlt:, pause",
+            "3: intercept: 'hlt:': 'hlt' goes with an action alone\n");
+    refused(VM "intercept = hltt", "3: intercept: 'hltt': 'hltt' is not one of hlt, pause, ple, "
+                                   "extint, exception, io, msr, cr0, cr3, cr4, cr8, rdtsc, rdtscp, "
+                                   "rdpmc, rdrand, rdseed, invlpg, monitor, mwait, wbinvd, xsetbv, "
+                                   "desc, dr, cpuid, mem\n");
+    refused(VM "intercept = pf, io:0x80, gp\nintercept = exception:14=log",
+            "4: intercept: 'exception:pf' is there already; expected each once, with one action\n");
+    refused(VM "intercept = cr3:except:1+2\nintercept = cr3:except:2+1",
+            "4: intercept: 'cr3:except:0x1+0x2' is there already; expected each once, with one "
+            "action\n");
+}
+
+static void test_intercepts_are_limited(void **state)
+{
+    (void)state;
+    char text[1024] = VM;
+    for (unsigned i = 0; i < INTERCEPTS_MAX; i++)
+        sprintf(text + strlen(text), "intercept = io:%u\n", i);
+    assert_int_equal(taken(text)->intercepts, INTERCEPTS_MAX);
+    strcat(text, "intercept = hlt\n");
+    refused(text, "35: intercept: there are 32 already, the most there can be\n");
+}
+
+// A1: what is let through cannot be caught.
+static void test_hlt(void **state)
+{
+    (void)state;
+    assert_false(taken(VM "hlt = caught")->hlt_through);
+    assert_true(taken(VM "hlt = through\nintercept = pause")->hlt_through);
+    refused(VM "hlt = maybe", "3: hlt: 'maybe' is not one of caught, through\n");
+    static const char both[] = ": hlt: 'through' does not go with 'intercept = hlt': what is let "
+                               "through cannot be caught\n";
+    char report[128];
+    snprintf(report, sizeof(report), "3%s", both);
+    refused(VM "hlt = through\nintercept = pause, hlt=log", report);
+    snprintf(report, sizeof(report), "4%s", both);
+    refused(VM "intercept = hlt\nhlt = through", report);
+}
+
 static void test_line_forms(void **state)
 {
     (void)state;
@@ -328,8 +407,6 @@ static void test_line_forms(void **state)
     refused(VM "colour = 1", "3: colour: unknown key\n");
     refused(VM "kernel = x", "3: kernel: given in line 2 already\n");
     refused(VM "load = 1", "3: load: goes with 'format = flat' only\n");
-    refused(VM "intercept = hlt, pf", "3: intercept: 'hlt, pf': this version cannot intercept by "
-                                      "configuration; take the line out\n");
     assert_int_equal(parse("[appliance]\npowerof = never\n" VM), ERR_INVALID);
     assert_string_equal(reports, "2: powerof: unknown key; did you mean 'poweroff'?\n");
     taken("\xef\xbb\xbf" VM);
@@ -502,6 +579,9 @@ int main(void)
         cmocka_unit_test(test_image_names),
         cmocka_unit_test(test_long_values),
         cmocka_unit_test(test_sections),
+        cmocka_unit_test(test_intercept),
+        cmocka_unit_test(test_intercepts_are_limited),
+        cmocka_unit_test(test_hlt),
         cmocka_unit_test(test_line_forms),
         cmocka_unit_test(test_control_characters),
         cmocka_unit_test(test_file_size),
