@@ -91,7 +91,7 @@ $B/obj/%.S.o: %.S Makefile $B/obj/flags
 # Linked twice: the first pass gives the symbols that the second carries for its own backtraces.
 $B/vitrine.elf $B/ksyms.o &: $(OBJ) src/boot/link.ld src/boot/ksyms.py Makefile
 	@echo "  LINK    $B/vitrine.elf"
-	@$(PYTHON) src/boot/ksyms.py < /dev/null > $B/ksyms0.S
+	@printf '' | $(PYTHON) src/boot/ksyms.py > $B/ksyms0.S
 	@$(CC) $(CFLAGS) -c $B/ksyms0.S -o $B/ksyms0.o
 	@$(CC) $(LDFLAGS) -T src/boot/link.ld $(OBJ) $B/ksyms0.o -o $B/pass1.elf
 	@nm -n $B/pass1.elf | $(PYTHON) src/boot/ksyms.py > $B/ksyms.S
