@@ -223,14 +223,14 @@ static bool write_protected(struct vcpu *v, gpa_t gpa)
     if (!ept_lookup(&vm->guest.ept, gpa, &hpa, &permissions, &size))
         return false;
     if (permissions == EPT_RWX) { // another vCPU's step has it writable, or the mapping is stale
-        ept_flush(&vm->guest.ept);
+        guest_flush(&vm->guest);
         return true;
     }
     if (vm_page_written == NULL)
         return false;
     vm_page_written(vm, page, true);
-    ept_protect(&vm->guest.ept, page, EPT_RWX);
-    ept_flush(&vm->guest.ept);
+    guest_protect(&vm->guest, page, EPT_RWX);
+    guest_flush(&vm->guest);
     v->page_stepping = page;
     step_over(v, STEP_OVER_PAGE);
     return true;
@@ -258,7 +258,7 @@ static bool write_ram(struct vcpu *v, gpa_t gpa, const void *value, unsigned siz
 static void page_stepped(struct vcpu *v)
 {
     struct vm *vm = vm_of(v);
-    ept_protect(&vm->guest.ept, v->page_stepping, EPT_READ | EPT_EXECUTE);
+    guest_protect(&vm->guest, v->page_stepping, EPT_READ | EPT_EXECUTE);
     for (unsigned i = 0; i < vm->vcpus; i++)
         vcpu_request(vm->vcpu[i], REQUEST_FLUSH);
     vm_page_written(vm, v->page_stepping, false);

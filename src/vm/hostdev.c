@@ -119,8 +119,7 @@ const char *hostdev_give(struct vm *vm)
         if (!host_irq_route(p->irq, vector, core->apic_id))
             return "no IOAPIC has its device's interrupt";
         host_irq_mask(p->irq, true);
-        for (u16 port = p->base; port < p->base + PORT_SIZE; port++)
-            vm->guest.io_bitmap[port / 8] &= (u8)~BIT(port % 8);
+        vm->guest.own_port[p->irq - 3] = p->base;
         log_line("vm", "%s has com%u: port %x, IRQ %u by core %u", vm->config->name, d->number,
                  p->base, p->irq, core->number);
     }

@@ -99,7 +99,8 @@ const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config
                                .maxphyaddr = cpuid_info.maxphyaddr,
                                .has_rdtscp = cpuid_info.rdtscp,
                                .vcpu = vm->vcpu,
-                               .vcpu_count = config->vcpus};
+                               .vcpu_count = config->vcpus,
+                               .hlt_through = config->hlt_through};
     while (1u << vm->guest.apic_log < config->vcpus)
         vm->guest.apic_log++;
     vm->vcpus = config->vcpus;
@@ -125,6 +126,9 @@ const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config
         reason = "the TSC is too slow for its devices";
     if (reason == NULL)
         reason = hostdev_give(vm);
+    struct text why = TEXT(vm->reason);
+    if (reason == NULL && !intercept_init(&vm->guest, config->intercept, config->intercepts, &why))
+        reason = vm->reason;
     if (reason == NULL)
         console_vm_init(&vm->console, id, config->name);
     return reason;
@@ -314,6 +318,7 @@ static void run_end(struct message *m)
     if (!again) {
         for (unsigned i = 0; i < vm->vcpus; i++)
             stats_log_exits(vm->vcpu[i]);
+        intercept_log(&vm->guest);
         log_line("vm", "%s ended: %s", vm->config->name, buf);
         __atomic_store_n(&vm->state, VM_ENDED, __ATOMIC_RELEASE);
     }
@@ -356,7 +361,7 @@ void vm_freeze_time(struct vm *vm, bool on)
 
 enum error vm_protect_page(struct vm *vm, gpa_t page, bool on)
 {
-    enum error e = ept_protect(&vm->guest.ept, page, on ? EPT_READ | EPT_EXECUTE : EPT_RWX);
+    enum error e = guest_protect(&vm->guest, page, on ? EPT_READ | EPT_EXECUTE : EPT_RWX);
     if (e == OK)
         vm->protected_pages += on ? 1 : -1;
     if (!on)

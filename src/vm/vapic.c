@@ -212,7 +212,7 @@ static void adapt(struct vcpu *v, struct vapic *a)
     vmwrite(SECONDARY_CONTROLS, c);
     // Writes that the processor virtualizes: TPR, EOI, self-IPI; all others are ours.
     u64 writes = BIT(0x08) | BIT(0x0b) | BIT(0x3f);
-    msr_bitmap_x2apic(v->msr_bitmap, x2apic ? LAPIC_X2APIC_PAGE_READS : 0, x2apic ? writes : 0);
+    msr_bitmap_x2apic(v, x2apic ? LAPIC_X2APIC_PAGE_READS : 0, x2apic ? writes : 0);
 }
 
 void vapic_startup(struct vcpu *v, bool init, bool sipi)

@@ -265,11 +265,11 @@ void vcpu_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error_
 // Brings the VMCS in line with what the debugger asked for.
 void debug_before_entry(struct vcpu *v)
 {
-    u64 primary = vmx_caps.base.primary | (v->wanted_primary & vmx_caps.allowed1.primary) |
+    u64 primary = (vmx_caps.base.primary & ~v->unwanted_primary) | v->wanted_primary |
                   (vmread(PRIMARY_CONTROLS) & (PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW));
     u64 modes = SECONDARY_APIC_ACCESSES | SECONDARY_X2APIC; // the local APIC's
-    u64 secondary = (vmcs_secondary(v) & ~modes) | (vmread(SECONDARY_CONTROLS) & modes) |
-                    (v->wanted_secondary & vmx_caps.allowed1.secondary);
+    u64 secondary =
+        (vmcs_secondary(v) & ~modes) | (vmread(SECONDARY_CONTROLS) & modes) | v->wanted_secondary;
     if (v->single_step || v->stepping_over != 0) {
         primary |= PRIMARY_MONITOR_TRAP_FLAG;
         // Blocking by STI and MOV SS lasts for one instruction, which is the one we step over.
@@ -287,6 +287,7 @@ void debug_before_entry(struct vcpu *v)
     }
     vmwrite(PRIMARY_CONTROLS, primary);
     vmwrite(SECONDARY_CONTROLS, secondary);
+    vmwrite(EPT_POINTER, vcpu_ept_pointer(v));
     // A notification that arrives during the step would deliver what it is for before the step.
     u64 pin = vmread(PIN_BASED_CONTROLS);
     if (vmx_has_pin(PIN_POSTED_INTERRUPTS))

@@ -130,7 +130,7 @@ vmx_exit_entry:
     vmread %rax, %rax
     jbe vmread_refused
     mov %eax, VCPU_REASON(%rdi)
-    cmp $EXIT_REASON_COUNT, %eax
+    cmp VCPU_PLAIN_REASONS(%rdi), %eax
     jae odd
     incq VCPU_EXITS(%rdi, %rax, 8)
     call *exit_handlers(, %rax, 8)
@@ -155,7 +155,7 @@ refused:
     call vmx_entry_refused
     jmp next
 
-odd:                                        // a failed entry, or a reason that we do not know
+odd:                            // a failed entry, a reason that we do not know, or interception
     call vmx_exit_odd
     jmp prepared
 

@@ -67,8 +67,6 @@ static void exit_init(struct vcpu *v)
     (void)v; // an INIT to this core is blocked in VMX operation; it stays pending
 }
 
-extern exit_handler *const exit_handlers[EXIT_REASONS];
-
 // Every reason without a line of its own ends in exit_unexpected. Called from entry.S.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverride-init"
@@ -134,13 +132,17 @@ bool vmx_requested(struct vcpu *v);
 bool vmx_deadline(struct vcpu *v);
 void vmx_entry_refused(struct vcpu *v, bool invalid);
 
-// An exit whose reason is not in the table.
+// An exit of a VM of which something is to be caught, or whose reason is not in the table.
 void vmx_exit_odd(struct vcpu *v)
 {
-    if (v->reason & EXIT_REASON_ENTRY_FAILURE)
+    if (v->reason < EXIT_REASONS) {
+        v->exits[v->reason]++;
+        intercept_exit(v);
+    } else if (v->reason & EXIT_REASON_ENTRY_FAILURE) {
         entry_failed(v);
-    else
+    } else {
         exit_unexpected(v);
+    }
 }
 
 // Something is requested of v or its core before the next entry. True: it is seen to; false: that
@@ -195,7 +197,7 @@ static NOINLINE bool see_to_requests(struct vcpu *v, u32 requests)
             return false;
     }
     if (requests & REQUEST_FLUSH)
-        ept_flush(&v->guest->ept);
+        guest_flush(v->guest);
     if ((requests & REQUEST_TSC) || v->tsc_offset != v->guest->tsc_offset + v->tsc_adjust) {
         v->tsc_offset = v->guest->tsc_offset + v->tsc_adjust;
         vmwrite(TSC_OFFSET, v->tsc_offset);
@@ -209,6 +211,8 @@ static NOINLINE bool see_to_requests(struct vcpu *v, u32 requests)
 
 bool vcpu_prepare(struct vcpu *v)
 {
+    if (v->caught_waits && !intercept_resume(v))
+        return false;
     if (v->emulated_step && debug_emulated_step(v))
         return false;
     u32 requests = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & ~(u32)REQUEST_NMI;

@@ -28,6 +28,16 @@ static NOINLINE void string_io(struct vcpu *v, u64 q)
     guest_access_finish(v, &e, emulate_string_io(&e, &io), io.port);
 }
 
+void io_set_rax(struct vcpu *v, unsigned size, u32 value)
+{
+    if (size == 1)
+        v->gpr[RAX] = (v->gpr[RAX] & ~0xffull) | (u8)value;
+    else if (size == 4)
+        v->gpr[RAX] = value;
+    else
+        v->gpr[RAX] = (v->gpr[RAX] & ~0xffffull) | (u16)value;
+}
+
 void exit_io(struct vcpu *v)
 {
     u64 q = vmread(EXIT_QUALIFICATION);
@@ -37,13 +47,7 @@ void exit_io(struct vcpu *v)
     }
     unsigned size = IO_SIZE(q);
     if (q & IO_IN) {
-        u32 value = v->guest->ops->port_in(v, IO_PORT(q), size);
-        if (size == 1)
-            v->gpr[RAX] = (v->gpr[RAX] & ~0xffull) | (u8)value;
-        else if (size == 4)
-            v->gpr[RAX] = value;
-        else
-            v->gpr[RAX] = (v->gpr[RAX] & ~0xffffull) | (u16)value;
+        io_set_rax(v, size, v->guest->ops->port_in(v, IO_PORT(q), size));
     } else {
         u32 value = (u32)v->gpr[RAX];
         if (size < 4)

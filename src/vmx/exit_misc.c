@@ -46,6 +46,7 @@ void exit_exception(struct vcpu *v)
     v->event_error = info & EVENT_HAS_ERROR ? (u32)vmread(EXIT_INTERRUPTION_ERROR_CODE) : 0;
     v->event_length = (u32)vmread(EXIT_INSTRUCTION_LENGTH);
     vcpu_note(v, REQUEST_EVENT);
+    intercept_exception(v);
 }
 
 void exit_hlt(struct vcpu *v)

@@ -32,43 +32,6 @@ enum {
 static const u32 mtrr_fixed_msr[11] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
                                        0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
 
-static void bitmap_allow(u8 *bitmap, u32 msr, bool read, bool write)
-{
-    u32 at = msr & 0x1fff;
-    u32 base = msr >= 0xc0000000 ? 1024 : 0;
-    if (read)
-        bitmap[base + at / 8] &= (u8)~BIT(at % 8);
-    if (write)
-        bitmap[base + 2048 + at / 8] &= (u8)~BIT(at % 8);
-}
-
-void msr_bitmap_init(u8 *bitmap)
-{
-    static const u32 direct[] = {
-        MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP, MSR_IA32_PAT, MSR_EFER,
-        MSR_FS_BASE,          MSR_GS_BASE,           MSR_KERNEL_GS_BASE};
-    // Hardly ever written: that a write exits spares reading them when another vCPU gets the core.
-    static const u32 direct_read[] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_FMASK};
-    memset(bitmap, 0xff, PAGE_SIZE);
-    for (unsigned i = 0; i < ARRAY_SIZE(direct_read); i++)
-        bitmap_allow(bitmap, direct_read[i], true, false);
-    for (unsigned i = 0; i < ARRAY_SIZE(direct); i++)
-        bitmap_allow(bitmap, direct[i], true, true);
-    if (cpuid_info.rdtscp)
-        bitmap_allow(bitmap, MSR_TSC_AUX, true, false);
-    bitmap_allow(bitmap, MSR_TSC, true, false); // with TSC offsetting
-}
-
-void msr_bitmap_x2apic(u8 *bitmap, u64 reads, u64 writes)
-{
-    for (u32 i = 0; i < 64; i++) {
-        u32 msr = MSR_IA32_X2APIC + i;
-        bitmap[msr / 8] |= (u8)BIT(msr % 8);
-        bitmap[2048 + msr / 8] |= (u8)BIT(msr % 8);
-        bitmap_allow(bitmap, msr, reads >> i & 1, writes >> i & 1);
-    }
-}
-
 static u64 *remembered(struct vcpu *v, u32 msr)
 {
     switch (msr) {

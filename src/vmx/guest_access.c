@@ -17,19 +17,43 @@ static enum error translate(void *ctx, gva_t gva, u32 access, gpa_t *gpa, u32 *e
     return e;
 }
 
+// Zeroes those bytes of *value that are to be read as 0.
+static NOINLINE void ignore_bytes(const struct vcpu *v, gpa_t gpa, u64 *value, unsigned size)
+{
+    for (unsigned i = 0; i < size; i++) {
+        if (memory_is_ignored(v, GPA(gpa.v + i), INTERCEPT_READ))
+            *value &= ~(0xffull << 8 * i);
+    }
+}
+
+// Writes those bytes that are not to vanish.
+static NOINLINE void write_rest(struct vcpu *v, gpa_t gpa, unsigned size, u64 value)
+{
+    for (unsigned i = 0; i < size; i++) {
+        u8 byte = (u8)(value >> 8 * i);
+        if (!memory_is_ignored(v, GPA(gpa.v + i), INTERCEPT_WRITE) &&
+            !v->guest->ops->write_ram(v, GPA(gpa.v + i), &byte, 1))
+            v->guest->ops->mmio_write(v, GPA(gpa.v + i), 1, byte);
+    }
+}
+
 static u64 read(void *ctx, gpa_t gpa, unsigned size)
 {
     struct guest_access *a = ctx;
     u64 value = 0;
     if (guest_read(&a->v->guest->memory, gpa, &value, size) != OK)
         value = a->v->guest->ops->mmio_read(a->v, gpa, size);
+    if (a->v->memory_ignored)
+        ignore_bytes(a->v, gpa, &value, size);
     return value;
 }
 
 static void write(void *ctx, gpa_t gpa, unsigned size, u64 value)
 {
     struct guest_access *a = ctx;
-    if (!a->v->guest->ops->write_ram(a->v, gpa, &value, size))
+    if (a->v->memory_ignored)
+        write_rest(a->v, gpa, size, value);
+    else if (!a->v->guest->ops->write_ram(a->v, gpa, &value, size))
         a->v->guest->ops->mmio_write(a->v, gpa, size, value);
 }
 
@@ -42,13 +66,16 @@ static u64 segment_base(void *ctx, enum segment_name segment)
 static u32 port_read(void *ctx, u16 port, unsigned size)
 {
     struct guest_access *a = ctx;
-    return a->v->guest->ops->port_in(a->v, port, size);
+    a->v->io_elements++;
+    return a->v->io_ignored ? 0 : a->v->guest->ops->port_in(a->v, port, size);
 }
 
 static void port_write(void *ctx, u16 port, unsigned size, u32 value)
 {
     struct guest_access *a = ctx;
-    a->v->guest->ops->port_out(a->v, port, size, value);
+    a->v->io_elements++;
+    if (!a->v->io_ignored)
+        a->v->guest->ops->port_out(a->v, port, size, value);
 }
 
 static const struct emulate_ops ops = {translate, read, write, segment_base, port_read, port_write};

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "lib/format.h"
+#include "lib/lock.h"
 #include "lib/types.h"
 
 struct guest;
@@ -85,3 +86,40 @@ void intercept_print(const struct intercept *i, bool with_action, struct text *t
 bool intercept_same(const struct intercept *a, const struct intercept *b);
 
 const char *intercept_action_name(enum intercept_action a);
+
+// ---- of a guest (intercept.c) ------------------------------------------------------------------
+
+struct caught_item {
+    struct intercept item;
+    u64 hits;              // public
+    u64 window;            // host TSC at which the log takes lines again; with the lock
+    u32 logged, not_shown; // lines in this window; with the lock
+};
+
+struct intercepts {
+    unsigned count;
+    u32 kinds; // bit enum intercept_what: there is such an item
+    struct spinlock lock;
+    struct caught_item list[INTERCEPTS_MAX];
+};
+
+// The items that a guest begins with, at most INTERCEPTS_MAX. Before its vCPUs run. False: *why
+// says which of them this CPU cannot catch.
+bool intercept_init(struct guest *g, const struct intercept *list, unsigned count,
+                    struct text *why);
+
+// Whether this CPU can catch it. False: *why says what it lacks.
+bool intercept_possible(const struct intercept *i, struct text *why);
+
+// Adds an item, or takes number n away, while the guest runs: all its vCPUs are held meanwhile, so
+// that they are caught, or not any more, when this returns. A core's main loop; waits for others.
+// False: *why says why not.
+bool intercept_add(struct guest *g, const struct intercept *i, struct text *why);
+bool intercept_remove(struct guest *g, unsigned n, struct text *why);
+
+// The items in the order in which they were added. Any core; n is below intercept_count().
+unsigned intercept_count(const struct guest *g);
+void intercept_get(const struct guest *g, unsigned n, struct intercept *i, u64 *hits);
+
+// A line for each item and its hits, at the VM's end. Any core.
+void intercept_log(const struct guest *g);

@@ -5,11 +5,12 @@
 
 struct vcpu;
 
-// Makes a VM's MSR bitmap (4 KiB): all caught but those that are switched or in the VMCS.
-void msr_bitmap_init(u8 *bitmap);
+// Makes a vCPU's MSR bitmap: all caught but those that are switched, in the VMCS, or virtualized by
+// the processor, and of these what the guest's items name. Its core, outside the guest.
+void msr_bitmap_build(struct vcpu *v);
 
 // Lets through, or catches again, the x2APIC registers 800H + bit of `reads` and `writes`.
-void msr_bitmap_x2apic(u8 *bitmap, u64 reads, u64 writes);
+void msr_bitmap_x2apic(struct vcpu *v, u64 reads, u64 writes);
 
 // An MSR of a vCPU as the guest would read it. False: it would raise #GP. Its core, VMCS current.
 bool vcpu_read_msr(struct vcpu *v, u32 msr, u64 *value);

@@ -5,6 +5,7 @@
 #define VCPU_LAUNCHED         128
 #define VCPU_HOST_RSP         136
 #define VCPU_REASON           144
+#define VCPU_PLAIN_REASONS    148
 #define VCPU_EXITS            152
 #define VCPU_REQUESTS         832
 #define EXIT_REASON_COUNT     78

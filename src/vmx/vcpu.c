@@ -17,6 +17,7 @@
 _Static_assert(offsetof(struct vcpu, launched) == VCPU_LAUNCHED, "offsets.h");
 _Static_assert(offsetof(struct vcpu, host_rsp) == VCPU_HOST_RSP, "offsets.h");
 _Static_assert(offsetof(struct vcpu, reason) == VCPU_REASON, "offsets.h");
+_Static_assert(offsetof(struct vcpu, plain_reasons) == VCPU_PLAIN_REASONS, "offsets.h");
 _Static_assert(offsetof(struct vcpu, exits) == VCPU_EXITS, "offsets.h");
 _Static_assert(offsetof(struct vcpu, requests) == VCPU_REQUESTS, "offsets.h");
 _Static_assert(offsetof(struct core, guest_deadline) == CORE_DEADLINE, "offsets.h");
@@ -99,7 +100,6 @@ struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *core)
     v->vmcs = vmcs;
     v->xsave = phys_to_virt(xsave);
     v->msr_bitmap = phys_to_virt(bitmap);
-    msr_bitmap_init(v->msr_bitmap);
     v->vpid = (u16)__atomic_fetch_add(&next_vpid, 1, __ATOMIC_RELAXED);
     v->weight = 100;
     v->state = VCPU_OFF;
@@ -133,6 +133,7 @@ void vcpu_reset(struct vcpu *v)
     v->event = v->deferred_interrupt = 0;
     v->nmi_latched = false;
     v->interrupt_window = v->nmi_window = false;
+    v->caught_waits = false;
     v->cr2 = v->kernel_gs_base = v->star = v->lstar = v->cstar = v->fmask = v->tsc_aux = 0;
     memset(v->dr, 0, sizeof(v->dr));
     v->dr6 = 0xffff0ff0;
@@ -150,7 +151,7 @@ void vcpu_reset(struct vcpu *v)
     vmcs_reset_guest(v);
     vcpu_note(v, REQUEST_DEBUG);
     vpid_flush(v->vpid);
-    ept_flush(&v->guest->ept);
+    guest_flush(v->guest);
 }
 
 void vcpu_load(struct vcpu *v)
@@ -169,7 +170,7 @@ void vcpu_load(struct vcpu *v)
         v->loaded = true;
         vmcs_set_core(v);
         vpid_flush(v->vpid);
-        ept_flush(&v->guest->ept);
+        guest_flush(v->guest);
     }
 }
 

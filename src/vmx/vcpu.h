@@ -18,6 +18,7 @@
 #include "vmx/debug.h"
 #include "vmx/exit_reasons.h"
 #include "vmx/fetch.h"
+#include "vmx/intercept.h"
 #include "vmx/vmcs.h"
 
 struct vcpu;
@@ -86,9 +87,13 @@ struct guest {
     unsigned id; // VM number, from 1
     const struct guest_ops *ops;
     struct ept ept;
+    struct ept ept_caught; // without what items want to see of its memory; root NULL: there is none
     struct guest_memory memory;
-    u8 *io_bitmap;  // 8 KiB
-    u64 tsc_offset; // guest TSC = host TSC + this
+    u8 *io_bitmap;   // 8 KiB
+    u16 own_port[2]; // 8 ports each that lead to a device of the host; 0: none
+    struct intercepts intercepts;
+    bool hlt_through; // the guest's HLT stops the core
+    u64 tsc_offset;   // guest TSC = host TSC + this
     u64 xcr0_allowed;
     u64 cr4_allowed;
     unsigned maxphyaddr;
@@ -121,7 +126,7 @@ enum {
     REQUEST_DEBUG = 1 << 9, // what the debugger asked for changed
 };
 
-enum hold_reason { HOLD_DEBUGGER = 1, HOLD_VM = 2 };
+enum hold_reason { HOLD_DEBUGGER = 1, HOLD_VM = 2, HOLD_CHANGE = 4 };
 
 // What one instruction of a vCPU runs without. Bits: an LGDT may be on a watched page's way.
 enum step_over {
@@ -137,6 +142,7 @@ struct vcpu {
     u8 launched;        // the VMCS's launch state (SDM 25.1)
     u64 host_rsp;       // as in the VMCS
     u32 reason;         // of the present exit
+    u32 plain_reasons;  // exits with a reason below this are looked at no closer: all or none
     u64 exits[EXIT_REASONS];
 
     // Hot.
@@ -159,9 +165,9 @@ struct vcpu {
     hpa_t vmcs;
     u16 vpid;
     u32 exception_bitmap;
-    // Controls beyond those that every vCPU has, wanted by what is to be intercepted. After a
-    // change: REQUEST_DEBUG.
-    u32 wanted_primary, wanted_secondary;
+    // Controls beyond those that every vCPU has, wanted by what is to be intercepted, and those of
+    // every vCPU that this one is to do without. After a change: REQUEST_DEBUG.
+    u32 wanted_primary, wanted_secondary, unwanted_primary;
 
     // An event to be delivered at the next entry; 0: none. VMCS format (SDM 25.8.3).
     u32 event;
@@ -177,6 +183,14 @@ struct vcpu {
     u8 *xsave;      // FPU_STATE_SIZE bytes, the XSAVE area's standard format
     bool extended;  // more of it than FXSAVE holds may be in use
     u8 *msr_bitmap; // 4 KiB; the vCPU's own, since the x2APIC's part follows its APIC's mode
+    u64 x2apic_reads, x2apic_writes; // registers that the processor virtualizes
+
+    // Interception (intercept_exit.c).
+    bool caught_waits;   // the debugger has it before its instruction is carried out
+    u64 caught_rip;      // of that instruction
+    bool memory_ignored; // emulated accesses to memory that is to be ignored vanish
+    bool io_ignored;     // INS gives zeros, OUTS vanishes
+    u32 io_elements;     // of the present INS or OUTS so far
 
     struct vcpu_cpuid cpuid;
     struct fetch_cache fetch;
@@ -301,6 +315,11 @@ void vcpu_set_gpr(struct vcpu *v, unsigned n, u64 value);
 
 // The paging state for walks of v's page tables; its core.
 void vcpu_paging_state(struct vcpu *v, struct paging_state *ps);
+
+// Changes the permissions of a page of RAM. ERR_NOT_FOUND, ERR_NO_MEMORY. All vCPUs that may use it
+// are to flush before they run on: guest_flush() on their cores.
+enum error guest_protect(struct guest *g, gpa_t page, u32 permissions);
+void guest_flush(const struct guest *g);
 
 // Registers as in vmx/debug.h; the vCPU's core, its VMCS current.
 void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *r);

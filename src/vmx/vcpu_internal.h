@@ -30,6 +30,8 @@ enum {
 #define BLOCKING_BY_MOV_SS BIT(1)
 #define BLOCKING_BY_NMI    BIT(3)
 
+#define ACTIVITY_HLT 1 // guest activity state (SDM 25.4.2)
+
 #define SEGMENT_UNUSABLE BIT(16)
 
 enum {
@@ -103,6 +105,9 @@ bool vcpu_would_wake(struct vcpu *v);
 void vmcs_set_segment(enum segment_name n, const struct segment *s);
 void vmcs_get_segment(enum segment_name n, struct segment *s);
 
+// exit_io.c: what an IN of 1, 2 or 4 bytes gives.
+void io_set_rax(struct vcpu *v, unsigned size, u32 value);
+
 // exit_msr.c: MSRs that RDMSR and WRMSR exit for. False: #GP.
 bool msr_read_caught(struct vcpu *v, u32 msr, u64 *value);
 bool msr_write_caught(struct vcpu *v, u32 msr, u64 value);
@@ -144,6 +149,29 @@ typedef void exit_handler(struct vcpu *v);
 exit_handler exit_exception, exit_external_interrupt, exit_cpuid, exit_hlt, exit_io, exit_rdmsr,
     exit_wrmsr, exit_cr, exit_ept_violation, exit_preemption_timer, exit_xsetbv, exit_vmcall,
     exit_monitor_trap, exit_apic_access, exit_apic_write, exit_eoi, exit_mov_dr, exit_tpr;
+
+// What carries out an exit of each reason, as if the guest had not been caught at it.
+extern exit_handler *const exit_handlers[EXIT_REASONS];
+
+// intercept.c: brings v's VMCS and MSR bitmap in line with the items of its guest. Its VMCS is
+// current.
+void intercept_apply(struct vcpu *v);
+
+// intercept_mem.c: which EPT v is to run with; withholds from it what i names, or gives it back.
+u64 vcpu_ept_pointer(const struct vcpu *v);
+bool intercept_memory(struct guest *g, const struct intercept *i, struct text *why);
+
+// Whether an emulated access of v to this byte is to vanish.
+bool memory_is_ignored(const struct vcpu *v, gpa_t gpa, u32 access);
+
+// intercept_exit.c. An exit of a guest that has items.
+void intercept_exit(struct vcpu *v);
+
+// An exception that v has caused and that will be delivered to it (v->event).
+void intercept_exception(struct vcpu *v);
+
+// Carries out what v was stopped at by an item. False: v does not run now.
+bool intercept_resume(struct vcpu *v);
 
 // vmm.c: the vCPU sleeps, or steps back in the queue.
 void vmm_sleep(struct vcpu *v);

@@ -5,20 +5,12 @@
 #include "vmx/caps.h"
 #include "vmx/vcpu_internal.h"
 
-// Exceptions that must not be left to the guest alone: an endless #DB or #AC while being delivered
-// keeps the CPU from taking interrupts; #MC is ours.
-#define ALWAYS_CAUGHT (BIT(1) | BIT(17) | BIT(18))
-
 #define ACCESS_CODE_16 0x9b
 #define ACCESS_DATA_16 0x93
 #define ACCESS_LDTR    0x82
 #define ACCESS_TR      0x8b
 #define PAT_RESET      0x0007040600070406ull
-// OSXSAVE shows in CPUID. PKE makes PKRU usable, which FXSAVE does not hold.
-#define CR4_HOST_OWNED   (CR4_VMXE | CR4_OSXSAVE | CR4_PKE)
-#define CR0_RESET        0x60000010ull
-#define PLE_GAP_TICKS    128
-#define PLE_WINDOW_TICKS 4096
+#define CR0_RESET      0x60000010ull
 
 u32 vmcs_secondary(const struct vcpu *v)
 {
@@ -38,11 +30,6 @@ static void setup_controls(struct vcpu *v)
     vmwrite(EXIT_CONTROLS, c->exit);
     vmwrite(ENTRY_CONTROLS, c->entry);
 
-    v->exception_bitmap = ALWAYS_CAUGHT;
-    vmwrite(EXCEPTION_BITMAP, v->exception_bitmap);
-    vmwrite(PAGE_FAULT_ERROR_CODE_MASK, 0);
-    vmwrite(PAGE_FAULT_ERROR_CODE_MATCH, 0);
-    vmwrite(CR3_TARGET_COUNT, 0);
     vmwrite(EXIT_MSR_STORE_COUNT, 0);
     vmwrite(EXIT_MSR_LOAD_COUNT, 0);
     vmwrite(ENTRY_MSR_LOAD_COUNT, 0);
@@ -51,19 +38,13 @@ static void setup_controls(struct vcpu *v)
     vmwrite(IO_BITMAP_A, virt_to_phys(g->io_bitmap).v);
     vmwrite(IO_BITMAP_B, virt_to_phys(g->io_bitmap + PAGE_SIZE).v);
     vmwrite(MSR_BITMAP, virt_to_phys(v->msr_bitmap).v);
-    vmwrite(EPT_POINTER, ept_pointer(&g->ept));
+    vmwrite(EPT_POINTER, vcpu_ept_pointer(v));
     v->tsc_offset = g->tsc_offset;
     vmwrite(TSC_OFFSET, v->tsc_offset);
     if (c->secondary & SECONDARY_VPID)
         vmwrite(VPID, v->vpid);
-    if (c->secondary & SECONDARY_PAUSE_LOOP_EXITING) {
-        vmwrite(PLE_GAP, PLE_GAP_TICKS);
-        vmwrite(PLE_WINDOW, PLE_WINDOW_TICKS);
-    }
     vmwrite(VMCS_LINK_POINTER, UINT64_MAX);
-
-    vmwrite(CR0_MASK, CR0_HOST_OWNED);
-    vmwrite(CR4_MASK, ~g->cr4_allowed | CR4_HOST_OWNED);
+    // The rest, which the guest's items have a say in, is intercept_apply's.
 }
 
 static void setup_host(void)
@@ -101,6 +82,7 @@ void vmcs_setup(struct vcpu *v)
     setup_controls(v);
     setup_host();
     vmcs_set_core(v);
+    intercept_apply(v);
 }
 
 static void reset_segment(enum segment_name n, u32 access)

@@ -206,6 +206,13 @@ static void share_work(struct vmm *vmm, u64 now)
         vcpu_depart(v, to);
 }
 
+// When the slice of one that is alone ends: never, but that a guest whose HLT does not exit is to be
+// looked at now and then.
+static u64 end_alone(const struct vcpu *v, u64 now)
+{
+    return v->guest->hlt_through ? now + slice_ticks : UINT64_MAX;
+}
+
 // The vCPU that is to have the core now; NULL: none.
 static struct vcpu *pick(struct core *c, u64 now)
 {
@@ -214,8 +221,8 @@ static struct vcpu *pick(struct core *c, u64 now)
     if (v != NULL && vmm->queued > 0 && now >= c->slice_end && core_count > 1)
         share_work(vmm, now);
     if (v != NULL && (vmm->queued == 0 || now < c->slice_end)) {
-        if (vmm->queued == 0 && c->slice_end != UINT64_MAX)
-            set_slice_end(c, UINT64_MAX);
+        if (vmm->queued == 0 && (c->slice_end != UINT64_MAX || v->guest->hlt_through))
+            set_slice_end(c, end_alone(v, now));
         return v;
     }
     struct vcpu *next = vmm->favoured != NULL ? vmm->favoured : head(vmm);
@@ -237,7 +244,7 @@ static struct vcpu *pick(struct core *c, u64 now)
     // Whoever sees it run from now on notifies it; what was posted before is looked for after this.
     __atomic_store_n(&next->state, VCPU_RUNNING, __ATOMIC_SEQ_CST);
     next->started = now;
-    set_slice_end(c, vmm->queued > 0 ? now + slice_ticks : UINT64_MAX);
+    set_slice_end(c, vmm->queued > 0 ? now + slice_ticks : end_alone(next, now));
     return next;
 }
 
