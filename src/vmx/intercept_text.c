@@ -320,15 +320,15 @@ static bool read_selector(struct item *it)
 static const char *impossible(const struct intercept *i)
 {
     if (i->what == INTERCEPT_EXTINT)
-        return "is not possible: an interrupt is not the guest's instruction";
+        return "an interrupt is not the guest's instruction";
     if (i->what == INTERCEPT_PLE)
-        return "is not possible: a loop has nothing to deny or ignore";
+        return "a loop has nothing to deny or ignore";
     if (i->what == INTERCEPT_EXCEPTION && i->action == INTERCEPT_DENY)
-        return "is not possible: an exception is the denial";
+        return "an exception is the denial";
     if (i->what == INTERCEPT_EXCEPTION && i->first != 1 && i->first != 3 && i->first != 4)
-        return "is not possible: all but db, bp and of would come again at once";
+        return "all but db, bp and of would come again at once";
     if (i->action == INTERCEPT_IGNORE && (i->access & INTERCEPT_EXECUTE) != 0)
-        return "is not possible: a fetch can only be denied";
+        return "a fetch can only be denied";
     return NULL;
 }
 
@@ -346,8 +346,8 @@ static bool read_action(struct item *it)
     const char *reason = impossible(i);
     if (reason == NULL)
         return true;
-    wrong(it, reason);
-    text_add(it->why, "; expected count, log, stop or pass");
+    wrong(it, "is not possible: ");
+    text_add(it->why, "%s; expected count, log, stop or pass", reason);
     return false;
 }
 
