@@ -42,6 +42,8 @@ static const struct command commands[] = {
     {"exits", "", "VM exits of the current VM, counted by reason", NULL},
     {"move", "[VM/VCPU] CORE", "moves the current vCPU, or that one, to another core", NULL},
     {"nmi", "", "an NMI to the current vCPU, for when it goes on", NULL},
+    {"intercept", "[VM/] [add|remove]",
+     "items that a VM is caught at, and hits; adds, removes some", NULL},
     {"log", "[LINES]", "the end of the appliance's log", NULL},
     {"layout", "[32|64|auto]", "registers that the next attach shows: i386, x86-64, as the VM is",
      layout},
@@ -231,13 +233,8 @@ static void send_output(void)
 {
     size_t at = 0;
 
-    while (out.len - at > PIECE) {
-        reply_start();
-        text_add(&reply, "O");
-        text_hex(&reply, output + at, PIECE);
-        reply_send();
-        at += PIECE;
-    }
+    for (; out.len - at > PIECE; at += PIECE)
+        reply_console(output + at, PIECE);
     reply_start();
     if (out.len == 0)
         reply_ok();

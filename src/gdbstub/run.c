@@ -175,7 +175,7 @@ static void resume(void)
     bool any = false;
 
     if (stop_is_due()) {
-        stop_report();
+        stop_report(true);
         return;
     }
     for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid))

@@ -18,7 +18,7 @@ static void packet_why(const char *args)
 {
     (void)args;
     if (session.running) {
-        stop_report();
+        stop_report(false);
         return;
     }
     attach_first();

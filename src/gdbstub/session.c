@@ -36,6 +36,14 @@ void reply_error(unsigned number, const char *why)
         text_add(&reply, "E%02x", number);
 }
 
+void reply_console(const char *text, size_t n)
+{
+    reply_start();
+    text_add(&reply, "O");
+    text_hex(&reply, text, n);
+    reply_send();
+}
+
 void window_add(struct window *w, const char *text, size_t n)
 {
     for (size_t i = 0; i < n; i++, w->seen++) {

@@ -24,7 +24,7 @@ enum stop_reason {
     STOP_HARDWARE,   // Z1 at `address`
     STOP_WRITE,      // Z2: data at `address`
     STOP_ACCESS,     // Z4
-    STOP_INTERCEPT,  // something that the VM is not to do unseen
+    STOP_INTERCEPT,  // target_caught() says what
 };
 
 struct stop {
@@ -125,6 +125,10 @@ extern bool reply_later;
 // Sets the whole reply.
 void reply_ok(void);
 void reply_error(unsigned number, const char *why);
+
+// Sends text ahead of a reply, for gdb to print. It takes that while it waits for a stop, and for
+// the reply to qRcmd.
+void reply_console(const char *text, size_t n);
 
 // A window of a longer text: only bytes [offset, offset + room) of all that is added are kept.
 struct window {

@@ -154,7 +154,7 @@ static bool anything_stopped(void)
 
 static void tell(void)
 {
-    stop_report();
+    stop_report(true);
     reply_send();
 }
 
@@ -208,7 +208,7 @@ static bool still_holds(unsigned pid, unsigned index)
     if (regs.rip != s->rip)
         return false;
     if (s->reason == STOP_INTERCEPT)
-        return true;
+        return target_still_catches(pid, index);
     return s->reason == STOP_BREAKPOINT ? breakpoint_wanted(pid, s->address) : hw_wanted(pid, s);
 }
 
@@ -272,8 +272,24 @@ static void drop_steps(void)
     }
 }
 
+// What a thread that is about to be told of was caught at. Returns the signal to tell.
+static unsigned tell_caught(unsigned pid, unsigned index, bool gdb_waits)
+{
+    char buf[256] = "";
+    struct text text = TEXT(buf);
+
+    if (processes[pid].thread[index].stop.reason != STOP_INTERCEPT)
+        return GDB_SIGTRAP;
+    text_add(&text, "%s/%u caught %s\n", target_vm_name(pid), index, target_caught(pid, index));
+    if (gdb_waits)
+        reply_console(buf, text.len);
+    // gdb takes a SIGTRAP in a step for the step's end, and goes on by itself if the line has not
+    // ended, or if it only wanted to get past a breakpoint.
+    return processes[pid].thread[index].want == WANT_RUN ? GDB_SIGTRAP : GDB_SIGINT;
+}
+
 // Tells what has happened. False: nothing has.
-static bool report(void)
+static bool report(bool gdb_waits)
 {
     unsigned pid, index;
 
@@ -285,15 +301,16 @@ static bool report(void)
     }
     if (!choose(&pid, &index))
         return false;
-    reply_stop(pid, index, GDB_SIGTRAP);
+    unsigned signal = tell_caught(pid, index, gdb_waits);
+    reply_stop(pid, index, signal);
     drop_steps();
     return true;
 }
 
-void stop_report(void)
+void stop_report(bool gdb_waits)
 {
     stop_all();
-    if (!report())
+    if (!report(gdb_waits))
         reply_stopped();
 }
 
@@ -322,7 +339,7 @@ void stop_break_in(void)
     if (!session.running)
         return;
     stop_all();
-    if (!report()) {
+    if (!report(true)) {
         if (interrupted(&pid, &index))
             reply_stop(pid, index, GDB_SIGINT);
         else

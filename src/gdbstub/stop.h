@@ -18,7 +18,8 @@ void stop_break_in(void);
 bool stop_is_due(void);
 
 // Holds all attached VMs, sets the reply to the stop that is due and leaves the running state.
-void stop_report(void);
+// gdb_waits: for a stop, so that what was caught may go ahead of it as text.
+void stop_report(bool gdb_waits);
 
 // Sets the reply to this thread's recorded stop, which makes it gdb's current one.
 void reply_stop(unsigned pid, unsigned index, unsigned signal);

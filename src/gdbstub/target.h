@@ -69,6 +69,11 @@ bool target_has_avx(unsigned pid);
 // Whether the VM's image says that it is a 32-bit kernel. Asked for vCPUs outside long mode only.
 bool target_is_32bit(unsigned pid);
 
+// What the vCPU did that made it report DEBUG_INTERCEPT last; it is held since. Then: whether that
+// is still to be caught.
+const char *target_caught(unsigned pid, unsigned index);
+bool target_still_catches(unsigned pid, unsigned index);
+
 // A monitor command that the stub does not know itself (monitor.c lists them with their
 // arguments): adds its output. pid and index are the current thread's, which need not exist any
 // more. False when the command is unknown here too.

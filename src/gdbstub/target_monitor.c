@@ -2,6 +2,7 @@
 // The monitor's commands that look below the stub.
 #include "boot/log.h"
 #include "gdbstub/target.h"
+#include "gdbstub/target_intercept.h"
 #include "lib/string.h"
 #include "smp/message.h"
 #include "smp/time.h"
@@ -285,6 +286,11 @@ static void move(const struct request *r)
         text_add(r->out, "%s/%u is not started, or on its way already\n", name, v->index);
 }
 
+static void intercept(const struct request *r)
+{
+    monitor_intercept(r->v != NULL ? vm_of(r->v) : NULL, r->args, r->out);
+}
+
 static void show_log(const struct request *r)
 {
     static char tail[8192];
@@ -305,10 +311,11 @@ static const struct {
     bool wants_vcpu;
     void (*run)(const struct request *r);
 } commands[] = {
-    {"vms", false, list_vms},  {"vcpus", false, list_vcpus},    {"cores", false, list_cores},
-    {"vmcs", true, show_vmcs}, {"rdmsr", true, show_rdmsr},     {"wrmsr", true, show_wrmsr},
-    {"ept", true, show_ept},   {"pending", true, show_pending}, {"exits", true, show_exits},
-    {"nmi", true, send_nmi},   {"log", false, show_log},        {"move", false, move},
+    {"vms", false, list_vms},        {"vcpus", false, list_vcpus},    {"cores", false, list_cores},
+    {"vmcs", true, show_vmcs},       {"rdmsr", true, show_rdmsr},     {"wrmsr", true, show_wrmsr},
+    {"ept", true, show_ept},         {"pending", true, show_pending}, {"exits", true, show_exits},
+    {"nmi", true, send_nmi},         {"log", false, show_log},        {"move", false, move},
+    {"intercept", false, intercept},
 };
 
 bool target_monitor(unsigned pid, unsigned index, const char *command, const char *args,

@@ -212,6 +212,19 @@ static void execute(struct vcpu *v)
         store(v, v->regs.gpr[RDI], (u8)v->regs.gpr[RAX]);
         dr6 = slots_hit(v, v->regs.gpr[RDI], 1, true, false);
         break;
+    case 0xe4:
+        if (vm->catch_in && !v->pass) {
+            v->hits++;
+            snprintf(v->caught, sizeof(v->caught), "io:0x%x:r: IN 0x%x, 1 byte", code[1], code[1]);
+            report(v, DEBUG_INTERCEPT, 0);
+            v->pass = v->held;
+            if (v->held)
+                return;
+        }
+        v->pass = false;
+        v->reads++;
+        v->regs.rip += 2;
+        break;
     case 0xe6:
         vm->exists = false;
         vm->exited = true;
@@ -282,6 +295,7 @@ enum error vcpu_write_regs(struct vcpu *v, const struct vcpu_regs *in)
     require(v->held, "registers of a running vCPU are written");
     if ((in->cr0 & (BIT(31) | BIT(0))) == BIT(31))
         return ERR_INVALID;
+    v->pass &= in->rip == v->regs.rip;
     v->regs = *in;
     return OK;
 }
@@ -402,6 +416,17 @@ bool target_has_avx(unsigned pid)
 bool target_is_32bit(unsigned pid)
 {
     return fake[pid].is_32bit;
+}
+
+const char *target_caught(unsigned pid, unsigned index)
+{
+    return fake[pid].vcpu[index].caught;
+}
+
+bool target_still_catches(unsigned pid, unsigned index)
+{
+    (void)index;
+    return fake[pid].catch_in;
 }
 
 bool target_monitor(unsigned pid, unsigned index, const char *command, const char *args,

@@ -4,7 +4,8 @@
 // are touched of held vCPUs only, time stands while all of a VM is held and at no other moment.
 //
 // Instructions, with their real encodings: nop; jmp rel8; inc al; mov [rdi], al; int3; hlt (goes
-// on at once); out imm8, al, which ends the VM with exit code al. All else is a nop of one byte.
+// on at once); in al, imm8, which may be caught; out imm8, al, which ends the VM with exit code al.
+// All else is a nop of one byte.
 #pragma once
 
 #include "gdbstub/gdbstub.h"
@@ -25,10 +26,13 @@ struct vcpu {
     unsigned let_go;      // times
     unsigned guest_traps; // #BPs that the guest got
     unsigned alone;       // instructions executed while every other vCPU of the VM was held
+    unsigned hits, reads; // INs that were caught, and carried out
+    bool pass;            // the IN that was caught is to be carried out
+    char caught[40];
 };
 
 struct fake_vm {
-    bool exists, exited, killed, frozen, avx, is_32bit, fail_watch;
+    bool exists, exited, killed, frozen, avx, is_32bit, fail_watch, catch_in;
     u8 code;
     struct guest_memory memory;
     u8 *ram;

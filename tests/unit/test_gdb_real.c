@@ -322,11 +322,35 @@ static void another_gdb_after_one_that_was_killed(void **state)
     assert_int_equal(fake[1].ram[0x1008], 0x90);
 }
 
+static void what_was_caught(void **state)
+{
+    (void)state;
+    if (master < 0)
+        skip();
+    memcpy(fake[1].ram + 0x1008, "\xe4\x60", 2);
+    fake[1].catch_in = true;
+    run_gdb("thread 2\nset $pc = 0x1100\nset {short}0x1100 = -277\nthread 1\n"
+            "set $pc = 0x1000\ncontinue\np $pc\nstepi\np $pc\n"
+            "continue\ncontinue\n"
+            "set $pc = 0x1007\nstepi\nstepi\np $pc\nstepi\np $pc\n"
+            // gdb steps over its breakpoint before it goes on.
+            "break *0x1008\ncontinue\ncontinue\np $pc\ncontinue\n");
+    assert_said("one/0 caught io:0x60:r: IN 0x60, 1 byte\n", "Thread 1 received signal SIGTRAP",
+                "= (void (*)()) 0x1008", "0x000000000000100a in", "0x100a", "one/0 caught io:0x60",
+                "SIGTRAP", "one/0 caught io:0x60", "SIGTRAP", "0000001008 in", "one/0 caught",
+                "SIGINT", "= (void (*)()) 0x1008", "000000100a in", "0x100a",
+                "Thread 1 hit Breakpoint 1,", "one/0 caught", "SIGINT", "0x1008",
+                "Thread 1 hit Breakpoint 1,", NULL);
+    // Each was carried out once, but for the one that gdb went away from.
+    assert_int_equal(fake[1].vcpu[0].reads, fake[1].vcpu[0].hits - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(look_around, setup_line, close_line),
         cmocka_unit_test_setup_teardown(stop_and_go, setup_line, close_line),
+        cmocka_unit_test_setup_teardown(what_was_caught, setup_line, close_line),
         cmocka_unit_test_setup_teardown(ctrl_c, setup_line, close_line),
         cmocka_unit_test_setup_teardown(the_second_vm, setup_line, close_line),
         cmocka_unit_test_setup_teardown(the_end_is_seen, setup_line, close_line),

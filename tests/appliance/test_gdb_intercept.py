@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: MIT
+"""Stock gdb and what a guest is caught at: the action `stop`, and `monitor intercept`. The ids in the
+tests' words are those of COVERAGE.md."""
+
+import re
+
+from appliance import HASWELL, vm
+from debugger import HELLO_LIFE, STEPS_LIFE, Scenario
+
+INTERCEPT = Scenario("intercept", vm("steps", cmdline="period=20", cores="0") +
+                     vm("hello", cmdline="period=50", cores="1"),
+                     long=(HASWELL,), life={"steps": STEPS_LIFE, "hello": HELLO_LIFE})
+TWO = Scenario("intercept-two", vm("two", "smp", vcpus=2, cmdline="storm=1000000000") +
+               vm("hello", cmdline="period=50"), long=(HASWELL,), life={"hello": HELLO_LIFE})
+
+CR0_WP, CR0_TS = 1 << 16, 1 << 3
+SIGNALS = {"SIGTRAP": "Trace/breakpoint trap", "SIGINT": "Interrupt"}
+
+
+def begin(bench, symbols="steps.elf"):
+    gdb = bench.attach(symbols)
+    gdb("monitor intercept remove all")  # what a check that failed has left
+    return gdb
+
+
+def add(gdb, *items, name="steps", prefix=""):
+    assert gdb(f"monitor intercept {prefix}add {', '.join(items)}") == \
+        "".join(f"{name}: {item} added\n" for item in items)
+
+
+def remove(gdb, what="all"):
+    assert " removed\n" in gdb(f"monitor intercept remove {what}")
+
+
+def hits(gdb, name=""):
+    """The items of a VM and their hits."""
+    out = gdb(f"monitor intercept {name}")
+    found = re.findall(r"^(\d+) +(\S+) +(\d+)$", out, re.M)
+    assert len(found) == len(out.splitlines()), out
+    assert [int(number) for number, _, _ in found] == list(range(1, len(found) + 1)), out
+    return {item: int(count) for _, item, count in found}
+
+
+def caught(out, text, at=None, thread="steps/0", signal="SIGTRAP"):
+    """gdb says what was caught, then that it was stopped."""
+    assert re.search(f"^{thread} caught {text}\n+(Program|Thread \\S+) received signal {signal}, "
+                     f"{SIGNALS[signal]}.", out, re.M), out
+    assert out.count(" caught ") == 1, out
+    if at is not None:
+        assert at[0].value("$pc") == at[0].value(f"(long) &{at[1]}"), out
+
+
+def stopped_at(gdb, function):
+    """Runs until the function's first instruction."""
+    gdb(f"tbreak *{function}")
+    out = gdb("continue")
+    assert "Temporary breakpoint" in out, out
+
+
+def goes_on(bench, gdb):
+    """The guest runs without a stop."""
+    gdb.run_on()
+    bench.goes_on("steps")
+    assert "SIGINT" in gdb.interrupt()
+
+
+@INTERCEPT.check
+def test_stop_at_one_port(bench):
+    """A7: at the OUT, before it is carried out; each continue is once through the loop. What is not
+    asked for does not stop."""
+    gdb = begin(bench)
+    add(gdb, "io:0x80:w=stop", "io:0x81:w=stop", "io:0x80:r=stop")
+    caught(gdb("continue"), r"io:0x80:w: OUT 0x80, 1 byte, value 0x\w\w", (gdb, "at_out"))
+    for number in range(2, 6):
+        before, registers = gdb.value("own_breakpoints"), gdb("info registers")
+        assert gdb("info registers") == registers
+        caught(gdb("continue"), f"io:0x80:w: OUT 0x80, 1 byte, value 0x{gdb.value('$al'):02x}",
+               (gdb, "at_out"))
+        assert gdb.value("own_breakpoints") == before + 1
+        assert hits(gdb) == {"io:0x80:w=stop": number, "io:0x81:w=stop": 0, "io:0x80:r=stop": 0}
+    remove(gdb)
+    goes_on(bench, gdb)
+    assert gdb("monitor intercept") == "none\n"
+    bench.detach(gdb)
+
+
+@INTERCEPT.check
+def test_stop_at_in(bench):
+    """A7: the value is not there yet at the stop, and it is right after a step."""
+    gdb = begin(bench)
+    stopped_at(gdb, "go_through_emulated")
+    add(gdb, "io:0x3f8-0x3ff:r=stop")
+    caught(gdb("continue"), r"io:0x3f8-0x3ff:r: IN 0x3fd, 1 byte", (gdb, "at_in"))
+    assert gdb.value("$al") != 0x60
+    gdb("set $al = 1")
+    out = gdb("stepi")
+    assert "caught" not in out and "SIG" not in out, out
+    assert gdb.value("$pc") == gdb.value("(long) &at_in + 1") and gdb.value("$al") & 0x60 == 0x60
+    assert hits(gdb) == {"io:0x3f8-0x3ff:r=stop": 1}
+    remove(gdb, "io:0x3f8-0x3ff:r")
+    bench.detach(gdb)
+
+
+@INTERCEPT.check
+def test_stop_at_cpuid_and_msr(bench):
+    """A8, A12: the registers are the guest's until it goes on, and then those that it would have."""
+    gdb = begin(bench)
+    stopped_at(gdb, "go_through_emulated")
+    add(gdb, "cpuid=stop", "msr:apic_base:r=stop", "msr:apic_base:w=stop")
+    caught(gdb("continue"), "cpuid: CPUID, leaf 0x0", (gdb, "at_cpuid"))
+    gdb("set $rbx = 0x1234567812345678")
+    gdb("stepi")
+    assert gdb.value("$pc") == gdb.value("(long) &at_cpuid + 2")
+    assert gdb.value("$ebx") != 0x12345678 and gdb.value("$eax") >= 0xb
+    gdb("set $rdx = 0x1111111122222222")
+    caught(gdb("continue"), "msr:apic_base:r: RDMSR 0x1b", (gdb, "at_rdmsr"))
+    gdb("stepi")
+    assert gdb.value("$pc") == gdb.value("(long) &at_rdmsr + 2")
+    assert gdb.value("$eax") & 0xfffff900 == 0xfee00900 and gdb.value("$rdx") == 0
+    assert hits(gdb) == {"cpuid=stop": 1, "msr:apic_base:r=stop": 1, "msr:apic_base:w=stop": 0}
+    remove(gdb)
+    bench.detach(gdb)
+
+
+@INTERCEPT.check
+def test_stop_at_a_bit_of_cr0(bench):
+    """A10: WP's writes, and not TS's. gdb puts the MOV there."""
+    gdb = begin(bench)
+    stopped_at(gdb, "say")
+    add(gdb, "cr0:wp=stop")
+    place, cr0 = gdb.value("(long) &landing + 0x800"), gdb.value("$cr0")
+    gdb(f"set $saved_pc = $pc, $saved_rax = $rax, {{int}}{place} = 0x90c0220f")
+    for bit, stops in ((CR0_TS, False), (CR0_WP, True), (CR0_WP, True)):
+        gdb(f"set $rax = $cr0 ^ {bit}, $pc = {place}")
+        before = gdb.value("$cr0")
+        if stops:
+            caught(gdb("stepi"), r"cr0:wp: .*CR0.*", signal="SIGINT")
+            assert gdb.value("$pc") == place and gdb.value("$cr0") == before
+        assert "caught" not in gdb("stepi")
+        assert gdb.value("$pc") == place + 3 and gdb.value("$cr0") == before ^ bit
+    assert hits(gdb) == {"cr0:wp=stop": 2}
+    gdb(f"set $cr0 = {cr0}, $rax = $saved_rax, $pc = $saved_pc")
+    remove(gdb, "cr0:wp")
+    goes_on(bench, gdb)
+    bench.detach(gdb)
+
+
+@INTERCEPT.check
+def test_stop_at_an_exception(bench):
+    """A5: at the INT3; the guest's handler comes next, and as often as without. gdb's own breakpoints
+    are none of the guest's."""
+    gdb = begin(bench)
+    add(gdb, "exception:bp=stop")
+    gdb("break write_watched")
+    caught(gdb("continue"), "exception:bp: .*")
+    before = gdb.value("own_breakpoints")
+    for number in range(1, 3):
+        assert gdb.value("*(unsigned char *) $pc") == 0xcc
+        assert hits(gdb) == {"exception:bp=stop": number}
+        assert re.search(r"Breakpoint \d+, write_watched \(", gdb("continue"))
+        assert gdb.value("own_breakpoints") == before + number
+        caught(gdb("continue"), "exception:bp: .*")
+    place = gdb.value("$pc")
+    gdb("stepi")
+    assert gdb.value("$pc") not in (place, place + 1)
+    assert gdb.value("*(long *) $rsp") == place + 1  # its stack frame: RIP
+    gdb("delete")
+    remove(gdb, "1")
+    goes_on(bench, gdb)
+    bench.detach(gdb)
+
+
+@INTERCEPT.check
+def test_steps_and_breakpoints_there(bench):
+    """A7: a step by lines stops there too, and so does gdb's step over its own breakpoint."""
+    gdb = begin(bench)
+    stopped_at(gdb, "at_out")
+    add(gdb, "io:0x80:w=stop")
+    caught(gdb("step"), "io:0x80:w: .*", (gdb, "at_out"), signal="SIGINT")
+    assert "caught" not in gdb("step")
+    assert gdb.value("$pc") == gdb.value("(long) &at_out + 1")
+    gdb("break *&at_out")
+    for _ in range(2):
+        out = gdb("continue")
+        assert re.search(r"Breakpoint \d+, ", out) and "caught" not in out, out
+        assert gdb.value("$pc") == gdb.value("(long) &at_out")
+        caught(gdb("continue"), "io:0x80:w: .*", (gdb, "at_out"), signal="SIGINT")
+    assert hits(gdb) == {"io:0x80:w=stop": 3}
+    gdb("delete")
+    remove(gdb)
+    bench.detach(gdb)
+
+
+@INTERCEPT.check
+def test_detach_where_it_was_caught(bench):
+    """A7: it goes on, and says in the log what it would have been stopped at."""
+    gdb = begin(bench)
+    add(gdb, "io:0x80:w=stop")
+    caught(gdb("continue"), "io:0x80:w: .*")
+    since = bench.now
+    gdb("detach")
+    bench.wait(r"intercept: steps vcpu 0: io:0x80:w at \w+: OUT 0x80, 1 byte", since)
+    bench.goes_on("steps")
+    gdb("attach 1")
+    assert hits(gdb)["io:0x80:w=stop"] > 1
+    remove(gdb)
+    bench.detach(gdb)
+
+
+@INTERCEPT.check
+def test_gdb_goes_elsewhere(bench):
+    """A12: what gdb leaves is not carried out, what it comes back to is caught again."""
+    gdb = begin(bench)
+    add(gdb, "cpuid=stop")
+    caught(gdb("continue"), "cpuid: .*", (gdb, "at_cpuid"))
+    gdb("set $rbx = 0x77")
+    gdb("set $pc = &at_cpuid + 2")
+    gdb("stepi")
+    assert gdb.value("$pc") > gdb.value("(long) &at_cpuid + 2") and gdb.value("$rbx") == 0x77
+    gdb("set $pc = &at_cpuid")
+    caught(gdb("stepi"), "cpuid: .*", (gdb, "at_cpuid"), signal="SIGINT")
+    assert "caught" not in gdb("stepi") and gdb.value("$rbx") != 0x77
+    assert hits(gdb) == {"cpuid=stop": 2}
+    remove(gdb)
+    bench.detach(gdb)
+
+
+@INTERCEPT.check
+def test_stop_at_halt_and_time(bench):
+    """A1, A8: HLT behind its STI sleeps when it goes on, and an interrupt ends it; the timer is set by
+    a WRMSR that was caught: the guest's ticks come as ever."""
+    gdb = begin(bench)
+    add(gdb, "hlt=stop")
+    for number in range(1, 4):
+        caught(gdb("continue"), "hlt: HLT")
+        assert gdb.value("*(unsigned char *) $pc") == 0xf4 and "halt_once" in gdb("backtrace 1")
+        assert hits(gdb) == {"hlt=stop": number}
+    place = gdb.value("$pc")
+    assert "caught" not in gdb("stepi")
+    assert gdb.value("$pc") == place + 1
+    remove(gdb)
+    add(gdb, "msr:tsc_deadline:w=stop")
+    for _ in range(2):
+        caught(gdb("continue"), r"msr:tsc_deadline:w: WRMSR 0x6e0, value 0x\w+")
+    assert hits(gdb) == {"msr:tsc_deadline:w=stop": 2}
+    remove(gdb)
+    goes_on(bench, gdb)
+    bench.detach(gdb)
+
+
+@INTERCEPT.check
+def test_stop_at_memory(bench):
+    """A12, beside it: the one store to a variable, before it is done; its neighbours do not stop."""
+    gdb = begin(bench)
+    place = gdb.value("(long) &watched")
+    add(gdb, f"mem:0x{place:x}+0x8:w=stop")
+    caught(gdb("continue"), f"mem:0x{place:x}.*:w: .*")
+    before = gdb.value("watched")
+    assert "write_watched" in gdb("info symbol $pc")
+    assert "caught" not in gdb("stepi")
+    assert gdb.value("watched") == before + 1
+    caught(gdb("continue"), f"mem:0x{place:x}.*:w: .*")
+    assert gdb.value("watched") == before + 1 and list(hits(gdb).values()) == [2]
+    remove(gdb)
+    goes_on(bench, gdb)
+    bench.detach(gdb)
+
+
+@INTERCEPT.check
+def test_a_vm_that_runs(bench):
+    """A1, A6: items of a VM that gdb is not attached to take effect at once, and its hits grow."""
+    gdb = begin(bench)
+    since = bench.now
+    add(gdb, "io:0x3f8:w=count", "hlt=stop", name="hello", prefix="hello/ ")
+    bench.wait("intercept: hello vcpu 0: hlt at ", since)
+    before = hits(gdb, "hello")
+    bench.goes_on("hello")
+    after = hits(gdb, "hello/")
+    assert all(after[item] > before[item] for item in after), (before, after)
+    assert gdb("monitor intercept") == "none\n"
+    assert gdb("monitor intercept hello/ remove hlt") == "hello: hlt=stop removed\n"
+    assert gdb("monitor intercept hello/remove all") == "hello: io:0x3f8:w=count removed\n"
+    assert gdb("monitor intercept hello") == "none\n"
+    bench.detach(gdb)
+
+
+@INTERCEPT.check
+def test_hits_are_exact(bench):
+    """A5, A7, A9: as many as the guest did, whatever else is caught."""
+    gdb = begin(bench)
+    stopped_at(gdb, "say")
+    add(gdb, "exception:bp=count", "io:0x80:w=pass", "io:0x80=count", "cpuid=count",
+        "msr:efer:w=count")
+    before = gdb.value("own_breakpoints")
+    for _ in range(5):
+        stopped_at(gdb, "say")
+    rounds = gdb.value("own_breakpoints") - before
+    assert hits(gdb) == {"exception:bp=count": rounds, "io:0x80:w=pass": rounds,
+                         "io:0x80=count": rounds, "cpuid=count": rounds, "msr:efer:w=count": 0}
+    remove(gdb)
+    bench.detach(gdb)
+
+
+@INTERCEPT.check
+def test_wrong_items(bench):
+    """Each is refused in one line that says what is wrong, and nothing is changed."""
+    gdb = begin(bench)
+    usage = gdb("monitor intercept add")
+    assert usage.startswith("usage: intercept [VM]")
+    for words in ("remove", "steps frob", "steps/ add", "steps/ remove"):
+        assert gdb(f"monitor intercept {words}") == usage
+    for words in ("nobody", "nobody/ add cpuid", "step", "adds cpuid", "ADD cpuid", "/ add cpuid"):
+        name = re.match("[^ /]*", words)[0]
+        assert gdb(f"monitor intercept {words}") == f"there is no VM {name}\n"
+    add(gdb, "io:0x80:w=log")
+    for item, part in (("io:0x80:x", "'x' is not one of r, w, rw"), ("frob", "'frob'"),
+                       ("io:65536", "65536"), ("hlt:1", "hlt"), ("cpuid=frob", "'frob' is not one of"),
+                       ("exception:2", "NMI"), ("cr0:pg:r", "cannot exit"), ("cpuid, frob", "'frob'"),
+                       ("cpuid,", "','"), ("io:0x80:w", "already")):
+        out = gdb(f"monitor intercept add {item}")
+        assert part in out and len(out.splitlines()) == 1, out
+        assert list(hits(gdb)) == ["io:0x80:w=log"]
+    for what in ("0", "2", "4294967297", "cpuid", "io:0x80"):
+        assert gdb(f"monitor intercept remove {what}").startswith("steps has no item ")
+    remove(gdb)
+    for port in range(32):
+        add(gdb, f"io:0x{0x500 + port:x}=count")
+    assert "32" in gdb("monitor intercept add cpuid") and len(hits(gdb)) == 32
+    remove(gdb, "7")
+    remove(gdb, "io:0x510, io:0x511")
+    assert len(hits(gdb)) == 29 and "io:0x506=count" not in hits(gdb)
+    remove(gdb)
+    assert gdb("monitor intercept") == "none\n"
+    bench.detach(gdb)
+
+
+@TWO.check
+def test_two_vcpus(bench):
+    """A8, A11: each one's text comes with its own stop; both are caught once for each stop."""
+    gdb = bench.attach("smp.elf")
+    add(gdb, "msr:x2apic_icr:w=stop", name="two")
+    seen = []
+    for _ in range(20):
+        out = gdb("continue")
+        match = re.search(r"^two/(\d) caught msr:x2apic_icr:w: WRMSR 0x830, .*\n+Thread (\d) ", out, re.M)
+        assert match and int(match[2]) == int(match[1]) + 1 and out.count(" caught ") == 1, out
+        seen.append(int(match[1]))
+        assert gdb.value("$_thread") == int(match[2])
+    assert {0, 1} == set(seen), seen
+    told = hits(gdb)["msr:x2apic_icr:w=stop"]
+    assert len(seen) <= told <= len(seen) + 1  # one of the other's may not have been told
+    # The other goes on while one steps.
+    gdb("stepi 3")
+    remove(gdb)
+    out = gdb("info threads")
+    gdb.run_on()
+    bench.goes_on()
+    assert "SIGINT" in gdb.interrupt()
+    # One that counts takes effect on both while they run.
+    gdb("detach")
+    bench.goes_on()
+    gdb("attach 1")
+    add(gdb, "msr:x2apic_icr:w=count", name="two")
+    sent = "sent[0][1]", "sent[1][0]"
+    before = sum(map(gdb.value, sent))
+    gdb.run_on()
+    bench.goes_on()
+    gdb.interrupt()
+    more = sum(map(gdb.value, sent)) - before
+    assert abs(hits(gdb)["msr:x2apic_icr:w=count"] - more) <= 2 and more > 100
+    bench.detach(gdb)
+    gdb = bench.gdb()
+    gdb.connect()
+    remove(gdb)
+    bench.detach(gdb)
