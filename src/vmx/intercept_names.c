@@ -10,7 +10,7 @@ const char intercept_whats[] =
     "hlt pause ple extint exception io msr cr0 cr3 cr4 cr8 rdtsc rdtscp rdpmc rdrand rdseed invlpg "
     "monitor mwait wbinvd xsetbv desc dr cpuid mem";
 
-// SDM 6.3.1; without NMI and #MC, which cannot be chosen.
+// SDM Table 6-1; without NMI and #MC, which cannot be chosen.
 const char intercept_exceptions[] = "de db . bp of br ud nm df . ts np ss gp pf . mf ac . xm ve cp";
 
 // SDM 2.5.

@@ -196,7 +196,7 @@ static bool read_two(struct item *it, u64 *a, u64 *b)
 
 static bool read_exception(struct item *it)
 {
-    const u64 with_code = BIT(8) | 0x1f * BIT(10) | BIT(17) | BIT(21); // SDM 6.3.1
+    const u64 with_code = BIT(8) | 0x1f * BIT(10) | BIT(17) | BIT(21); // SDM Table 6-1
     struct intercept *i = it->i;
     if (!it->field)
         return wrong_form(it);
