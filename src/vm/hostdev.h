@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Devices of the host that a VM is given: serial ports (`devices = com2`). Their registers are the
-// guest's own, without exits. Their interrupt is taken by the core on which the VM's first vCPU
-// began and raised on the VM's board, from where it goes the way of every interrupt: none is lost
-// to a vCPU that sleeps, is queued, was moved or is held by the debugger.
+// guest's own, without exits unless these are asked for (interceptions). Their interrupt is taken
+// by the core on which the VM's first vCPU began and raised on the VM's board, from where it goes
+// the way of every interrupt: none is lost to a vCPU that sleeps, is queued, was moved or is held
+// by the debugger.
 #pragma once
 
 #include "vm/config.h"
