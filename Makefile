@@ -75,7 +75,9 @@ $B/obj/flags: FORCE
 SMALL := src/boot/% src/gdbstub/% src/vm/config% src/vm/load% src/vm/life src/vm/appliance \
          src/vm/console src/vm/hostdev src/vdev/acpi src/vdev/calendar src/vdev/fwcfg src/vdev/rtc \
          src/vdev/smbios src/vdev/board src/vdev/sysctrl src/vmx/caps src/vmx/check src/vmx/vmcs \
-         src/vmx/vmcs_setup src/vmx/debug src/vmx/intercept% src/vmx/msr_bitmap src/vmx/regs src/vmx/selftest src/vmx/stats src/smp/start src/smp/time
+         src/vmx/vmcs_setup src/vmx/debug src/vmx/intercept% src/vmx/msr_bitmap src/vmx/exit_carried \
+         src/vmx/exit_exception src/vmx/msr_access src/vmx/regs src/vmx/selftest src/vmx/stats \
+         src/smp/start src/smp/time
 $(SMALL:%=$B/obj/%.o): OPT := -Os
 
 $B/obj/%.o: %.c Makefile $B/obj/flags

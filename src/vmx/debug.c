@@ -5,12 +5,14 @@
 #include "lib/string.h"
 #include "lib/x86.h"
 #include "vmx/caps.h"
+#include "vmx/guest_access.h"
 #include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"
 
 #define DR6_RESET 0xffff0ff0ull
 #define DR7_FIXED 0x400ull
 #define DR7_GD    BIT(13)
+#define DR6_BD    BIT(13)
 #define DR6_BS    BIT(14)
 #define DR6_HITS  0xfull
 
@@ -281,6 +283,8 @@ void debug_before_entry(struct vcpu *v)
         secondary &= ~(u64)SECONDARY_DESCRIPTOR_TABLE_EXITING;
     if (v->stepping_over & STEP_OVER_MOV_DR)
         primary &= ~(u64)PRIMARY_MOV_DR_EXITING;
+    if (v->stepping_over & STEP_OVER_INVPCID)
+        primary &= ~(u64)PRIMARY_INVLPG_EXITING;
     if (v->debug_registers) {
         primary |= PRIMARY_MOV_DR_EXITING;
         vmwrite(GUEST_DR7, v->debug_dr7); // a reset of the vCPU has cleared it
@@ -359,12 +363,17 @@ bool debug_exception(struct vcpu *v, u32 info)
     return false;
 }
 
-// The guest's MOV DR while the debugger has the registers: it works on its own values.
+// The guest's MOV DR. While the debugger has the registers it works on its own values; the exit
+// comes before all faults (SDM 26.1.3).
 void exit_mov_dr(struct vcpu *v)
 {
     u64 q = vmread(EXIT_QUALIFICATION);
     unsigned n = q & 7, gpr = q >> 8 & 15;
     bool from = q & BIT(4);
+    if (!v->debug_registers) {
+        step_over(v, STEP_OVER_MOV_DR);
+        return;
+    }
     if (n == 4 || n == 5) {
         if (vmread(GUEST_CR4) & CR4_DE) {
             vcpu_raise_ud(v);
@@ -372,20 +381,30 @@ void exit_mov_dr(struct vcpu *v)
         }
         n += 2;
     }
-    u64 *kept = n < 4 ? &v->dr[n] : &v->guest_dr7;
+    if (guest_cpl() != 0) {
+        vcpu_raise_gp(v, 0);
+        return;
+    }
+    if (v->guest_dr7 & DR7_GD) {
+        v->guest_dr7 &= ~DR7_GD;
+        write_dr6(read_dr6() | DR6_BD);
+        vcpu_raise(v, VECTOR_DB, false, 0);
+        return;
+    }
+    u64 operand = guest_code_size() == CODE_64 ? UINT64_MAX : UINT32_MAX;
+    u64 *kept = n < 4 ? &v->dr[n] : &v->guest_dr7, value = vcpu_get_gpr(v, gpr) & operand;
+    if (!from && n >= 6 && value >> 32 != 0) {
+        vcpu_raise_gp(v, 0);
+        return;
+    }
     if (n == 6) {
         if (from)
             vcpu_set_gpr(v, gpr, read_dr6());
         else
-            write_dr6((u32)vcpu_get_gpr(v, gpr));
+            write_dr6((u32)value);
     } else if (from) {
-        vcpu_set_gpr(v, gpr, *kept);
+        vcpu_set_gpr(v, gpr, *kept & operand);
     } else {
-        u64 value = vcpu_get_gpr(v, gpr);
-        if (n == 7 && value >> 32 != 0) {
-            vcpu_raise_gp(v, 0);
-            return;
-        }
         *kept = n == 7 ? (value | DR7_FIXED) & 0xffff2fff : value;
     }
     vcpu_skip_instruction(v);

@@ -7,7 +7,7 @@
 
 static bool is_contributory(u8 vector)
 {
-    return vector == 0 || (vector >= VECTOR_TS && vector <= VECTOR_GP);
+    return vector == 0 || (vector >= VECTOR_TS && vector <= VECTOR_GP) || vector == VECTOR_CP;
 }
 
 static void set_event(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 error, u32 length)
@@ -17,19 +17,32 @@ static void set_event(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 e
     v->event_length = length;
 }
 
-void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error)
+// Keeps an interrupt or NMI that v->event holds for later.
+static void put_off(struct vcpu *v)
 {
-    // An exception while another is being delivered (SDM Table 6-5).
-    if ((v->event & EVENT_VALID) && EVENT_TYPE(v->event) == EVENT_HARDWARE_EXCEPTION) {
-        u8 first = EVENT_VECTOR(v->event);
-        if (first == VECTOR_DF) {
-            v->event = 0;
-            v->guest->ops->triple_fault(v);
+    if (EVENT_TYPE(v->event) == EVENT_NMI)
+        v->nmi_latched = true;
+    else if (EVENT_TYPE(v->event) == EVENT_EXTERNAL)
+        v->deferred_interrupt = v->event;
+    v->event = 0;
+}
+
+void events_exception(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 error, u32 length)
+{
+    // While another event is being delivered (SDM Table 6-5): most come one after the other. The
+    // instruction that a fault interrupted, INT n too, raises it again; interrupts do not come
+    // again.
+    if (v->event & EVENT_VALID) {
+        u8 first =
+            EVENT_TYPE(v->event) == EVENT_HARDWARE_EXCEPTION ? EVENT_VECTOR(v->event) : VECTOR_NMI;
+        bool worse = is_contributory(vector) || vector == VECTOR_PF;
+        put_off(v);
+        if (first == VECTOR_DF && worse) {
+            v->reason = EXIT_REASON_TRIPLE_FAULT; // for the record
+            exit_triple_fault(v);
             return;
         }
-        bool twice = (is_contributory(first) && is_contributory(vector)) ||
-                     (first == VECTOR_PF && (is_contributory(vector) || vector == VECTOR_PF));
-        if (twice) {
+        if ((is_contributory(first) && is_contributory(vector)) || (first == VECTOR_PF && worse)) {
             vector = VECTOR_DF;
             has_error = true;
             error = 0;
@@ -37,8 +50,13 @@ void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error)
     }
     if (!(vmread(GUEST_CR0) & CR0_PE))
         has_error = false; // real mode has no error codes
-    set_event(v, EVENT_HARDWARE_EXCEPTION, vector, has_error, error, 0);
+    set_event(v, type, vector, has_error, error, length);
     vcpu_note(v, REQUEST_EVENT);
+}
+
+void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error)
+{
+    events_exception(v, EVENT_HARDWARE_EXCEPTION, vector, has_error, error, 0);
     // A fault resumes at its instruction with RF set in the pushed flags; traps are not raised
     // here.
     vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) | RFLAGS_RF);
@@ -110,14 +128,9 @@ static void defer_event(struct vcpu *v)
 {
     u32 type = EVENT_TYPE(v->event);
     bool nmi = type == EVENT_NMI;
-    if ((type != EVENT_EXTERNAL && !nmi) ||
-        (!v->step_masks_interrupts && (nmi ? can_take_nmi() : can_take_interrupt())))
-        return;
-    if (nmi)
-        v->nmi_latched = true;
-    else
-        v->deferred_interrupt = v->event;
-    v->event = 0;
+    if ((type == EVENT_EXTERNAL || nmi) &&
+        (v->step_masks_interrupts || !(nmi ? can_take_nmi() : can_take_interrupt())))
+        put_off(v);
 }
 
 // Takes an event back out of the VMCS, where it stands since a preparation that no entry followed:

@@ -56,7 +56,7 @@ static void exit_rdpmc(struct vcpu *v)
     vcpu_raise_gp(v, 0); // no counters
 }
 
-static void exit_triple_fault(struct vcpu *v)
+void exit_triple_fault(struct vcpu *v)
 {
     vcpu_dump(v);
     v->guest->ops->triple_fault(v);
@@ -82,7 +82,9 @@ exit_handler *const exit_handlers[EXIT_REASONS] = {
     [EXIT_REASON_GETSEC] = exit_undefined,
     [EXIT_REASON_HLT] = exit_hlt,
     [EXIT_REASON_INVD] = exit_nothing,
+    [EXIT_REASON_INVLPG] = exit_invlpg,
     [EXIT_REASON_RDPMC] = exit_rdpmc,
+    [EXIT_REASON_RDTSC] = exit_rdtsc,
     [EXIT_REASON_RSM] = exit_undefined,
     [EXIT_REASON_VMCALL] = exit_vmcall,
     [EXIT_REASON_VMCLEAR... EXIT_REASON_VMXON] = exit_undefined,
@@ -98,17 +100,21 @@ exit_handler *const exit_handlers[EXIT_REASONS] = {
     [EXIT_REASON_TPR_BELOW_THRESHOLD] = exit_tpr,
     [EXIT_REASON_APIC_ACCESS] = exit_apic_access,
     [EXIT_REASON_VIRTUALIZED_EOI] = exit_eoi,
+    [EXIT_REASON_GDTR_IDTR_ACCESS] = exit_descriptor_table,
+    [EXIT_REASON_LDTR_TR_ACCESS] = exit_descriptor_table,
     [EXIT_REASON_EPT_VIOLATION] = exit_ept_violation,
     [EXIT_REASON_INVEPT] = exit_undefined,
-    [EXIT_REASON_RDTSCP] = exit_undefined,
+    [EXIT_REASON_RDTSCP] = exit_rdtscp,
     [EXIT_REASON_PREEMPTION_TIMER] = exit_preemption_timer,
     [EXIT_REASON_INVVPID] = exit_undefined,
     [EXIT_REASON_WBINVD] = exit_nothing,
     [EXIT_REASON_XSETBV] = exit_xsetbv,
     [EXIT_REASON_APIC_WRITE] = exit_apic_write,
-    [EXIT_REASON_INVPCID] = exit_undefined,
+    [EXIT_REASON_RDRAND] = exit_random,
+    [EXIT_REASON_INVPCID] = exit_invpcid,
     [EXIT_REASON_VMFUNC] = exit_undefined,
     [EXIT_REASON_ENCLS] = exit_undefined,
+    [EXIT_REASON_RDSEED] = exit_random,
     [EXIT_REASON_XSAVES] = exit_undefined,
     [EXIT_REASON_XRSTORS] = exit_undefined,
     [EXIT_REASON_PCONFIG] = exit_undefined,

@@ -13,42 +13,6 @@ void exit_external_interrupt(struct vcpu *v)
     irq_dispatch(EVENT_VECTOR(info)); // acknowledged by the exit
 }
 
-void exit_exception(struct vcpu *v)
-{
-    u32 info = (u32)vmread(EXIT_INTERRUPTION_INFO);
-    u8 vector = EVENT_VECTOR(info);
-    events_take_back(v);
-    // An IRET that had ended blocking by NMI before it faulted is to be run again (SDM 28.2.3).
-    if ((info & NMI_UNBLOCKED_BY_IRET) && !(v->event & EVENT_VALID) && vector != VECTOR_DF)
-        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKING_BY_NMI);
-
-    if (EVENT_TYPE(info) == EVENT_NMI) {
-        if (nmi_handler != NULL)
-            nmi_handler();
-        return;
-    }
-    if (vector == VECTOR_MC) {
-        vcpu_crash(v, "machine check");
-        return;
-    }
-    if (debug_exception(v, info))
-        return;
-    if (vector == VECTOR_DB) {
-        u64 q = vmread(EXIT_QUALIFICATION);
-        write_dr6((read_dr6() & ~0xe00full) | (q & 0xe00f)); // B0-B3, BD, BS, BT
-        vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~BIT(13));    // GD
-        u64 debugctl = vmread(GUEST_DEBUGCTL);
-        if (debugctl & BIT(0)) // LBR
-            vmwrite(GUEST_DEBUGCTL, debugctl & ~BIT(0));
-    }
-    // Handed on as it came.
-    v->event = (u32)(EVENT_VALID | EVENT_TYPE(info) << 8 | vector | (info & EVENT_HAS_ERROR));
-    v->event_error = info & EVENT_HAS_ERROR ? (u32)vmread(EXIT_INTERRUPTION_ERROR_CODE) : 0;
-    v->event_length = (u32)vmread(EXIT_INSTRUCTION_LENGTH);
-    vcpu_note(v, REQUEST_EVENT);
-    intercept_exception(v);
-}
-
 void exit_hlt(struct vcpu *v)
 {
     vcpu_skip_instruction(v);
@@ -97,40 +61,6 @@ void exit_vmcall(struct vcpu *v)
         vcpu_skip_instruction(v);
     else
         hypercall(v);
-}
-
-// MOV to and from control registers (SDM Table 28-3).
-void exit_cr(struct vcpu *v)
-{
-    u64 q = vmread(EXIT_QUALIFICATION);
-    unsigned cr = q & 15, type = q >> 4 & 3, gpr = q >> 8 & 15;
-    bool ok = true;
-    if (type == 0) {
-        u64 value = vcpu_get_gpr(v, gpr);
-        if (!(vmread(GUEST_EFER) & EFER_LMA))
-            value = (u32)value;
-        if (cr == 0)
-            ok = vcpu_set_cr0(v, value);
-        else if (cr == 4)
-            ok = vcpu_set_cr4(v, value);
-        else if (cr == 8 && value < 16)
-            v->guest->ops->cr8_write(v, value);
-        else
-            ok = false;
-    } else if (type == 1 && cr == 8) {
-        vcpu_set_gpr(v, gpr, v->guest->ops->cr8_read(v));
-    } else if (type == 2) { // CLTS
-        ok = vcpu_set_cr0(v, vcpu_cr0(v) & ~CR0_TS);
-    } else if (type == 3) { // LMSW: sets PE but never clears it
-        u64 cr0 = vcpu_cr0(v), source = q >> 16 & 0xffff;
-        ok = vcpu_set_cr0(v, (cr0 & ~0xeull) | (source & 0xf));
-    } else {
-        ok = false;
-    }
-    if (ok)
-        vcpu_skip_instruction(v);
-    else
-        vcpu_raise_gp(v, 0);
 }
 
 void exit_apic_write(struct vcpu *v)

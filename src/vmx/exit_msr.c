@@ -81,7 +81,7 @@ bool msr_read_caught(struct vcpu *v, u32 msr, u64 *value)
         *value = BIT(0); // locked, VMX off
         return true;
     default:
-        return v->guest->ops->msr_read(v, msr, value);
+        return v->guest->ops->msr_read(v, msr, value) || msr_read_direct(v, msr, value);
     }
 }
 
@@ -136,7 +136,17 @@ bool msr_write_caught(struct vcpu *v, u32 msr, u64 value)
     case MSR_LSTAR:
     case MSR_CSTAR:
     case MSR_FMASK:
+    case MSR_IA32_SYSENTER_ESP:
+    case MSR_IA32_SYSENTER_EIP:
+    case MSR_IA32_PAT:
+    case MSR_FS_BASE:
+    case MSR_GS_BASE:
+    case MSR_KERNEL_GS_BASE:
         return vcpu_write_msr(v, msr, value);
+    case MSR_IA32_SYSENTER_CS: // has 32 bits
+        return vcpu_write_msr(v, msr, (u32)value);
+    case MSR_EFER: // LMA is read-only
+        return vcpu_write_msr(v, msr, (value & ~EFER_LMA) | (vmread(GUEST_EFER) & EFER_LMA));
     case MSR_TSC_AUX:
         return v->guest->has_rdtscp && vcpu_write_msr(v, msr, value);
     case MSR_TSC: // moves TSC_ADJUST by as much (SDM 18.17.3)

@@ -20,6 +20,11 @@ static inline enum code_size guest_code_size(void)
     return access & BIT(14) ? CODE_32 : CODE_16;
 }
 
+static inline unsigned guest_cpl(void)
+{
+    return vmread(GUEST_SS_ACCESS) >> 5 & 3;
+}
+
 // Makes *e, and *a behind it, for one instruction of v; its VMCS is current.
 void guest_access_begin(struct vcpu *v, struct emulation *e, struct guest_access *a);
 

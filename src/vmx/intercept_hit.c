@@ -5,6 +5,7 @@
 
 #include "lib/x86.h"
 #include "vmx/controls.h"
+#include "vmx/guest_access.h"
 #include "vmx/vcpu_internal.h"
 
 #define IO_SIZE(q)   ((unsigned)((q)&7) + 1)
@@ -117,7 +118,7 @@ static void describe_msr(struct vcpu *v, struct hit *h)
 static u64 written_gpr(struct vcpu *v, unsigned gpr)
 {
     u64 value = vcpu_get_gpr(v, gpr);
-    return vmread(GUEST_EFER) & EFER_LMA ? value : (u32)value;
+    return guest_code_size() == CODE_64 ? value : (u32)value;
 }
 
 // What CR0 is to become, by MOV, CLTS or LMSW, which never clears PE.

@@ -37,7 +37,7 @@ static u64 *kept(struct vcpu *v, size_t offset)
     return (u64 *)(void *)((u8 *)v + offset);
 }
 
-bool vcpu_read_msr(struct vcpu *v, u32 msr, u64 *value)
+bool msr_read_direct(struct vcpu *v, u32 msr, u64 *value)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(in_vmcs); i++) {
         if (in_vmcs[i].msr == msr) {
@@ -46,17 +46,20 @@ bool vcpu_read_msr(struct vcpu *v, u32 msr, u64 *value)
         }
     }
     for (unsigned i = 0; i < ARRAY_SIZE(switched); i++) {
-        if (switched[i].msr == msr) {
+        if (switched[i].msr == msr && (msr != MSR_TSC_AUX || v->guest->has_rdtscp)) {
             switch_save(v);
             *value = *kept(v, switched[i].offset);
             return true;
         }
     }
-    if (msr == MSR_TSC) {
+    if (msr == MSR_TSC)
         *value = vcpu_guest_tsc(v, rdtsc());
-        return true;
-    }
-    return msr_read_caught(v, msr, value);
+    return msr == MSR_TSC;
+}
+
+bool vcpu_read_msr(struct vcpu *v, u32 msr, u64 *value)
+{
+    return msr_read_direct(v, msr, value) || msr_read_caught(v, msr, value);
 }
 
 static bool pat_ok(u64 value)
@@ -97,6 +100,8 @@ bool vcpu_write_msr(struct vcpu *v, u32 msr, u64 value)
             if (!direct_value_ok(msr, value))
                 return false;
             vmwrite(in_vmcs[i].field, value);
+            if (msr == MSR_EFER) // what NXE = 0 made of translations
+                vpid_flush(v->vpid);
             return true;
         }
     }

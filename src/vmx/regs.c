@@ -3,6 +3,7 @@
 #include "lib/string.h"
 #include "lib/x86.h"
 #include "vmx/caps.h"
+#include "vmx/guest_access.h"
 #include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"
 
@@ -60,43 +61,79 @@ static void update_long_mode(u64 efer, u64 cr0)
     vmwrite(ENTRY_CONTROLS, entry | (active ? ENTRY_IA32E_GUEST : 0));
 }
 
-// With PAE paging the four PDPTEs are registers, loaded from CR3 by whoever sets up the mode.
-static void load_pdptes(struct vcpu *v, u64 cr0, u64 cr3, u64 cr4, u64 efer)
+#define PDPTE_RESERVED 0x1e6ull
+
+static u64 beyond_maxphyaddr(const struct vcpu *v)
+{
+    return ~(BIT(v->guest->maxphyaddr) - 1);
+}
+
+// With PAE paging the four PDPTEs are registers, loaded from CR3 by whoever sets up the mode (SDM
+// 4.4.1). False: one has reserved bits set, which raises #GP, and nothing is loaded.
+static bool load_pdptes(struct vcpu *v, u64 cr0, u64 cr3, u64 cr4, u64 efer)
 {
     if (!(cr0 & CR0_PG) || !(cr4 & CR4_PAE) || (efer & EFER_LME))
-        return;
+        return true;
     u64 pdpte[4];
     if (guest_read(&v->guest->memory, GPA(cr3 & 0xffffffe0), pdpte, sizeof(pdpte)) != OK)
-        return;
+        return false; // reads as ones
+    for (unsigned i = 0; i < 4; i++) {
+        if ((pdpte[i] & 1) && (pdpte[i] & (PDPTE_RESERVED | beyond_maxphyaddr(v))) != 0)
+            return false;
+    }
     for (unsigned i = 0; i < 4; i++)
         vmwrite(GUEST_PDPTE0 + 2 * i, pdpte[i]);
+    return true;
 }
 
 #define CR0_DEFINED                                                                            \
     (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \
      CR0_PG)
+// A change of these loads the PDPTEs.
+#define CR0_LOADS_PDPTES (CR0_CD | CR0_NW | CR0_PG)
+#define CR4_LOADS_PDPTES (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)
+#define CR3_NO_FLUSH     BIT(63)
 
+// The faults of MOV CR0 are those of SDM Vol. 2, MOV to control registers, and Vol. 3, 2.5 and
+// 10.8.5.
 bool vcpu_set_cr0(struct vcpu *v, u64 value)
 {
-    u64 efer = vmread(GUEST_EFER), cr4 = vmread(GUEST_CR4);
+    u64 efer = vmread(GUEST_EFER), cr4 = vmread(GUEST_CR4), old = vcpu_cr0(v);
     bool pg = value & CR0_PG;
     if (value >> 32 != 0 || (pg && !(value & CR0_PE)) || ((value & CR0_NW) && !(value & CR0_CD)))
         return false;
-    if (pg && !(vmread(GUEST_CR0) & CR0_PG) && (efer & EFER_LME) &&
-        (!(cr4 & CR4_PAE) || (vmread(GUEST_CS_ACCESS) & BIT(13))))
+    bool code_64 = vmread(GUEST_CS_ACCESS) & BIT(13);
+    if (pg && !(old & CR0_PG) && (efer & EFER_LME) &&
+        (!(cr4 & CR4_PAE) || code_64 || (vmread(GUEST_TR_ACCESS) & 15) <= 3)) // a 16-bit TSS
         return false;
-    if (!pg && (efer & EFER_LMA) && (vmread(GUEST_CS_ACCESS) & BIT(13)))
+    if (!pg && ((cr4 & CR4_PCIDE) || ((efer & EFER_LMA) && code_64)))
         return false;
     value = (value & CR0_DEFINED) | CR0_ET;
+    if (((value ^ old) & CR0_LOADS_PDPTES) && !load_pdptes(v, value, vmread(GUEST_CR3), cr4, efer))
+        return false;
     vmwrite(CR0_SHADOW, value);
     u64 real = (value & ~CR0_HOST_OWNED) | CR0_NE;
-    bool paging_changed = (real ^ vmread(GUEST_CR0)) & (CR0_PG | CR0_WP);
     vmwrite(GUEST_CR0, real);
     update_long_mode(efer, real);
-    if (paging_changed) {
-        load_pdptes(v, real, vmread(GUEST_CR3), cr4, efer);
+    if ((value ^ old) & (CR0_PG | CR0_WP))
         vpid_flush(v->vpid);
-    }
+    return true;
+}
+
+// All that is cached goes, global pages too, which may always happen.
+bool vcpu_set_cr3(struct vcpu *v, u64 value)
+{
+    u64 cr4 = vmread(GUEST_CR4), efer = vmread(GUEST_EFER);
+    bool keep = (cr4 & CR4_PCIDE) && (value & CR3_NO_FLUSH);
+    if (keep)
+        value &= ~CR3_NO_FLUSH;
+    if ((efer & EFER_LMA) && (value & beyond_maxphyaddr(v)) != 0)
+        return false;
+    if (!load_pdptes(v, vmread(GUEST_CR0), value, cr4, efer))
+        return false;
+    vmwrite(GUEST_CR3, value);
+    if (!keep)
+        vpid_flush(v->vpid);
     return true;
 }
 
@@ -119,8 +156,9 @@ bool vcpu_set_cr4(struct vcpu *v, u64 value)
     if ((value & CR4_PCIDE) && !(old & CR4_PCIDE) &&
         (!(efer & EFER_LMA) || (vmread(GUEST_CR3) & 0xfff) != 0))
         return false;
+    if (((value ^ old) & CR4_LOADS_PDPTES) && !load_pdptes(v, cr0, vmread(GUEST_CR3), value, efer))
+        return false;
     set_cr4(v, value);
-    load_pdptes(v, cr0, vmread(GUEST_CR3), value, efer);
     vpid_flush(v->vpid);
     return true;
 }
@@ -133,7 +171,7 @@ void vcpu_paging_state(struct vcpu *v, struct paging_state *ps)
         .cr4 = vmread(GUEST_CR4),
         .efer = vmread(GUEST_EFER),
         .rflags = vmread(GUEST_RFLAGS),
-        .cpl = vmread(GUEST_SS_ACCESS) >> 5 & 3,
+        .cpl = guest_cpl(),
         .maxphyaddr = v->guest->maxphyaddr,
         .use_pdpte = true,
     };
@@ -181,6 +219,10 @@ enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r)
 {
     if (!regs_acceptable(v, r))
         return ERR_INVALID;
+    bool tables_changed = r->cr3 != vmread(GUEST_CR3) || r->cr0 != vcpu_cr0(v) ||
+                          r->cr4 != vcpu_cr4(v) || r->efer != vmread(GUEST_EFER);
+    if (tables_changed && !load_pdptes(v, r->cr0, r->cr3, r->cr4, r->efer))
+        return ERR_INVALID;
     switch_save(v);
     for (unsigned n = 0; n < GPR_COUNT; n++)
         vcpu_set_gpr(v, n, r->gpr[n]);
@@ -193,17 +235,13 @@ enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r)
     vmwrite(GUEST_IDTR_BASE, r->idtr.base);
     vmwrite(GUEST_IDTR_LIMIT, r->idtr.limit);
 
-    bool tables_changed = r->cr3 != vmread(GUEST_CR3) || r->cr0 != vcpu_cr0(v) ||
-                          r->cr4 != vcpu_cr4(v) || r->efer != vmread(GUEST_EFER);
     vmwrite(CR0_SHADOW, r->cr0);
     vmwrite(GUEST_CR0, (r->cr0 & ~CR0_HOST_OWNED) | CR0_NE);
     vmwrite(GUEST_CR3, r->cr3);
     set_cr4(v, r->cr4);
     update_long_mode(r->efer, r->cr0);
-    if (tables_changed) {
-        load_pdptes(v, r->cr0, r->cr3, r->cr4, r->efer);
+    if (tables_changed)
         vpid_flush(v->vpid);
-    }
     v->guest->ops->cr8_write(v, r->cr8);
 
     v->cr2 = r->cr2;

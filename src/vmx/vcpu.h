@@ -134,6 +134,7 @@ enum step_over {
     STEP_OVER_DESCRIPTORS = 1 << 1, // descriptor-table exiting
     STEP_OVER_MOV_DR = 1 << 2,      // MOV-DR exiting
     STEP_OVER_VIEW = 1 << 3,        // what an EPT view withholds
+    STEP_OVER_INVPCID = 1 << 4,     // INVLPG exiting
 };
 
 struct vcpu {
@@ -325,8 +326,9 @@ void guest_flush(const struct guest *g);
 void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *r);
 enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r);
 
-// CR0, CR4 and EFER as the guest sees or writes them. False: the value raises #GP.
+// CR0, CR3 and CR4 as the guest sees or writes them. False: the value raises #GP.
 u64 vcpu_cr0(const struct vcpu *v);
 u64 vcpu_cr4(const struct vcpu *v);
 bool vcpu_set_cr0(struct vcpu *v, u64 value);
+bool vcpu_set_cr3(struct vcpu *v, u64 value);
 bool vcpu_set_cr4(struct vcpu *v, u64 value);

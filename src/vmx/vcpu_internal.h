@@ -36,6 +36,7 @@ enum {
 
 enum {
     VECTOR_DB = 1,
+    VECTOR_NMI = 2,
     VECTOR_BP = 3,
     VECTOR_UD = 6,
     VECTOR_DF = 8,
@@ -45,7 +46,8 @@ enum {
     VECTOR_GP = 13,
     VECTOR_PF = 14,
     VECTOR_AC = 17,
-    VECTOR_MC = 18
+    VECTOR_MC = 18,
+    VECTOR_CP = 21,
 };
 
 extern u8 vmx_exit_entry[];
@@ -112,6 +114,9 @@ void io_set_rax(struct vcpu *v, unsigned size, u32 value);
 bool msr_read_caught(struct vcpu *v, u32 msr, u64 *value);
 bool msr_write_caught(struct vcpu *v, u32 msr, u64 value);
 
+// msr_access.c: one that the guest reads by itself, unless that is intercepted. False: it is none.
+bool msr_read_direct(struct vcpu *v, u32 msr, u64 *value);
+
 // XSTATE_BV's place in an XSAVE area, in bytes, and its bits for what FXSAVE saves: x87 and SSE
 // (SDM Vol. 1, 13.4).
 #define XSTATE_BV   512
@@ -129,6 +134,9 @@ void switch_extend(struct vcpu *v);
 
 // events.c
 void events_redeliver(struct vcpu *v, u32 info);
+// An exception of EVENT_… type, merged with what v->event says was being delivered. length: of the
+// instruction that is a software exception, in bytes.
+void events_exception(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 error, u32 length);
 void events_prepare(struct vcpu *v);  // before an entry
 void events_withdraw(struct vcpu *v); // that entry does not come
 
@@ -146,9 +154,11 @@ const char *vmcs_check(struct vcpu *v, char *buf, size_t size);
 
 // exits
 typedef void exit_handler(struct vcpu *v);
-exit_handler exit_exception, exit_external_interrupt, exit_cpuid, exit_hlt, exit_io, exit_rdmsr,
-    exit_wrmsr, exit_cr, exit_ept_violation, exit_preemption_timer, exit_xsetbv, exit_vmcall,
-    exit_monitor_trap, exit_apic_access, exit_apic_write, exit_eoi, exit_mov_dr, exit_tpr;
+exit_handler exit_triple_fault, exit_exception, exit_external_interrupt, exit_cpuid, exit_hlt,
+    exit_io, exit_rdmsr, exit_wrmsr, exit_cr, exit_ept_violation, exit_preemption_timer,
+    exit_xsetbv, exit_vmcall, exit_monitor_trap, exit_apic_access, exit_apic_write, exit_eoi,
+    exit_mov_dr, exit_tpr, exit_rdtsc, exit_rdtscp, exit_random, exit_invlpg, exit_invpcid,
+    exit_descriptor_table;
 
 // What carries out an exit of each reason, as if the guest had not been caught at it.
 extern exit_handler *const exit_handlers[EXIT_REASONS];

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// Instructions that exit only where an interception asks for it, and control registers: carried out
+// as if they had not been caught. What the CPU checks before the exit (SDM 26.1.1) is not checked
+// again.
+#include "ept/ept.h"
+#include "lib/x86.h"
+#include "vmx/alu.h"
+#include "vmx/guest_access.h"
+#include "vmx/vcpu_internal.h"
+
+void exit_rdtsc(struct vcpu *v)
+{
+    u64 tsc = vcpu_guest_tsc(v, rdtsc());
+    v->gpr[RAX] = (u32)tsc;
+    v->gpr[RDX] = tsc >> 32;
+    vcpu_skip_instruction(v);
+}
+
+void exit_rdtscp(struct vcpu *v)
+{
+    if (!v->guest->has_rdtscp) {
+        vcpu_raise_ud(v);
+        return;
+    }
+    v->gpr[RCX] = (u32)v->tsc_aux; // always up to date: writing it exits
+    exit_rdtsc(v);
+}
+
+// The instruction information of RDRAND and RDSEED (SDM Table 28-12).
+#define INFO_REGISTER(i) ((unsigned)(i) >> 3 & 15)
+#define INFO_SIZE(i)     (2u << ((i) >> 11 & 3)) // bytes
+
+void exit_random(struct vcpu *v)
+{
+    u64 info = vmread(EXIT_INSTRUCTION_INFO), value;
+    bool ok;
+    if (v->reason == EXIT_REASON_RDRAND)
+        __asm__ volatile("rdrand %0" : "=r"(value), "=@ccc"(ok));
+    else
+        __asm__ volatile("rdseed %0" : "=r"(value), "=@ccc"(ok));
+    u64 arithmetic = FLAG_OF | FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF | FLAG_CF;
+    vmwrite(GUEST_RFLAGS, (vmread(GUEST_RFLAGS) & ~arithmetic) | (ok ? FLAG_CF : 0));
+    if (INFO_SIZE(info) == 2)
+        value = (vcpu_get_gpr(v, INFO_REGISTER(info)) & ~0xffffull) | (u16)value;
+    else if (INFO_SIZE(info) == 4)
+        value = (u32)value;
+    vcpu_set_gpr(v, INFO_REGISTER(info), value);
+    vcpu_skip_instruction(v);
+}
+
+// INVLPG drops more than the page's translation: all that is cached of paging structures (SDM
+// 4.10.4.1), which INVVPID of one address does not.
+void exit_invlpg(struct vcpu *v)
+{
+    vpid_flush(v->vpid);
+    vcpu_skip_instruction(v);
+}
+
+// INVLPG exiting has it exit too; it has an operand in memory.
+void exit_invpcid(struct vcpu *v)
+{
+    step_over(v, STEP_OVER_INVPCID);
+}
+
+// SGDT, LGDT and the like touch memory and load hidden parts of registers: the CPU's work.
+void exit_descriptor_table(struct vcpu *v)
+{
+    step_over(v, STEP_OVER_DESCRIPTORS);
+}
+
+static bool write_cr(struct vcpu *v, unsigned cr, u64 value)
+{
+    switch (cr) {
+    case 0:
+        return vcpu_set_cr0(v, value);
+    case 3:
+        return vcpu_set_cr3(v, value);
+    case 4:
+        return vcpu_set_cr4(v, value);
+    default: // 8
+        if (value > 15)
+            return false;
+        v->guest->ops->cr8_write(v, value);
+        return true;
+    }
+}
+
+// MOV to and from control registers, CLTS, LMSW (SDM Table 28-3). An operand has 64 bits in 64-bit
+// code, else 32.
+void exit_cr(struct vcpu *v)
+{
+    enum { MOV_TO, MOV_FROM, CLTS, LMSW };
+    u64 q = vmread(EXIT_QUALIFICATION);
+    unsigned cr = q & 15, gpr = q >> 8 & 15;
+    u64 operand = guest_code_size() == CODE_64 ? UINT64_MAX : UINT32_MAX;
+    bool ok = true;
+    switch (q >> 4 & 3) {
+    case MOV_TO:
+        ok = write_cr(v, cr, vcpu_get_gpr(v, gpr) & operand);
+        break;
+    case MOV_FROM: // 3 or 8: the others do not exit
+        vcpu_set_gpr(v, gpr, cr == 3 ? vmread(GUEST_CR3) & operand : v->guest->ops->cr8_read(v));
+        break;
+    case CLTS:
+        ok = vcpu_set_cr0(v, vcpu_cr0(v) & ~CR0_TS);
+        break;
+    case LMSW: // sets PE but never clears it
+        ok = vcpu_set_cr0(v, (vcpu_cr0(v) & ~(CR0_MP | CR0_EM | CR0_TS)) | (q >> 16 & 0xf));
+        break;
+    default:
+        break;
+    }
+    if (ok)
+        vcpu_skip_instruction(v);
+    else
+        vcpu_raise_gp(v, 0);
+}
