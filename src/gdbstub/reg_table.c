@@ -7,11 +7,11 @@
 
 #define ONE(feature, name, bytes, kind, where, type)      \
     {                                                     \
-        feature, name, "", 0, 1, bytes, kind, where, type \
+        name, type, where, "", 0, 1, bytes, feature, kind \
     }
 #define MANY(feature, name, suffix, first, count, bytes, kind, where, type) \
     {                                                                       \
-        feature, name, suffix, first, count, bytes, kind, where, type       \
+        name, type, where, suffix, first, count, bytes, feature, kind       \
     }
 #define GPR(name, bytes, number, type) ONE(CORE, name, bytes, FIELD, AT(gpr[number]), type)
 #define SEGMENT(name, number)          ONE(CORE, name, 4, SELECTOR, number, NULL)

@@ -17,13 +17,14 @@ enum reg_kind {
 
 // A register, or `count` of them with numbered names from `first`.
 struct reg_entry {
-    enum reg_feature feature;
-    const char *name, *suffix;
+    const char *name;
+    const char *type; // NULL: gdb's "int" of that size
+    u16 where;
+    char suffix[2];
     u8 first, count;
     u8 bytes; // on the wire
-    enum reg_kind kind;
-    u16 where;
-    const char *type; // NULL: gdb's "int" of that size
+    enum reg_feature feature : 4;
+    enum reg_kind kind : 4;
 };
 
 // The table of the process's layout; ends with an entry whose name is NULL.

@@ -4,11 +4,15 @@
 #include "boot/panic.h"
 #include "lib/string.h"
 
-static const struct {
-    const char *name;
-    u32 encoding;
-} fields[] = {
-#define FIELD(name, encoding) {#name, encoding},
+// One behind another, each with its NUL: pointers to them would take more than they do.
+static const char names[] = {
+#define FIELD(name, encoding) #name "\0"
+#include "vmx/vmcs_fields.h"
+#undef FIELD
+};
+
+static const u16 encodings[] = {
+#define FIELD(name, encoding) encoding,
 #include "vmx/vmcs_fields.h"
 #undef FIELD
 };
@@ -48,9 +52,10 @@ const char *vmx_error_name(u32 error)
 
 const char *vmcs_field_name(u32 encoding)
 {
-    for (unsigned i = 0; i < ARRAY_SIZE(fields); i++) {
-        if (fields[i].encoding == encoding)
-            return fields[i].name;
+    const char *name = names;
+    for (unsigned i = 0; i < ARRAY_SIZE(encodings); i++, name += strlen(name) + 1) {
+        if (encodings[i] == encoding)
+            return name;
     }
     return NULL;
 }
@@ -69,9 +74,10 @@ static bool same_name(const char *a, const char *b)
 
 bool vmcs_field_by_name(const char *name, u32 *encoding)
 {
-    for (unsigned i = 0; i < ARRAY_SIZE(fields); i++) {
-        if (same_name(fields[i].name, name)) {
-            *encoding = fields[i].encoding;
+    const char *field = names;
+    for (unsigned i = 0; i < ARRAY_SIZE(encodings); i++, field += strlen(field) + 1) {
+        if (same_name(field, name)) {
+            *encoding = encodings[i];
             return true;
         }
     }
@@ -80,10 +86,12 @@ bool vmcs_field_by_name(const char *name, u32 *encoding)
 
 bool vmcs_field_at(unsigned index, const char **name, u32 *encoding)
 {
-    if (index >= ARRAY_SIZE(fields))
+    if (index >= ARRAY_SIZE(encodings))
         return false;
-    *name = fields[index].name;
-    *encoding = fields[index].encoding;
+    *name = names;
+    for (unsigned i = 0; i < index; i++)
+        *name += strlen(*name) + 1;
+    *encoding = encodings[index];
     return true;
 }
 
