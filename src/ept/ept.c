@@ -34,7 +34,7 @@ static bool is_leaf(u64 entry, int level)
     return level == 0 || (entry & EPT_LARGE);
 }
 
-enum error ept_init(struct ept *e, bool pages_2m, bool pages_1g)
+COLD enum error ept_init(struct ept *e, bool pages_2m, bool pages_1g)
 {
     hpa_t root = page_alloc();
     if (root.v == 0)

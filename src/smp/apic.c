@@ -64,7 +64,7 @@ static void calibrate_timer(void)
     apic_write(APIC_TIMER_INITIAL, 0);
 }
 
-void apic_init(void)
+COLD void apic_init(void)
 {
     u32 features = cpuid(1, 0).ecx;
     u64 base = rdmsr(MSR_IA32_APIC_BASE) | APIC_BASE_ENABLE;
@@ -170,7 +170,7 @@ static unsigned ioapic_pins(unsigned n)
     return (ioapic_read(n, 1) >> 16 & 0xff) + 1;
 }
 
-void host_irqs_init(void)
+COLD void host_irqs_init(void)
 {
     outb(0x21, 0xff);
     outb(0xa1, 0xff);
@@ -193,7 +193,7 @@ static u32 redirection(u8 irq, unsigned *n)
     return 0;
 }
 
-bool host_irq_route(u8 irq, u8 vector, u32 id)
+COLD bool host_irq_route(u8 irq, u8 vector, u32 id)
 {
     unsigned n;
     spin_lock(&ioapic_lock);

@@ -51,7 +51,7 @@ static const char *const exception_names[32] = {
     "#CP control protection",
 };
 
-void idt_init(void)
+COLD void idt_init(void)
 {
     for (unsigned i = 0; i < 256; i++) {
         u64 entry = (u64)vector_stubs + i * VECTOR_STUB_SIZE;
@@ -71,7 +71,7 @@ u64 idt_base(void)
     return (u64)idt;
 }
 
-void descriptors_load(struct core *c)
+COLD void descriptors_load(struct core *c)
 {
     u64 tss = (u64)&c->tss;
     c->tss.iopb = sizeof(c->tss);

@@ -20,8 +20,8 @@
 #define SLP_EN     BIT(13)
 #define CONTROL_RW (BM_RLD | SLP_TYP)
 
-void acpipm_init(struct acpipm *pm, u64 tsc_hz, u64 now, struct irq_line irq,
-                 void (*shutdown)(void *ctx), void *ctx)
+COLD void acpipm_init(struct acpipm *pm, u64 tsc_hz, u64 now, struct irq_line irq,
+                      void (*shutdown)(void *ctx), void *ctx)
 {
     memset(pm, 0, sizeof(*pm));
     pm->tsc_hz = tsc_hz;

@@ -19,8 +19,8 @@
 #define IOWIN    0x10
 #define EOIR     0x40
 
-void ioapic_init(struct ioapic *io, void (*send)(void *ctx, const struct ioapic_message *m),
-                 void (*routes)(void *ctx), void *ctx)
+COLD void ioapic_init(struct ioapic *io, void (*send)(void *ctx, const struct ioapic_message *m),
+                      void (*routes)(void *ctx), void *ctx)
 {
     memset(io, 0, sizeof(*io));
     io->send = send;

@@ -128,15 +128,15 @@ void lapic_reset_registers(struct lapic *l)
     drop_posted(l);
 }
 
-void lapic_reset(struct lapic *l, bool init_only)
+COLD void lapic_reset(struct lapic *l, bool init_only)
 {
     if (!init_only)
         l->base = LAPIC_DEFAULT_BASE | APIC_BASE_EN | (l->config.bsp ? APIC_BASE_BSP : 0);
     lapic_reset_registers(l);
 }
 
-void lapic_init(struct lapic *l, void *page, struct posted_interrupt_descriptor *pid,
-                const struct lapic_config *config, const struct lapic_ops *ops, void *ctx)
+COLD void lapic_init(struct lapic *l, void *page, struct posted_interrupt_descriptor *pid,
+                     const struct lapic_config *config, const struct lapic_ops *ops, void *ctx)
 {
     memset(l, 0, sizeof(*l));
     l->regs = page;

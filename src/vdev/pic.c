@@ -18,7 +18,7 @@
 #define OCW3_RR     BIT(1)
 #define OCW3_RIS    BIT(0)
 
-void pic_init(struct pic *p, void (*output)(void *ctx, bool level), void *ctx)
+COLD void pic_init(struct pic *p, void (*output)(void *ctx, bool level), void *ctx)
 {
     memset(p, 0, sizeof(*p));
     p->output = output;

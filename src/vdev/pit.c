@@ -13,7 +13,7 @@ static u64 clock_at(const struct pit *p, u64 now)
     return ticks_to_clocks(now - p->origin, PIT_HZ, p->tsc_hz);
 }
 
-void pit_init(struct pit *p, u64 tsc_hz, u64 now, struct irq_line irq)
+COLD void pit_init(struct pit *p, u64 tsc_hz, u64 now, struct irq_line irq)
 {
     memset(p, 0, sizeof(*p));
     p->irq = irq;

@@ -106,8 +106,8 @@ static void clear_fifo(struct vuart *u)
     u->timeout = false;
 }
 
-void vuart_init(struct vuart *u, u64 tsc_hz, bool connected, unsigned pin, struct irq_line irq,
-                bool (*transmit)(void *ctx, u8 byte), void *ctx)
+COLD void vuart_init(struct vuart *u, u64 tsc_hz, bool connected, unsigned pin, struct irq_line irq,
+                     bool (*transmit)(void *ctx, u8 byte), void *ctx)
 {
     memset(u, 0, sizeof(*u));
     u->tsc_hz = tsc_hz;

@@ -157,7 +157,7 @@ static void on_exit(void *ctx, u32 value)
     vm_request_end(ctx, END_EXIT, value, "port 0xf4");
 }
 
-enum error devices_init(struct vm *vm)
+COLD enum error devices_init(struct vm *vm)
 {
     u64 below = MIN(vm->config->memory, MMIO_HOLE);
     struct board_config config = {
@@ -194,7 +194,7 @@ static void triple_fault(struct vcpu *v)
     vm_request_end(vm_of(v), END_RESET, 0, "triple fault");
 }
 
-static void crash(struct vcpu *v, const char *reason)
+static COLD void crash(struct vcpu *v, const char *reason)
 {
     vm_request_end(vm_of(v), END_CRASH, 0, reason);
 }

@@ -134,7 +134,7 @@ static const struct lapic_ops ops = {
 
 // ---- life --------------------------------------------------------------------------------------
 
-const char *vapic_create(struct vm *vm, struct vcpu *v)
+COLD const char *vapic_create(struct vm *vm, struct vcpu *v)
 {
     hpa_t page = page_alloc();
     hpa_t memory = memory_alloc(ALIGN_UP(sizeof(struct vapic), PAGE_SIZE), PAGE_SIZE);
@@ -166,7 +166,7 @@ void vapic_moved(struct vcpu *v)
 }
 
 // The APIC's part of a fresh VMCS.
-static void setup_vmcs(struct vcpu *v)
+static COLD void setup_vmcs(struct vcpu *v)
 {
     struct vapic *a = vapic_of(v);
     a->extint = 0;
@@ -185,7 +185,7 @@ static void setup_vmcs(struct vcpu *v)
     vmwrite(GUEST_INTERRUPT_STATUS, 0);
 }
 
-void vapic_reset(struct vcpu *v)
+COLD void vapic_reset(struct vcpu *v)
 {
     struct vapic *a = vapic_of(v);
     lapic_reset(&a->lapic, false);
@@ -215,7 +215,7 @@ static void adapt(struct vcpu *v, struct vapic *a)
     msr_bitmap_x2apic(v, x2apic ? LAPIC_X2APIC_PAGE_READS : 0, x2apic ? writes : 0);
 }
 
-void vapic_startup(struct vcpu *v, bool init, bool sipi)
+COLD void vapic_startup(struct vcpu *v, bool init, bool sipi)
 {
     struct vapic *a = vapic_of(v);
     vcpu_load(v);

@@ -23,7 +23,7 @@ const char *exit_reason_name(unsigned reason)
 }
 
 // A reason that we asked for by no control, or that has no business here: the VM stops.
-static void exit_unexpected(struct vcpu *v)
+static COLD void exit_unexpected(struct vcpu *v)
 {
     vcpu_crash(v, "unexpected VM exit %u (%s)", v->reason, exit_reason_name(v->reason));
 }
@@ -184,7 +184,7 @@ bool vmx_deadline(struct vcpu *v)
 }
 
 // Called from entry.S when VMLAUNCH or VMRESUME itself failed (SDM 31.2).
-void vmx_entry_refused(struct vcpu *v, bool invalid)
+COLD void vmx_entry_refused(struct vcpu *v, bool invalid)
 {
     char why[160];
     u32 error = invalid ? 0 : (u32)vmread(INSTRUCTION_ERROR);

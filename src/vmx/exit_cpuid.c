@@ -60,7 +60,7 @@ static struct cpuid basic[BASIC_MAX + 1], extended[EXTENDED_MAX + 1];
 static struct cpuid cache[CACHES_MAX], xsave_part[64];
 static u32 basic_max;
 
-static void init_xsave(void)
+static COLD void init_xsave(void)
 {
     u64 xcr0 = 0;
     if (basic[1].ecx & BIT(26)) {
@@ -90,7 +90,7 @@ static void init_xsave(void)
     cpuid_info.xcr0 = xcr0;
 }
 
-static void init_basic(void)
+static COLD void init_basic(void)
 {
     u32 host_max = cpuid(0, 0).eax;
     for (u32 leaf = 0; leaf <= MIN(host_max, BASIC_MAX); leaf++)
@@ -132,7 +132,7 @@ static void init_basic(void)
     }
 }
 
-static void init_extended(void)
+static COLD void init_extended(void)
 {
     u32 host_max = cpuid(EXTENDED, 0).eax;
     for (u32 i = 0; i <= EXTENDED_MAX && EXTENDED + i <= host_max; i++)
@@ -149,7 +149,7 @@ static void init_extended(void)
     cpuid_info.rdtscp = extended[1].edx & EXT1_EDX_RDTSCP;
 }
 
-static void init_cr4(void)
+static COLD void init_cr4(void)
 {
     u64 allowed = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE |
                   CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
@@ -170,7 +170,7 @@ static void init_cr4(void)
     cpuid_info.cr4 = allowed & vmx_caps.cr4_fixed1;
 }
 
-void cpuid_init(void)
+COLD void cpuid_init(void)
 {
     init_basic();
     init_extended();

@@ -77,7 +77,7 @@ void switch_set_xcr0(struct vcpu *v, u64 value)
 
 // What SYSCALL and RDTSCP use changes by WRMSR alone, which exits: no need to read it from the
 // core, nor to write what is there already.
-void switch_init(struct vmm *vmm)
+COLD void switch_init(struct vmm *vmm)
 {
     vmm->star = rdmsr(MSR_STAR);
     vmm->lstar = rdmsr(MSR_LSTAR);

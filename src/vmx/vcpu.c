@@ -86,7 +86,7 @@ void vcpu_check_wake(struct vcpu *v)
     }
 }
 
-struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *core)
+COLD struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *core)
 {
     hpa_t memory = memory_alloc(ALIGN_UP(sizeof(struct vcpu), PAGE_SIZE), PAGE_SIZE);
     hpa_t vmcs = page_alloc(), xsave = page_alloc(), bitmap = page_alloc();
@@ -124,7 +124,7 @@ static void reset_vector_state(struct vcpu *v)
     v->extended = false;
 }
 
-void vcpu_reset(struct vcpu *v)
+COLD void vcpu_reset(struct vcpu *v)
 {
     if (v->core->vmm->on_core == v)
         v->core->vmm->on_core = NULL;
@@ -237,7 +237,7 @@ void vcpu_skip_rare(struct vcpu *v, u64 blocking, u64 rflags)
     }
 }
 
-void vcpu_dump(struct vcpu *v)
+COLD void vcpu_dump(struct vcpu *v)
 {
     struct vcpu_regs r;
     vcpu_get_regs(v, &r);
@@ -266,7 +266,7 @@ void vcpu_dump(struct vcpu *v)
 #undef L
 }
 
-void vcpu_crash(struct vcpu *v, const char *fmt, ...)
+COLD void vcpu_crash(struct vcpu *v, const char *fmt, ...)
 {
     char reason[160];
     va_list args;

@@ -33,7 +33,7 @@ static void timer_irq(void)
     core_attention(c);
 }
 
-const char *vmm_init(void)
+COLD const char *vmm_init(void)
 {
     struct core *c = this_core();
     hpa_t memory = memory_alloc(ALIGN_UP(sizeof(struct vmm), PAGE_SIZE), PAGE_SIZE);
@@ -283,7 +283,7 @@ static void idle(struct core *c)
 
 static u64 first_entry_tsc; // of any core; 0: none yet
 
-static NOINLINE void note_first_entry(void)
+static COLD NOINLINE void note_first_entry(void)
 {
     u64 none = 0, now = rdtsc();
     if (__atomic_compare_exchange_n(&first_entry_tsc, &none, now, false, __ATOMIC_RELAXED,
