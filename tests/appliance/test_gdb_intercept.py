@@ -145,6 +145,63 @@ def test_stop_at_a_bit_of_cr0(bench):
     bench.detach(gdb)
 
 
+# The item, the instruction for it, registers before it, what must hold after it.
+INSTRUCTIONS = (
+    ("rdtsc", "0f 31", "$rdx = -1", "$rdx < 0x1000"),
+    ("rdtscp", "0f 01 f9", "$rdx = -1", "$rdx < 0x1000"),
+    ("rdrand", "48 0f c7 f0", "$eflags = 2", "($eflags & 1) == 1"),
+    ("rdseed", "48 0f c7 f8", "$eflags = 2", "($eflags & 0x8d4) == 0"),
+    ("invlpg", "0f 01 3f", "$rdi = &landing", "$rdi == &landing"),
+    ("wbinvd", "0f 09", "$rax = 7", "$rax == 7"),
+    ("pause", "f3 90", "$rax = 7", "$rax == 7"),
+    ("desc:r", "0f 01 07", "$rdi = &landing + 0xc00", "*(long *) ($rdi + 2) == $gdtr_base"),
+    ("desc:w", "0f 00 d0", "$rax = 0", "$rax == 0"),
+    ("dr:w", "0f 23 d0", "$rax = 0x123400", "$rax == 0x123400"),
+    ("dr:r", "0f 21 d3", "$rbx = 0", "$rbx == 0x123400"),
+    ("cr3:r", "0f 20 d8", "$rax = 0", "$rax == $cr3"),
+    ("cr3:w", "0f 22 d8", "$rax = $cr3", "$rax == $cr3"),
+    ("cr8:w", "44 0f 22 c0", "$rax = 3", "$cr8 == 3"),
+    ("cr8:r", "44 0f 20 c3", "$rbx = 0", "$rbx == 3"),
+    ("cr8:w", "44 0f 22 c0", "$rax = 0", "$cr8 == 0"),
+    ("cr0:ts", "0f 06", "$cr0 = $cr0 | 8", "($cr0 & 8) == 0"),
+    ("cr4:de", "0f 22 e0", "$rax = $cr4 | 8", "($cr4 & 8) == 8"),
+    ("msr:efer:r", "0f 32", "$rcx = 0xc0000080", "$rax == $efer && $rdx == 0"),
+    ("msr:efer:w", "0f 30", "$rcx = 0xc0000080, $rax = $efer, $rdx = 0", "$rax == $efer"),
+)
+
+
+@INTERCEPT.check
+def test_stop_at_each_kind(bench):
+    """A2, A8, A9, A10, A12: before it and with nothing done; a step carries it out, once, and the
+    debugger sees its effect. gdb puts the instructions there."""
+    gdb = begin(bench)
+    stopped_at(gdb, "say")
+    place = gdb.value("(long) &landing + 0x800")
+    registers = ("pc", "rax", "rbx", "rcx", "rdx", "rdi", "cr0", "cr4", "eflags")
+    for name in registers:
+        gdb(f"set $saved_{name} = $" + name)
+    for item, code, before, after in INSTRUCTIONS:
+        added = gdb(f"monitor intercept add {item}=stop")
+        if "no control" in added:
+            continue
+        assert added == f"steps: {item}=stop added\n"
+        length = len(code.split())
+        gdb(f"set var (*(unsigned char (*)[{length}]) {place}) = {{0x{code.replace(' ', ', 0x')}}}")
+        gdb(f"set $pc = {place}, {before}")
+        state = gdb("info registers general")
+        caught(gdb("stepi"), f"{item}: .*", signal="SIGINT")
+        assert gdb("info registers general") == state, item
+        out = gdb("stepi")
+        assert "caught" not in out and gdb.value("$pc") == place + length, (item, out)
+        assert gdb.value(after) == 1, item
+        assert hits(gdb) == {f"{item}=stop": 1}
+        remove(gdb)
+    for name in registers:
+        gdb(f"set ${name} = $saved_{name}")
+    goes_on(bench, gdb)
+    bench.detach(gdb)
+
+
 @INTERCEPT.check
 def test_stop_at_an_exception(bench):
     """A5: at the INT3; the guest's handler comes next, and as often as without. gdb's own breakpoints
@@ -244,6 +301,27 @@ def test_stop_at_halt_and_time(bench):
         caught(gdb("continue"), r"msr:tsc_deadline:w: WRMSR 0x6e0, value 0x\w+")
     assert hits(gdb) == {"msr:tsc_deadline:w=stop": 2}
     remove(gdb)
+    goes_on(bench, gdb)
+    bench.detach(gdb)
+
+
+@INTERCEPT.check
+def test_stop_at_an_interrupt(bench):
+    """A3: one that ends the guest's turn on its core, those of the debugger's line among them; nothing
+    of the guest's is lost by it."""
+    gdb = begin(bench)
+    gdb("set var orders.spin = 1")
+    gdb("tbreak spin_deaf")
+    gdb("continue")
+    add(gdb, "extint=stop")
+    seen = 0
+    for _ in range(3):
+        caught(gdb("continue"), "extint: .*")
+        assert "spin_deaf" in gdb("backtrace 1")
+        seen += 1 + gdb("stepi").count(" caught ")
+        assert hits(gdb) == {"extint=stop": seen}
+    remove(gdb)
+    gdb("set var orders.spin = 0")
     goes_on(bench, gdb)
     bench.detach(gdb)
 
