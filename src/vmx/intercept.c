@@ -261,6 +261,10 @@ bool intercept_add(struct guest *g, const struct intercept *i, struct text *why)
     struct intercepts *set = &g->intercepts;
     if (!intercept_possible(i, why))
         return false;
+    if (i->what == INTERCEPT_HLT && g->hlt_through) {
+        text_add(why, "its configuration lets HLT through (hlt = through)");
+        return false;
+    }
     for (unsigned n = 0; n < set->count; n++) {
         if (intercept_same(i, &set->list[n].item)) {
             text_add(why, "it is there already, as number %u", n + 1);
@@ -313,12 +317,13 @@ void intercept_get(const struct guest *g, unsigned n, struct intercept *i, u64 *
 void intercept_log(const struct guest *g)
 {
     for (unsigned n = 0; n < g->intercepts.count; n++) {
+        const struct caught_item *c = &g->intercepts.list[n];
         char buf[160];
         struct text t = TEXT(buf);
-        struct intercept i;
-        u64 hits;
-        intercept_get(g, n, &i, &hits);
-        intercept_print(&i, true, &t);
-        log_line("vm", "%s: intercept %s: %llu hits", g->name, buf, (unsigned long long)hits);
+        intercept_print(&c->item, true, &t);
+        if (c->not_shown > 0)
+            log_line("intercept", "%s: %s: %u more, not shown", g->name, buf, c->not_shown);
+        log_line("vm", "%s: intercept %s: %llu hits", g->name, buf,
+                 (unsigned long long)__atomic_load_n(&c->hits, __ATOMIC_RELAXED));
     }
 }

@@ -206,8 +206,8 @@ static void share_work(struct vmm *vmm, u64 now)
         vcpu_depart(v, to);
 }
 
-// When the slice of one that is alone ends: never, but that a guest whose HLT does not exit is to be
-// looked at now and then.
+// When the slice of one that is alone ends: never, but that a guest whose HLT does not exit is to
+// be looked at now and then.
 static u64 end_alone(const struct vcpu *v, u64 now)
 {
     return v->guest->hlt_through ? now + slice_ticks : UINT64_MAX;
