@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What interception catches, and what is beside it, so often as it says; see intercept.h.
-//   part=NAME     one of the parts below; without it, those that need one CPU only, but for spin
-//   expect=WHAT   deny or ignore: what the part's item does; without it, as without interception
-//   access=rwx    the accesses that its item has, all without it
+//   part=NAME     some of the parts below, NAME,NAME; without it, all that need one CPU only
+//   expect=WHAT   deny or ignore: what the parts' items do; without it, as without interception
+//   access=rwx    the accesses that the items have, all without it
 #include "intercept.h"
 
 #include "lib/format.h"
@@ -78,9 +78,22 @@ static const struct {
     {"both", part_both, false}, // wants a second CPU
 };
 
+// Whether a name is one of those in a list with commas.
+static bool is_among(const char *name, const char *list)
+{
+    size_t n = strlen(name);
+    while (*list != '\0') {
+        if (strncmp(list, name, n) == 0 && (list[n] == ',' || list[n] == '\0'))
+            return true;
+        while (*list != '\0' && *list++ != ',') {
+        }
+    }
+    return false;
+}
+
 int main(void)
 {
-    char text[16] = "";
+    char text[100] = "";
     if (option_text("expect", text, sizeof(text)))
         action = strcmp(text, "deny") == 0 ? DENIED : IGNORED;
     if (option_text("access", text, sizeof(text))) {
@@ -90,7 +103,7 @@ int main(void)
     }
     bool all = !option_text("part", text, sizeof(text));
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-        if (all ? parts[i].always : strcmp(text, parts[i].name) == 0)
+        if (all ? parts[i].always : is_among(parts[i].name, text))
             parts[i].run();
     }
     return report_summary();

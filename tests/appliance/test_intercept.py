@@ -1,7 +1,89 @@
 # SPDX-License-Identifier: MIT
-"""Interception as the configuration chooses it (COVERAGE A1 to A12), by the guest `intercept`."""
+"""Interception as the configuration chooses it (COVERAGE A1 to A12), by the guest `intercept`: it
+does what an item catches and what is beside it, looks at what comes of it, and says how many hits
+each item is to have; the appliance's log says how many there were."""
 
-from appliance import ENDS_BY_ITSELF, HASWELL, on_each_cpu, vm
+import re
+import subprocess
+
+import pytest
+
+from appliance import ENDS_BY_ITSELF, HASWELL, ROOT, SKYLAKE, Run, on_each_cpu, runs, vm
+
+LINES_PER_SECOND = 20
+IMAGE = ROOT / "build/images/intercept.elf"
+
+ALL = ("A1", "A2", "A3", "A5", "A6", "A7", "A8", "A9", "A10", "A12")
+OWN_CR3 = "0x0"  # what the guest's runtime loads into CR3
+if IMAGE.exists():
+    symbols = subprocess.run(["nm", IMAGE], capture_output=True, text=True, check=True).stdout
+    OWN_CR3 = hex(int(re.search(r"^([0-9a-f]+) \w pml4$", symbols, re.MULTILINE)[1], 16))
+
+# Items that hold for one part of the guest or several. Each says which hits it wants of them.
+EXCEPTIONS = [f"exception:{name}" for name in
+              ("de", "db", "bp", "of", "br", "ud", "nm", "np", "ss", "gp", "pf", "mf", "ac", "xm")]
+EXCEPTIONS += ["exception:gp:0xffff:0x0", "exception:gp:0xffff:0x1230"]
+ERROR_CODES = [f"exception:pf:{mask}:{match}" for mask, match in
+               (("0x1", "0x0"), ("0x1", "0x1"), ("0x2", "0x2"), ("0x4", "0x4"), ("0x10", "0x10"),
+                ("0x8", "0x8"), ("0x1f", "0x2"), ("0x1f", "0x0"), ("0x7", "0x7"))]
+PORTS = ["io:0x2c8", "io:0x2c8:r", "io:0x2c8:w", "io:0x2c8-0x2cb:r", "io:0x2c8-0x2cb:w",
+         "io:0x2c7:r", "io:0x2c9", "io:0x2cc-0x2cf",
+         "io:0x21", "io:0x21:r", "io:0x21:w", "io:0xa1:r", "io:0xa1:w"]
+MSRS = [f"msr:{name}{access}" for access in ("", ":r", ":w") for name in
+        ("star", "lstar", "fs_base", "kernel_gs_base", "0xc0000081-0xc0000084", "0x174-0x176",
+         "0x12345", "0x5")]
+X2APIC = [f"msr:{name}{access}" for access in ("", ":r", ":w") for name in
+          ("efer", "star", "x2apic_tpr", "x2apic_eoi", "x2apic_self_ipi")]
+X2APIC += ["msr:0xc0000080-0xc0000084:w"]
+CR0 = ["cr0", *(f"cr0:{bits}" for bits in ("ts", "mp", "em", "ne", "wp", "am", "em,ts", "pg"))]
+CR4 = ["cr4", *(f"cr4:{bits}" for bits in ("tsd", "de", "pge", "pce", "tsd,pce", "pae"))]
+CR3 = ["cr3", "cr3:r", "cr3:w", "cr3:except:0x800000+0x801000:w", f"cr3:except:{OWN_CR3}:w"]
+CR8 = ["cr8", "cr8:r", "cr8:w"]
+INSTRUCTIONS = ["rdtsc", "rdtscp", "rdpmc", "rdrand", "rdseed", "invlpg", "monitor", "mwait",
+                "wbinvd", "xsetbv"]
+TABLES = ["desc", "desc:r", "desc:w", "dr", "dr:r", "dr:w", "cpuid"]
+USER = ["hlt", "pause", "rdtsc", "invlpg", "wbinvd", "cr8", "dr", "msr:star", "io:0x2c8", "desc:r",
+        "desc:w", "cpuid"]
+MEMORY = ["mem:0x800100+0x10", "mem:0x800100+0x10:r", "mem:0x800100+0x10:w", "mem:0x8001ff+0x1:r",
+          "mem:0x800180+0x8:w", "mem:0x800ffe+0x4", "mem:0x800700+0x100"]
+CODE = ["mem:0x804100+0x4:x", "mem:0x804100+0x4:rx"]
+BOTH = ["mem:0x806040+0x8:w", "msr:star:w", "msr:star:r", "cr0:pg"]
+
+
+def caught(name, parts, items, action="count", words="", **keys):
+    """A VM that runs these parts of the guest with these items, all with one action."""
+    suffix = "" if action == "count" else f"={action}"
+    if items:
+        keys["intercept"] = ", ".join(item + suffix for item in items)
+    return vm(name, "intercept", cmdline=f"part={parts} {words}".strip(), reset="stop", **keys)
+
+
+def stated(record, name):
+    """By the guest: {item: hits that it is to have}."""
+    lines = [line.split() for line in record.guest(name) if line.startswith("hits ")]
+    return {item: int(count) for _, item, count in lines}
+
+
+def logged(record, name):
+    """By the appliance: {item: (action, hits that it had)}."""
+    pattern = re.compile(rf"{re.escape(name)}: intercept ([^=]*)(?:=(\w+))?: (\d+) hits")
+    matches = [pattern.fullmatch(text) for text in record.texts("vm")]
+    return {m[1]: (m[2] or "count", int(m[3])) for m in matches if m}
+
+
+def check_hits(record, name, items, action="count"):
+    wanted = stated(record, name)
+    assert set(items) <= set(wanted), record
+    hits = logged(record, name)
+    assert hits == {item: (action, wanted[item]) for item in items}, record
+
+
+def without(items, record):
+    """The items that the run's CPU has a control for."""
+    return [item for item in items if item != "rdseed" or record.run.cpu != HASWELL]
+
+
+# ---- nothing caught ----------------------------------------------------------------------------
 
 PLAIN = ENDS_BY_ITSELF + vm("all", "intercept") + vm("both", "intercept", cmdline="part=both", vcpus=2)
 
@@ -10,7 +92,118 @@ PLAIN = ENDS_BY_ITSELF + vm("all", "intercept") + vm("both", "intercept", cmdlin
 def test_without_items(record):
     """What the guest wants of itself holds where nothing is caught."""
     record.check_done()
-    record.check_passed("all", "A1", "A2", "A3", "A5", "A6", "A7", "A8", "A9", "A10", "A12")
+    record.check_passed("all", *ALL)
     record.check_passed("both", "A11")
     absent = ["SKIP A12: no RDSEED"] if record.run.cpu == HASWELL else []
     assert record.verdicts("all", "SKIP") == absent, record
+
+
+# ---- carried out as if not caught: count and pass --------------------------------------------
+
+# Name, parts, items, ids of verdicts.
+CARRIED_OUT = [
+    ("halts", "hlt,pause", ["hlt", "pause"], ["A1", "A2"]),
+    ("exceptions", "traps,faults,pagefaults", EXCEPTIONS + ERROR_CODES, ["A5"]),
+    ("df", "doublefault", ["exception:df"], ["A5"]),
+    ("gp-pf", "doublefault", ["exception:gp", "exception:pf"], ["A5"]),
+    ("nested", "doublefault", [f"exception:{name}" for name in ("gp", "np", "pf", "df")], ["A5"]),
+    ("ports", "io,pic", PORTS, ["A6", "A7"]),
+    ("msrs", "msr", MSRS, ["A8"]),
+    ("efer", "efer,x2apic", X2APIC, ["A8", "A9"]),
+    ("cr0", "cr0", CR0, ["A10"]),
+    ("control", "pg,cr4,cr3,cr8", ["cr0:pg", *CR4, *CR3, *CR8], ["A10"]),
+    ("instructions", ",".join(INSTRUCTIONS), INSTRUCTIONS, ["A12"]),
+    ("tables", "desc,dr,cpuid", TABLES, ["A12"]),
+    ("user", "user", USER, ["A12"]),
+    ("memory", "mem", MEMORY, ["A12"]),
+    ("code", "exec", CODE, ["A12"]),
+    ("both", "both", BOTH, ["A11"]),
+]
+
+
+def carried_out(action, cpu):
+    config = ENDS_BY_ITSELF
+    for name, parts, items, _ in CARRIED_OUT:
+        items = [item for item in items if item != "rdseed" or cpu == SKYLAKE]
+        config += caught(name, parts, items, action, vcpus=2 if name == "both" else 1)
+    return Run(config, cpu=cpu)
+
+
+each_carried_out = pytest.mark.parametrize("name, items, ids", [
+    pytest.param(name, items, ids, id=name) for name, _, items, ids in CARRIED_OUT])
+
+
+@runs(carried_out("count", SKYLAKE), carried_out("count", HASWELL))
+@each_carried_out
+def test_count(record, name, items, ids):
+    """A1 to A12: the guest cannot tell, and each item has as many hits as it is to have."""
+    record.check_passed(name, *ids)
+    check_hits(record, name, without(items, record))
+
+
+@runs(*(pytest.param(carried_out("pass", cpu), marks=pytest.mark.long) for cpu in (SKYLAKE, HASWELL)))
+@each_carried_out
+def test_pass(record, name, items, ids):
+    record.check_passed(name, *ids)
+    check_hits(record, name, without(items, record), "pass")
+
+
+# ---- denied and ignored ------------------------------------------------------------------------
+
+# Name, parts, the items that deny or ignore, the accesses that they have.
+REFUSED = [
+    ("halts", "hlt,pause", ["hlt", "pause"], ""),
+    ("accesses", "io,msr,cr0,cr4,cr8,dr",
+     ["io:0x2c8", "msr:star", "cr0:ts", "cr4:tsd", "cr8", "dr"], ""),
+    ("reads", "io,msr,cr8,dr", ["io:0x2c8:r", "msr:star:r", "cr8:r", "dr:r"], "r"),
+    ("writes", "io,msr,cr8,dr", ["io:0x2c8:w", "msr:star:w", "cr8:w", "dr:w"], "w"),
+    ("cr3-reads", "cr3", ["cr3:r"], "r"),
+    ("cr3-writes", "cr3", [f"cr3:except:{OWN_CR3}:w"], "w"),
+    ("instructions", ",".join(INSTRUCTIONS), INSTRUCTIONS, ""),
+    ("tables", "desc", ["desc:r"], ""),
+    ("memory", "mem", ["mem:0x800100+0x10"], ""),
+    ("memory-reads", "mem", ["mem:0x800100+0x10:r"], "r"),
+    ("memory-writes", "mem", ["mem:0x800100+0x10:w"], "w"),
+    ("code", "exec", ["mem:0x804100+0x4:x"], "x"),
+    ("traps", "traps", ["exception:bp", "exception:of", "exception:db"], ""),
+]
+IMPOSSIBLE = {"deny": "traps", "ignore": "code"}
+
+
+def refused(action, cpu):
+    config = ENDS_BY_ITSELF
+    for name, parts, items, access in REFUSED:
+        if name == IMPOSSIBLE[action]:
+            continue
+        items = [item for item in items if item != "rdseed" or cpu == SKYLAKE]
+        words = f"expect={action}" + (f" access={access}" if access else "")
+        config += caught(name, parts, items, action, words)
+    return Run(config, cpu=cpu)
+
+
+def each_refused(action):
+    return pytest.mark.parametrize("name, items", [
+        pytest.param(name, items, id=name) for name, _, items, _ in REFUSED
+        if name != IMPOSSIBLE[action]])
+
+
+def refused_runs(action):
+    return pytest.mark.parametrize("record", [
+        refused(action, SKYLAKE),
+        pytest.param(refused(action, HASWELL), marks=pytest.mark.long)], indirect=True, ids=str)
+
+
+@refused_runs("deny")
+@each_refused("deny")
+def test_deny(record, name, items):
+    """A1, A2, A5 to A12: each denied one raises its fault and does nothing, the others are done."""
+    record.check_passed(name)
+    check_hits(record, name, without(items, record), "deny")
+
+
+@refused_runs("ignore")
+@each_refused("ignore")
+def test_ignore(record, name, items):
+    """A1, A2, A5 to A12: reads give zero, writes vanish."""
+    record.check_passed(name)
+    check_hits(record, name, without(items, record), "ignore")
