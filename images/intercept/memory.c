@@ -25,6 +25,7 @@ static struct {
 static u8 shadow[SIZE];
 static bool right;
 
+// Whether an access is one that the item wants.
 static bool touches(size_t item, u64 at, unsigned size, unsigned access)
 {
     return at < items[item].at + items[item].length && at + size > items[item].at &&
@@ -45,9 +46,15 @@ static bool was_denied(int fault, u64 at, unsigned size, unsigned access)
            caught_cr2 >= at && caught_cr2 < at + size;
 }
 
+// Whether the byte at `at` is ignored in an access that has this action.
+static bool vanishes(enum action a, u64 at, unsigned access)
+{
+    return a == IGNORED && touches(0, at, 1, access);
+}
+
 static void load(u64 at, unsigned size)
 {
-    u64 value = 0x5a5a5a5a5a5a5a5a, want = 0, mask = size < 8 ? (1ull << 8 * size) - 1 : UINT64_MAX;
+    u64 value = 0x5a5a5a5a5a5a5a5a, want = 0;
     enum action a = count(at, size, READ);
     int fault;
     if (size == 1)
@@ -58,11 +65,12 @@ static void load(u64 at, unsigned size)
         TRY("movl (%2), %k1", fault, , "+r"(value) : "r"(at) : "memory");
     else
         TRY("movq (%2), %1", fault, , "+r"(value) : "r"(at) : "memory");
-    memcpy(&want, shadow + (at - PAGES), size);
+    for (unsigned i = 0; i < size; i++)
+        want |= vanishes(a, at + i, READ) ? 0 : (u64)shadow[at + i - PAGES] << 8 * i;
     if (a == DENIED)
         right &= was_denied(fault, at, size, READ) && value == 0x5a5a5a5a5a5a5a5a;
     else
-        right &= fault == NO_FAULT && value == (a == IGNORED ? 0 : want & mask);
+        right &= fault == NO_FAULT && value == want;
 }
 
 static void store(u64 at, unsigned size, u64 value)
@@ -78,8 +86,10 @@ static void store(u64 at, unsigned size, u64 value)
     else
         TRY("movq %2, (%1)", fault, : "r"(at), "r"(value) : "memory");
     right &= a == DENIED ? was_denied(fault, at, size, WRITE) : fault == NO_FAULT;
-    if (a == AS_EVER)
-        memcpy(shadow + (at - PAGES), &value, size);
+    for (unsigned i = 0; i < size && a != DENIED; i++) {
+        if (!vanishes(a, at + i, WRITE))
+            shadow[at + i - PAGES] = (u8)(value >> 8 * i);
+    }
 }
 
 // Every access that begins from..to, in all sizes.

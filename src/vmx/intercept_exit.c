@@ -149,15 +149,35 @@ static void carry_out(struct vcpu *v)
         exit_handlers[v->reason](v);
 }
 
+// Of the two accesses of a MOVS or CMPS, the one that exited may be of no interest, and the other
+// be: then *h is that one.
+static struct verdict judge_access(struct vcpu *v, struct hit *h)
+{
+    struct verdict d = judge(v, h);
+    struct hit other;
+    if (d.items == 0 && h->what == INTERCEPT_MEM && hit_describe_other(v, h, &other)) {
+        *h = other;
+        d = judge(v, h);
+    }
+    return d;
+}
+
 static void act(struct vcpu *v, struct hit *h, const struct verdict *d)
 {
     struct hit other;
+    struct verdict o = {.what = INTERCEPT_COUNT};
     v->io_elements = 0;
-    if (h->what == INTERCEPT_MEM && d->what != INTERCEPT_DENY && hit_describe_other(v, h, &other))
-        add_hits(v, judge(v, &other).items, 1);
+    if (h->what == INTERCEPT_MEM && d->what != INTERCEPT_DENY && hit_describe_other(v, h, &other)) {
+        o = judge(v, &other);
+        add_hits(v, o.items, 1);
+        if (o.log)
+            log_hit(v, o.items, &other, INTERCEPT_LOG);
+    }
     if (d->what == INTERCEPT_DENY)
         hit_deny(v, h);
-    else if (d->what == INTERCEPT_IGNORE)
+    else if (o.what == INTERCEPT_DENY)
+        hit_deny(v, &other);
+    else if (d->what == INTERCEPT_IGNORE || o.what == INTERCEPT_IGNORE)
         hit_ignore(v, h, d->kept);
     else
         carry_out(v);
@@ -168,7 +188,7 @@ static void act(struct vcpu *v, struct hit *h, const struct verdict *d)
 
 static void caught(struct vcpu *v, struct hit *h)
 {
-    struct verdict d = judge(v, h);
+    struct verdict d = judge_access(v, h);
     if (d.items == 0) {
         carry_out(v);
         return;
@@ -197,7 +217,7 @@ bool intercept_resume(struct vcpu *v)
     v->caught_waits = false;
     if (vmread(GUEST_RIP) != v->caught_rip || !hit_describe(v, &h))
         return true;
-    struct verdict d = judge(v, &h);
+    struct verdict d = judge_access(v, &h);
     act(v, &h, &d);
     return v->state == VCPU_RUNNING && v->hold == 0;
 }

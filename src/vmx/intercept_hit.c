@@ -11,6 +11,7 @@
 #define IO_SIZE(q)   ((unsigned)((q)&7) + 1)
 #define IO_IN        BIT(3)
 #define IO_STRING    BIT(4)
+#define IO_REP       BIT(5)
 #define CR_NUMBER(q) ((unsigned)(q)&15)
 #define CR_TYPE(q)   ((unsigned)((q) >> 4) & 3)
 #define CR_GPR(q)    ((unsigned)((q) >> 8) & 15)
@@ -90,9 +91,16 @@ static void set_number(struct hit *h, u64 first, u64 last)
     h->last = last;
 }
 
-static void describe_io(struct vcpu *v, struct hit *h)
+// False: REP with a count of 0, which accesses nothing.
+static bool describe_io(struct vcpu *v, struct hit *h)
 {
     u64 q = vmread(EXIT_QUALIFICATION);
+    if ((q & IO_STRING) && (q & IO_REP)) {
+        unsigned size = vmread(EXIT_INSTRUCTION_INFO) >> 7 & 3; // of addresses, and of the count
+        u64 mask = size == 0 ? UINT16_MAX : size == 1 ? UINT32_MAX : UINT64_MAX;
+        if ((v->gpr[RCX] & mask) == 0)
+            return false;
+    }
     bool in = q & IO_IN;
     h->string = q & IO_STRING;
     h->size = (u8)IO_SIZE(q);
@@ -102,6 +110,7 @@ static void describe_io(struct vcpu *v, struct hit *h)
     set_number(h, port, port + h->size - 1u);
     if (!in && !h->string)
         set_value(h, "value", v->gpr[RAX] & (BIT(8 * h->size) - 1));
+    return true;
 }
 
 static void describe_msr(struct vcpu *v, struct hit *h)
@@ -195,8 +204,7 @@ bool hit_describe(struct vcpu *v, struct hit *h)
             set(h, INTERCEPT_PLE, "PAUSE in a loop");
         return true;
     case EXIT_REASON_IO_INSTRUCTION:
-        describe_io(v, h);
-        return true;
+        return describe_io(v, h);
     case EXIT_REASON_RDMSR:
     case EXIT_REASON_WRMSR:
         describe_msr(v, h);
@@ -263,7 +271,7 @@ void hit_deny(struct vcpu *v, const struct hit *h)
     u32 undefined = (u32)(BIT(INTERCEPT_PAUSE) | BIT(INTERCEPT_RDRAND) | BIT(INTERCEPT_RDSEED) |
                           BIT(INTERCEPT_MONITOR) | BIT(INTERCEPT_MWAIT));
     if (h->what == INTERCEPT_MEM)
-        memory_deny(v);
+        memory_deny(v, h);
     else if (undefined >> h->what & 1)
         vcpu_raise_ud(v);
     else
@@ -313,7 +321,8 @@ static void ignore_random(struct vcpu *v)
 // An INT3 or INTO is over, a debug trap is forgotten; one that is like a fault would come again.
 static void ignore_exception(struct vcpu *v, const struct hit *h)
 {
-    bool software = EVENT_TYPE(v->event) == EVENT_SOFTWARE_EXCEPTION;
+    bool software = EVENT_TYPE(v->event) == EVENT_SOFTWARE_EXCEPTION ||
+                    EVENT_TYPE(v->event) == EVENT_PRIVILEGED_SOFTWARE_EXCEPTION; // INT1
     v->event = 0;
     if (software)
         vcpu_skip_bytes(v, v->event_length);

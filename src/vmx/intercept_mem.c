@@ -118,10 +118,21 @@ static const struct instruction *present(struct vcpu *v, struct guest_access *a,
                : NULL;
 }
 
-// Bytes of a data access by i.
+// Bytes of a data access by i; of instructions that move vectors, the most that it can be.
 static unsigned access_size(const struct instruction *i)
 {
-    return i == NULL || i->encoding != ENCODING_LEGACY ? 8 : MAX(i->operand_size, (u8)1);
+    if (i == NULL || i->encoding != ENCODING_LEGACY)
+        return 32;
+    if (i->map == MAP_ONE_BYTE && i->opcode == 0x63) // MOVSXD
+        return 4;
+    if (i->map == MAP_0F) {
+        if ((i->opcode & 0xf6) == 0xb6) // MOVZX, MOVSX
+            return 1u << (i->opcode & 1);
+        if ((i->opcode >= 0x10 && i->opcode < 0x18) || (i->opcode & 0xf8) == 0x28 ||
+            (i->opcode >= 0x50 && i->opcode < 0x80) || i->opcode >= 0xd0) // SSE
+            return i->repeat == 0xf3 ? 4 : i->repeat == 0xf2 ? 8 : 16;
+    }
+    return MAX(i->operand_size, (u8)1);
 }
 
 bool hit_describe_memory(struct vcpu *v, struct hit *h)
@@ -169,7 +180,9 @@ bool hit_describe_other(struct vcpu *v, const struct hit *h, struct hit *other)
     u32 error_code;
     *other = *h;
     other->access = !first || !writes ? INTERCEPT_READ : INTERCEPT_WRITE;
-    if (e.ops->translate(e.ctx, GVA(first ? destination : source),
+    other->name = other->access == INTERCEPT_READ ? "read of" : "write of";
+    other->value = first ? destination : source;
+    if (e.ops->translate(e.ctx, GVA(other->value),
                          other->access == INTERCEPT_READ ? WALK_READ : WALK_WRITE, &gpa,
                          &error_code) != OK)
         return false; // it will fault
@@ -198,13 +211,12 @@ bool memory_withheld(struct vcpu *v)
            (q & EPT_RWX & ~(u64)permissions) == 0;
 }
 
-void memory_deny(struct vcpu *v)
+void memory_deny(struct vcpu *v, const struct hit *h)
 {
-    u64 q = vmread(EXIT_QUALIFICATION);
     bool user = (vmread(GUEST_SS_ACCESS) >> 5 & 3) == 3;
-    vcpu_raise_pf(v, vmread(GUEST_LINEAR_ADDRESS),
-                  PF_PRESENT | (q & EPT_VIOLATION_WRITE ? PF_WRITE : 0) | (user ? PF_USER : 0) |
-                      (q & EPT_VIOLATION_FETCH ? PF_FETCH : 0));
+    vcpu_raise_pf(v, h->value,
+                  PF_PRESENT | (h->access & INTERCEPT_WRITE ? PF_WRITE : 0) | (user ? PF_USER : 0) |
+                      (h->access & INTERCEPT_EXECUTE ? PF_FETCH : 0));
 }
 
 void memory_ignore(struct vcpu *v)
@@ -215,6 +227,7 @@ void memory_ignore(struct vcpu *v)
     u64 gpa = vmread(GUEST_PHYSICAL_ADDRESS);
     enum emulate_status status = EMULATE_UNSUPPORTED;
     v->memory_ignored = true;
+    e.repeats = 1; // each element is a hit of its own
     if (i != NULL)
         status = emulate(&e, i);
     v->memory_ignored = false;

@@ -55,7 +55,7 @@ def caught(name, parts, items, action="count", words="", **keys):
     suffix = "" if action == "count" else f"={action}"
     if items:
         keys["intercept"] = ", ".join(item + suffix for item in items)
-    return vm(name, "intercept", cmdline=f"part={parts} {words}".strip(), reset="stop", **keys)
+    return vm(name, "intercept", cmdline=f"part={parts} bochs {words}".strip(), reset="stop", **keys)
 
 
 def stated(record, name):
