@@ -9,6 +9,7 @@
 //   crowd first=N with many vCPUs on one core: the switch (crowd.c)
 //   wake          with several vCPUs on one core: how long one that is woken waits (share.c)
 //   share         with other VMs on its core: its share of a second (share.c)
+//   items=WHICH   what items of `intercept` catch, and what is beside it (items.c)
 // Under a hypervisor that counts also "count NAME RUNS VMREADS VMWRITES MSRS EXITS", for all runs.
 #include "bench.h"
 
@@ -268,8 +269,9 @@ int main(void)
     interrupt_set_raw(VECTOR_BENCH, x2apic ? bench_handler_x2apic : bench_handler_xapic);
     has_vmcall = vmcall_try() == NO_FAULT;
     counts_init();
-    if (option("share")) {
-        bench_share();
+    char items[2];
+    if (option("share") || option_text("items", items, sizeof(items))) {
+        option("share") ? bench_share() : bench_items();
         return EXIT_OK;
     }
     if (boot_info.cpus > 1) {

@@ -17,6 +17,7 @@ extern void bench_handler_xapic(void);
 extern void bench_handler_no_eoi(void);
 extern void bench_handler_answer(void);
 extern void bench_handler_answer_xapic(void);
+extern void bench_handler_ud2(void);
 extern volatile u64 bench_taken;
 
 extern u64 iterations; // runs of each measure
@@ -89,7 +90,9 @@ static inline u64 tsc(void)
     } while (0)
 
 // With more than one vCPU: smp.c. Many of them on one core: crowd.c. Turns on a core: share.c.
+// What a VM's configuration catches: items.c.
 void bench_smp(bool x2apic);
 void bench_crowd(void);
 void bench_wake(void);
 void bench_share(void);
+void bench_items(void);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The shortest handlers that can be: count and EOI, by x2APIC MSR or by xAPIC page; count alone; and
-// EOI with an interrupt to CPU 0 as the answer, by MSR or by page.
+// EOI with an interrupt to CPU 0 as the answer, by MSR or by page. And of #UD: behind the UD2.
 
 #define APIC_EOI_MSR  0x80b
 #define APIC_EOI_PAGE 0xfee000b0
@@ -10,7 +10,7 @@
 
     .text
     .globl bench_handler_x2apic, bench_handler_xapic, bench_handler_no_eoi
-    .globl bench_handler_answer, bench_handler_answer_xapic
+    .globl bench_handler_answer, bench_handler_answer_xapic, bench_handler_ud2
 bench_handler_x2apic:
     push %rax
     push %rcx
@@ -61,6 +61,10 @@ bench_handler_answer_xapic:
     mov $APIC_EOI_PAGE, %eax
     movl $0, (%rax)
     pop %rax
+    iretq
+
+bench_handler_ud2:
+    addq $2, (%rsp)
     iretq
 
     .section .note.GNU-stack, "", @progbits

@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "ci"))
 
 from benchmark.rows import ROWS  # noqa: E402
 
-ONE_CPU = [row.name for row in ROWS if row.run in ("bench", "binary")]
+ONE_CPU = [row.name for row in ROWS if row.run in ("bench", "items", "binary")]
 
 # Rows that are over their budget for now; docs/performance.md says why.
 OVER = {"linux-exits"}
@@ -47,6 +47,27 @@ def test_a_round_trip_is_one_exit(one_cpu):
         assert one_cpu[name]["exits"] == 1, name
         assert 0 < one_cpu[name]["ticks"] < 1000, name
     assert one_cpu["tscdeadline"]["exits"] == 2
+
+
+def named(rows, prefix):
+    """The rows of images/bench/items.c that begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): row for name, row in rows.items() if name.startswith(prefix)}
+
+
+def test_what_an_item_names_is_an_exit(one_cpu):
+    """A5 to A12: one, or two where the instruction then runs alone."""
+    exits = {name: row["exits"] for name, row in named(one_cpu, "caught-").items()}
+    stepped = ("dr", "desc", "mem", "mem-page")
+    assert exits == {name: 2 if name in stepped else 1 for name in exits} and len(exits) == 13
+
+
+def test_an_item_adds_no_exit_beside_it(one_cpu):
+    """A7, A8, A10: another port, MSR, bit, direction, exception, page."""
+    beside, free = named(one_cpu, "beside-"), named(one_cpu, "free-")
+    assert beside.keys() == free.keys() and len(free) == 6
+    for name, row in beside.items():
+        assert row["exits"] == free[name]["exits"] == (1 if name == "port" else 0), name
+        assert row["ticks"] == free[name]["ticks"] or name == "port", name
 
 
 def test_the_local_apic_is_served_without_an_exit(one_cpu):
