@@ -55,6 +55,10 @@ static void outside(u8 what)
     case 5:
         fake[pid].is_32bit = true;
         break;
+    case 6:
+        fake[pid].catch_in = (what & 4) != 0;
+        fake[pid].ram[0x1000 + 8 * (what & 3)] = 0xe4; // IN
+        break;
     default:
         gdbstub_poll();
     }
