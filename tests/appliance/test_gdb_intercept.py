@@ -278,6 +278,10 @@ def test_gdb_goes_elsewhere(bench):
     caught(gdb("stepi"), "cpuid: .*", (gdb, "at_cpuid"), signal="SIGINT")
     assert "caught" not in gdb("stepi") and gdb.value("$rbx") != 0x77
     assert hits(gdb) == {"cpuid=stop": 2}
+    caught(gdb("continue"), "cpuid: .*", (gdb, "at_cpuid"))
+    assert gdb.value("read_watched()") == gdb.value("watched")
+    caught(gdb("continue"), "cpuid: .*", (gdb, "at_cpuid"))
+    assert hits(gdb) == {"cpuid=stop": 4}
     remove(gdb)
     bench.detach(gdb)
 
@@ -317,7 +321,7 @@ def test_stop_at_an_interrupt(bench):
     seen = 0
     for _ in range(3):
         caught(gdb("continue"), "extint: .*")
-        assert "spin_deaf" in gdb("backtrace 1")
+        assert "spin_deaf" in gdb("info symbol $pc")
         seen += 1 + gdb("stepi").count(" caught ")
         assert hits(gdb) == {"extint=stop": seen}
     remove(gdb)
