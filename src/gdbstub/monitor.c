@@ -44,6 +44,7 @@ static const struct command commands[] = {
     {"nmi", "", "an NMI to the current vCPU, for when it goes on", NULL},
     {"intercept", "[VM/] [add|remove]",
      "items that a VM is caught at, and hits; adds, removes some", NULL},
+    {"bitmaps", "", "ports and MSRs that the current vCPU uses without an exit", NULL},
     {"log", "[LINES]", "the end of the appliance's log", NULL},
     {"layout", "[32|64|auto]", "registers that the next attach shows: i386, x86-64, as the VM is",
      layout},

@@ -2,6 +2,7 @@
 // The monitor's commands that look below the stub.
 #include "boot/log.h"
 #include "gdbstub/target.h"
+#include "gdbstub/target_bitmaps.h"
 #include "gdbstub/target_intercept.h"
 #include "lib/string.h"
 #include "smp/message.h"
@@ -286,6 +287,11 @@ static void move(const struct request *r)
         text_add(r->out, "%s/%u is not started, or on its way already\n", name, v->index);
 }
 
+static void bitmaps(const struct request *r)
+{
+    monitor_bitmaps(r->v, r->out);
+}
+
 static void intercept(const struct request *r)
 {
     monitor_intercept(r->v != NULL ? vm_of(r->v) : NULL, r->args, r->out);
@@ -316,6 +322,7 @@ static const struct {
     {"ept", true, show_ept},         {"pending", true, show_pending}, {"exits", true, show_exits},
     {"nmi", true, send_nmi},         {"log", false, show_log},        {"move", false, move},
     {"intercept", false, intercept},
+    {"bitmaps", true, bitmaps},
 };
 
 bool target_monitor(unsigned pid, unsigned index, const char *command, const char *args,

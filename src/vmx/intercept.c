@@ -179,8 +179,8 @@ void intercept_apply(struct vcpu *v)
     vmwrite(PAGE_FAULT_ERROR_CODE_MATCH, w.pf_match);
     unsigned targets = w.cr3_targets <= MISC_CR3_TARGETS(vmx_caps.misc) ? w.cr3_targets : 0;
     vmwrite(CR3_TARGET_COUNT, targets);
-    for (unsigned n = 0; n < targets; n++)
-        vmwrite(CR3_TARGET0 + 2 * n, w.cr3_target[n]);
+    for (unsigned n = 0; n < INTERCEPT_CR3_VALUES; n++)
+        vmwrite(CR3_TARGET0 + 2 * n, n < targets ? w.cr3_target[n] : 0);
     msr_bitmap_build(v);
     v->plain_reasons = set->count == 0 && !v->guest->hlt_through ? EXIT_REASONS : 0;
 }
