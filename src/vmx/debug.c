@@ -54,6 +54,10 @@ static void end_sleep(struct vcpu *v)
 {
     if (v->state == VCPU_SLEEPING)
         vmm_make_runnable(v);
+    if (v->guest->hlt_through) {
+        vcpu_load(v);
+        vmwrite(GUEST_ACTIVITY, 0);
+    }
 }
 
 static void run_release(void *arg)
