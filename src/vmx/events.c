@@ -57,6 +57,7 @@ void events_exception(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 e
 void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error)
 {
     events_exception(v, EVENT_HARDWARE_EXCEPTION, vector, has_error, error, 0);
+    intercept_exception(v); // which the exception bitmap does not see
     // A fault resumes at its instruction with RF set in the pushed flags; traps are not raised
     // here.
     vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) | RFLAGS_RF);

@@ -252,7 +252,7 @@ void intercept_exit(struct vcpu *v)
 void intercept_exception(struct vcpu *v)
 {
     struct hit h;
-    if (!(v->guest->intercepts.kinds & BIT(INTERCEPT_EXCEPTION)))
+    if (!(v->guest->intercepts.kinds & BIT(INTERCEPT_EXCEPTION)) || !(v->event & EVENT_VALID))
         return;
     hit_describe_exception(v, &h);
     struct verdict d = judge(v, &h);
