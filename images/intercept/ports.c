@@ -19,6 +19,7 @@ static struct {
     {PORT - 1, PORT - 1, READ, 0},
     {PORT + 1, PORT + 1, READ | WRITE, 0},
     {PORT + 4, PORT + 7, READ | WRITE, 0},
+    {PORT - 4, PORT + 11, READ | WRITE, 0}, // all of them
 };
 
 static u8 buffer[BUFFER + 8] ALIGNED(16);

@@ -159,6 +159,14 @@ class Record:
         assert len(ends) < 2, self
         return ends[0] if ends else None
 
+    def exits(self, name, vcpu=0):
+        """A vCPU's exits by reason, from the log's end."""
+        prefix = rf"{re.escape(name)} vcpu {vcpu}: "
+        texts = [re.fullmatch(prefix + r"(?:\d+ exits:|and) (.*)", text) for text in self.texts("vm")]
+        parts = [part.split() for text in texts if text for part in text[1].split(",")]
+        assert parts, self
+        return {reason: int(count) for reason, count in parts}
+
     @property
     def done(self):
         """The appliance's last word: "ok", or "failed: " and a reason."""

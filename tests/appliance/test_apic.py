@@ -63,24 +63,15 @@ def absent(record):
     return names | ({"PIN_POSTED_INTERRUPTS"} if record.run.cpu == HASWELL else set())
 
 
-def exits(record, name, vcpu):
-    """A vCPU's exits by reason, from the log's end."""
-    prefix = rf"{name} vcpu {vcpu}: "
-    texts = [re.fullmatch(prefix + r"(?:\d+ exits:|and) (.*)", text) for text in record.texts("vm")]
-    parts = [part.split() for text in texts if text for part in text[1].split(",")]
-    assert parts, record
-    return {reason: int(count) for reason, count in parts}
-
-
 def check_local_apic(record, name):
     record.check_passed(name, "F3", "F4", "F5", "F8")
     ended = re.search(r"apic: (\d+) level-triggered interrupts were ended",
                       "\n".join(record.guest(name)))
     assert int(ended[1]) >= 10, record
     if absent(record) & (APICV | ({"SECONDARY_X2APIC"} if name == "x2apic" else set())):
-        assert "VIRTUALIZED_EOI" not in exits(record, name, 0), record
+        assert "VIRTUALIZED_EOI" not in record.exits(name), record
     else:  # the EOI-exit bitmap has these and no others
-        assert exits(record, name, 0)["VIRTUALIZED_EOI"] == int(ended[1]), record
+        assert record.exits(name)["VIRTUALIZED_EOI"] == int(ended[1]), record
 
 
 def check_together(record):
@@ -96,7 +87,7 @@ def check_together(record):
 def check_counted(record, name):
     record.check_passed(name, "F5", "F6")
     gone = absent(record)
-    count = exits(record, name, 1)
+    count = record.exits(name, 1)
     posted = re.search(rf"^{name} vcpu 1: interrupts posted (\d+), injected (\d+);",
                        "\n".join(record.texts("vm")), re.MULTILINE)
     assert int(posted[1]) >= TIMES, record
