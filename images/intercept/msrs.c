@@ -82,6 +82,7 @@ void part_msr(void)
     say("0x174-0x176", 9, 9);
     say("0x12345", 2, 2);
     say("0x5", 1, 1);
+    hits(1 + 2 * 2 + 1 * 2, "exception:gp"); // raised in the CPU's place
 }
 
 // The runtime has read and written it once on the way to long mode.

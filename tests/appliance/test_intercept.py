@@ -108,7 +108,7 @@ CARRIED_OUT = [
     ("gp-pf", "doublefault", ["exception:gp", "exception:pf"], ["A5"]),
     ("nested", "doublefault", [f"exception:{name}" for name in ("gp", "np", "pf", "df")], ["A5"]),
     ("ports", "io,pic", PORTS, ["A6", "A7"]),
-    ("msrs", "msr", MSRS, ["A8"]),
+    ("msrs", "msr", [*MSRS, "exception:gp"], ["A8"]),
     ("efer", "efer,x2apic", X2APIC, ["A8", "A9"]),
     ("cr0", "cr0", CR0, ["A10"]),
     ("control", "pg,cr4,cr3,cr8", ["cr0:pg", *CR4, *CR3, *CR8], ["A10"]),
