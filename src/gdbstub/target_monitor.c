@@ -321,8 +321,7 @@ static const struct {
     {"vmcs", true, show_vmcs},       {"rdmsr", true, show_rdmsr},     {"wrmsr", true, show_wrmsr},
     {"ept", true, show_ept},         {"pending", true, show_pending}, {"exits", true, show_exits},
     {"nmi", true, send_nmi},         {"log", false, show_log},        {"move", false, move},
-    {"intercept", false, intercept},
-    {"bitmaps", true, bitmaps},
+    {"intercept", false, intercept}, {"bitmaps", true, bitmaps},
 };
 
 bool target_monitor(unsigned pid, unsigned index, const char *command, const char *args,
