@@ -309,6 +309,9 @@ def test_narrow(record, name, number, item, reasons):
 
 # ---- what has no exact number, or concerns all of a kind ---------------------------------------
 
+# The first that denies or ignores prevails, and all count.
+OVERLAPPING = ["io:0x2c4-0x2d3=pass", "io:0x2c8=deny", "io:0x2c8:r=ignore", "io:0x2c8:w=pass",
+               "io:0x2c8-0x2cb:r", "io:0x2c8-0x2cb:w"]
 KINDS = (
     ENDS_BY_ITSELF +
     caught("ple", "ple", ["ple:0x80:0x1000"]) + caught("apart", "apart", ["ple:0x80:0x1000"]) +
@@ -317,6 +320,7 @@ KINDS = (
     caught("every", "io,msr", ["io", "msr", "io:0x3f8-0x3ff", "io:0x3f8:w"]) +
     caught("ignored", "cpuid", ["cpuid"], "ignore", "expect=ignore") +
     caught("denied", "cpuid", ["cpuid"], "deny") +
+    caught("overlap", "io", OVERLAPPING, words="expect=deny") +
     caught("seed", "rdseed", ["rdseed"]))
 
 
@@ -353,6 +357,16 @@ def test_every_port_and_msr(record):
     done = sum(wanted[f"msr:{msr}"] for msr in ("0xc0000081-0xc0000084", "fs_base", "kernel_gs_base",
                                                 "0x174-0x176", "0x12345", "0x5"))
     assert hits["every"]["msr"] - done == hits["base"]["msr"] > 0, record
+
+
+@on_each_cpu(KINDS)
+def test_overlapping(record):
+    """A6, A7: several items for one access."""
+    record.check_passed("overlap", "A6", "A7")
+    wanted, hits = stated(record, "overlap"), logged(record, "overlap")
+    assert [f"{item}={action}".removesuffix("=count") for item, (action, _) in hits.items()] == (
+        OVERLAPPING), record
+    assert all(count == wanted[item] > 0 for item, (_, count) in hits.items()), record
 
 
 @on_each_cpu(KINDS)
