@@ -106,6 +106,7 @@ int main(void)
         u64 breakpoints = own_breakpoints;
         go_through_emulated();
         timer_at(rdtsc()); // waits for the STI in there
+        go_through_caught();
         go_through_plain();
         __asm__ volatile("int3");
         if (own_breakpoints != breakpoints + 1)

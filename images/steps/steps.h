@@ -23,6 +23,7 @@ extern const struct routine routines[];
 
 void go_through_emulated(void);
 void go_through_plain(void);
+void go_through_caught(void);
 void gate(void);
 void read_values(struct values *v);
 

@@ -49,6 +49,21 @@ at_rep:
 after_rep:
     ret
 
+// Those that a hypervisor has the CPU carry out, or carries out, when it is to catch them.
+    .globl go_through_caught, at_ret
+go_through_caught:
+    sidt scratch(%rip)
+    lidt scratch(%rip)
+    str %eax
+    mov %dr7, %rax
+    mov %rax, %dr7
+    mov %cr3, %rax
+    mov %rax, %cr3
+    invlpg scratch(%rip)
+    rdtsc
+at_ret:
+    ret
+
     .globl gate, at_iret
 gate:
     nop
@@ -84,6 +99,6 @@ routines:
 
     .bss
 scratch:
-    .skip 8
+    .skip 16
 
     .section .note.GNU-stack, "", @progbits

@@ -416,6 +416,30 @@ def test_wrong_items(bench):
     bench.detach(gdb)
 
 
+@INTERCEPT.check
+def test_step_over_what_is_caught(bench):
+    """A9, 8: what is carried out with the control off for one instruction, or by the hypervisor, is one
+    step and one hit; so it is while gdb has the debug registers."""
+    gdb = begin(bench)
+    wanted = {"desc=count": 3, "dr=count": 2, "cr3=count": 2, "invlpg=count": 1, "rdtsc=count": 1}
+    add(gdb, *wanted)
+    for hardware in (False, True):
+        stopped_at(gdb, "go_through_caught")
+        if hardware:
+            gdb("hbreak *read_watched")
+        before = hits(gdb)
+        start = gdb.value("$pc")
+        places = gdb.walk(9)
+        assert places == sorted(set(places)) and places[0] > start, places
+        assert places[-1] == gdb.value("(long) &at_ret")
+        after = hits(gdb)
+        assert {item: after[item] - before[item] for item in wanted} == wanted
+    gdb("delete")
+    remove(gdb)
+    goes_on(bench, gdb)
+    bench.detach(gdb)
+
+
 @TWO.check
 def test_two_vcpus(bench):
     """A8, A11: each one's text comes with its own stop; both are caught once for each stop."""
