@@ -107,7 +107,7 @@ static struct guest_ops ops;
 static bool is_device(const struct vcpu *v, u16 port, unsigned size)
 {
     for (const struct hostdev *d = devices; d < devices + ARRAY_SIZE(devices); d++) {
-        if (d->vm == v->vm && port >= d->port->base &&
+        if (d->vm == vm_of(v) && port >= d->port->base &&
             port + size <= (unsigned)d->port->base + PORT_SIZE)
             return true;
     }

@@ -223,7 +223,6 @@ struct vcpu {
     u8 sipi_vector;
     u64 interrupts_injected, interrupts_posted, wakeups;
     void *apic; // of the room above
-    void *vm;
 };
 
 // ---- life --------------------------------------------------------------------------------

@@ -83,6 +83,17 @@ def test_interrupts_find_vcpus_that_move(record):
     assert record.ended("line") == "exit 0" and not record.verdicts("line", "FAIL"), record
 
 
+@on_each_cpu(ENDS_BY_ITSELF + vm("line", vcpus=2, devices="com2", intercept="io:0x2f8-0x2ff"),
+             serial=COM2_FREE, script=each_way, com2=True)
+def test_port_accesses_that_are_caught_reach_the_device(record):
+    """F9, A1: the guest has its line as if nothing were caught, and each access is a hit."""
+    record.check_done()
+    assert record.ended("line") == "exit 0" and not record.verdicts("line", "FAIL"), record
+    caught = [text for text in record.texts("vm") if "intercept io:0x2f8-0x2ff" in text]
+    echoed = next(int(line.split()[2]) for line in record.guest("line") if "bytes received" in line)
+    assert int(caught[-1].split()[-2]) > 5 * echoed, record
+
+
 def queued(console):
     with Line(console) as line:
         line.started()
