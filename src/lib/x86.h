@@ -111,6 +111,12 @@ static inline void cli(void)
 {
     __asm__ volatile("cli" ::: "memory");
 }
+
+static inline void sti(void)
+{
+    __asm__ volatile("sti" ::: "memory");
+}
+
 // Waits for an interrupt with interrupts on, then has them off again.
 static inline void sti_hlt_cli(void)
 {

@@ -13,6 +13,9 @@ INTERCEPT = Scenario("intercept", vm("steps", cmdline="period=20", cores="0") +
 TWO = Scenario("intercept-two", vm("two", "smp", vcpus=2, cmdline="storm=1000000000") +
                vm("hello", cmdline="period=50"), long=(HASWELL,), life={"hello": HELLO_LIFE})
 
+AGAIN = Scenario("intercept-again", vm("again", "faults", vcpus=2, cmdline="reset") + vm("hello"),
+                 long=(HASWELL,), life={"hello": HELLO_LIFE})
+
 CR0_WP, CR0_TS = 1 << 16, 1 << 3
 SIGNALS = {"SIGTRAP": "Trace/breakpoint trap", "SIGINT": "Interrupt"}
 
@@ -478,4 +481,33 @@ def test_two_vcpus(bench):
     gdb = bench.gdb()
     gdb.connect()
     remove(gdb)
+    bench.detach(gdb)
+
+
+@AGAIN.check
+def test_a_vm_that_starts_again(bench):
+    """A7: it keeps its items and their hits, and the vCPU that was caught at the reset resets it."""
+    gdb = begin(bench, "faults.elf")
+    add(gdb, "io:0xcf9:w=stop", "io:0x3f8:w=count", name="again")
+    for _ in range(3):
+        for value in (2, 6):
+            caught(gdb("continue"), f"io:0xcf9:w: OUT 0xcf9, 1 byte, value 0x{value}", thread="again/0")
+    found = hits(gdb)
+    assert found["io:0xcf9:w=stop"] == 6 and found["io:0x3f8:w=count"] > 3 * 20
+    since = bench.now
+    bench.detach(gdb)
+    bench.wait("vm: again started", since)
+
+
+@AGAIN.check
+def test_line_while_another_vm_starts(bench):
+    """No byte of the debugger's line is lost while the core that has it loads a VM."""
+    gdb = bench.attach("hello.elf", pid=2)
+    gdb("monitor intercept again/ remove all")
+    since = bench.now
+    for _ in range(80):
+        add(gdb, "cpuid=count", name="again", prefix="again/ ")
+        gdb("monitor vcpus")
+        assert gdb("monitor intercept again/ remove all") == "again: cpuid=count removed\n"
+    bench.wait("vm: again started", since)
     bench.detach(gdb)
