@@ -222,21 +222,25 @@ bool intercept_resume(struct vcpu *v)
     return v->state == VCPU_RUNNING && v->hold == 0;
 }
 
-// A guest whose HLT stops the core is looked at when something else makes it exit.
+// After an exit of a guest whose HLT stops the core: an interrupt that waits ends the HLT, which an
+// entry would do too (SDM 27.6.2, 27.7.5) where the CPU, or who emulates it, keeps to that. One
+// that nothing can end is told of.
 static void watch_halted(struct vcpu *v)
 {
-    if (v->halted_for_good || vmread(GUEST_ACTIVITY) != ACTIVITY_HLT ||
-        (vmread(GUEST_RFLAGS) & RFLAGS_IF))
+    if (vmread(GUEST_ACTIVITY) != ACTIVITY_HLT)
         return;
-    v->halted_for_good = true;
-    v->guest->ops->halted(v);
+    v->sleeps_interruptible = vmread(GUEST_RFLAGS) & RFLAGS_IF;
+    if (vcpu_would_wake(v)) {
+        vmwrite(GUEST_ACTIVITY, 0);
+    } else if (!v->sleeps_interruptible && !v->halted_for_good) {
+        v->halted_for_good = true;
+        v->guest->ops->halted(v);
+    }
 }
 
-void intercept_exit(struct vcpu *v)
+static void handle(struct vcpu *v)
 {
     struct hit h;
-    if (v->guest->hlt_through)
-        watch_halted(v);
     if ((v->guest->intercepts.kinds & hit_kinds(v->reason)) == 0) {
         exit_handlers[v->reason](v);
         return;
@@ -247,6 +251,13 @@ void intercept_exit(struct vcpu *v)
         caught(v, &h);
     else
         carry_out(v);
+}
+
+void intercept_exit(struct vcpu *v)
+{
+    handle(v);
+    if (v->guest->hlt_through && v->state == VCPU_RUNNING)
+        watch_halted(v);
 }
 
 void intercept_exception(struct vcpu *v)

@@ -387,3 +387,20 @@ def test_item_that_the_cpu_has_no_control_for(record):
         return
     assert ("seed left out: 'rdseed': this CPU has no control to catch it (secondary "
             "processor-based, bit 16)") in record.texts("vm"), record
+
+
+# ---- HLT let through -------------------------------------------------------------------------------
+
+THROUGH = (ENDS_BY_ITSELF + vm("alone", "intercept", cmdline="part=hlt", hlt="through", cores="1") +
+           vm("first", "hello", cmdline="ticks=20 period=10", hlt="through", cores="0") +
+           vm("second", "hello", cmdline="ticks=20 period=10", hlt="through", cores="0"))
+
+
+@on_each_cpu(THROUGH, cpus=2)
+def test_hlt_let_through(record):
+    """A1: the core itself halts, and wakes; two that halt so take turns all the same."""
+    record.check_done()
+    record.check_passed("alone", "A1")
+    for name in ["alone", "first", "second"]:
+        assert "HLT" not in record.exits(name), record
+        assert record.ended(name) == "exit 0", record
