@@ -122,6 +122,91 @@ void BX_CPU_C::cpu_run_trace(void)
 """,
     ),
     Fix(
+        # What makes a halted guest exit finds it halted (SDM vol. 3, 28.3.4), whatever its IF; it was
+        # made active first, and woke with nothing to wake it after the next entry. The shadow of an
+        # STI before the HLT is over.
+        why="an exit from HLT finds the guest active, or does not come",
+        file="cpu/event.cc",
+        before="""\
+  while (1)
+  {
+    if ((is_pending(BX_EVENT_PENDING_INTR | BX_EVENT_PENDING_LAPIC_INTR | BX_EVENT_PENDING_UINTR) &&""",
+        after="""\
+  while (1)
+  {
+    if (BX_CPU_THIS_PTR in_vmx_guest &&
+        (is_unmasked_event_pending(BX_EVENT_VMX_PREEMPTION_TIMER_EXPIRED) ||
+         (BX_CPU_THIS_PTR vmcs.pin_vmexec_ctrls.EXTERNAL_INTERRUPT_VMEXIT() &&
+          is_unmasked_event_pending(BX_EVENT_PENDING_INTR | BX_EVENT_PENDING_LAPIC_INTR)) ||
+         (BX_CPU_THIS_PTR vmcs.pin_vmexec_ctrls.NMI_EXITING() &&
+          is_unmasked_event_pending(BX_EVENT_NMI))))
+    {
+      BX_CPU_THIS_PTR inhibit_mask = 0;
+      break;
+    }
+    if ((is_pending(BX_EVENT_PENDING_INTR | BX_EVENT_PENDING_LAPIC_INTR | BX_EVENT_PENDING_UINTR) &&""",
+    ),
+    Fix(
+        # A virtual interrupt that is recognized ends HLT (SDM vol. 3, 30.2.2).
+        why="a virtual interrupt does not wake a halted guest",
+        file="cpu/event.cc",
+        before="""\
+            BX_EVENT_VMX_MONITOR_TRAP_FLAG |
+            BX_EVENT_VMX_VIRTUAL_NMI))
+    {
+""",
+        after="""\
+            BX_EVENT_VMX_MONITOR_TRAP_FLAG |
+            BX_EVENT_PENDING_VMX_VIRTUAL_INTR |
+            BX_EVENT_VMX_VIRTUAL_NMI))
+    {
+""",
+    ),
+    Fix(
+        why="the handler of a virtual interrupt that came by a notification would be halted",
+        file="cpu/vapic.cc",
+        before="""\
+  Bit8u vector = vm->rvi;
+
+  vapic_set_vector(BX_LAPIC_ISR1, vector);
+""",
+        after="""\
+  Bit8u vector = vm->rvi;
+
+  BX_CPU_THIS_PTR activity_state = BX_ACTIVITY_STATE_ACTIVE;
+  vapic_set_vector(BX_LAPIC_ISR1, vector);
+""",
+    ),
+    Fix(
+        why="a notification that posts nothing to be taken lets a halted guest go on",
+        file="cpu/event.cc",
+        before="""\
+    HandleExtInterrupt();
+  }
+""",
+        after="""\
+    HandleExtInterrupt();
+    if (BX_CPU_THIS_PTR activity_state != BX_ACTIVITY_STATE_ACTIVE)
+      return 1;
+  }
+""",
+    ),
+    Fix(
+        # SDM vol. 3, table 28-15: the operand's size, not the address's.
+        why="operand size of RDRAND and RDSEED in the exit's instruction information",
+        file="cpu/vmexit.cc",
+        before="""\
+      else if (i->as32L())
+        instr_info |= 1 << 11;
+      break;
+""",
+        after="""\
+      else if (i->os32L())
+        instr_info |= 1 << 11;
+      break;
+""",
+    ),
+    Fix(
         # SDM vol. 3, 27.2.1.1: bits 5:0 of the address must be 0, no more of them.
         why="posted-interrupt descriptor must be aligned to 64 bytes, not to 4 KiB",
         file="cpu/vmx.cc",

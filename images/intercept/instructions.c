@@ -129,8 +129,7 @@ void part_rdrand(void)
     RANDOM("rdrand %%rcx", 64);
     RANDOM("rdrand %%ecx", 32);
     RANDOM("rdrand %%ecx", 32);
-    if (!option("bochs"))
-        RANDOM("rdrand %%cx", 16);
+    RANDOM("rdrand %%cx", 16);
     report(ok, "A12: RDRAND of all sizes, %u times%s", times, action_name(a));
     hits(times, "rdrand");
 }
@@ -147,8 +146,7 @@ void part_rdseed(void)
     }
     RANDOM("rdseed %%rcx", 64);
     RANDOM("rdseed %%ecx", 32);
-    if (!option("bochs"))
-        RANDOM("rdseed %%cx", 16);
+    RANDOM("rdseed %%cx", 16);
     report(ok, "A12: RDSEED of all sizes, %u times%s", times, action_name(a));
     hits(times, "rdseed");
 }

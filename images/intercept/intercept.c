@@ -2,7 +2,6 @@
 // What interception catches, and what is beside it, so often as it says; see intercept.h.
 //   part=NAME     some of the parts below, NAME,NAME; without it, all that need one CPU only
 //   expect=WHAT   deny or ignore: what the parts' items do; without it, as without interception
-//   bochs         leave out what Bochs tells a hypervisor wrongly: that RDRAND has 16 bits
 //   access=rwx    the accesses that the items have, all without it
 #include "intercept.h"
 

@@ -55,7 +55,7 @@ def caught(name, parts, items, action="count", words="", **keys):
     suffix = "" if action == "count" else f"={action}"
     if items:
         keys["intercept"] = ", ".join(item + suffix for item in items)
-    return vm(name, "intercept", cmdline=f"part={parts} bochs {words}".strip(), reset="stop", **keys)
+    return vm(name, "intercept", cmdline=f"part={parts} {words}".strip(), reset="stop", **keys)
 
 
 def stated(record, name):
@@ -404,3 +404,17 @@ def test_hlt_let_through(record):
     for name in ["alone", "first", "second"]:
         assert "HLT" not in record.exits(name), record
         assert record.ended(name) == "exit 0", record
+
+
+def until_found_halted(console):
+    console.until("hltoff halted with interrupts off: only an NMI or a reset ends that")
+    console.until("hello ended: exit 0")
+
+
+@on_each_cpu(vm("hltoff", "faults", cmdline="hltoff", hlt="through") +
+             vm("hello", cmdline="ticks=20 period=10"), cpus=1, script=until_found_halted, ends=False)
+def test_halted_for_good_without_an_exit(record):
+    """A1: it is found out, said once, and others have their turns."""
+    record.check_sound()
+    about = "hltoff halted with interrupts off: only an NMI or a reset ends that"
+    assert record.texts("vm").count(about) == 1, record
