@@ -406,9 +406,14 @@ def started(tmp_path):
     """A function that starts the launcher and returns it with its emulator's pid."""
     launchers = []
 
+    def heed_signals():
+        """What runs in the background, or under nohup, ignores some of them."""
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+
     def start(*arguments, **options):
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
-                   "stderr": subprocess.PIPE, **options}
+                   "stderr": subprocess.PIPE, "preexec_fn": heed_signals, **options}
         launcher = subprocess.Popen([LAUNCHER, *map(str, arguments)], **options)
         launchers.append(launcher)
         return launcher
