@@ -30,14 +30,9 @@ void exit_rdtscp(struct vcpu *v)
 #define INFO_REGISTER(i) ((unsigned)(i) >> 3 & 15)
 #define INFO_SIZE(i)     (2u << ((i) >> 11 & 3)) // bytes
 
-void exit_random(struct vcpu *v)
+void random_result(struct vcpu *v, u64 value, bool ok)
 {
-    u64 info = vmread(EXIT_INSTRUCTION_INFO), value;
-    bool ok;
-    if (v->reason == EXIT_REASON_RDRAND)
-        __asm__ volatile("rdrand %0" : "=r"(value), "=@ccc"(ok));
-    else
-        __asm__ volatile("rdseed %0" : "=r"(value), "=@ccc"(ok));
+    u64 info = vmread(EXIT_INSTRUCTION_INFO);
     u64 arithmetic = FLAG_OF | FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF | FLAG_CF;
     vmwrite(GUEST_RFLAGS, (vmread(GUEST_RFLAGS) & ~arithmetic) | (ok ? FLAG_CF : 0));
     if (INFO_SIZE(info) == 2)
@@ -46,6 +41,17 @@ void exit_random(struct vcpu *v)
         value = (u32)value;
     vcpu_set_gpr(v, INFO_REGISTER(info), value);
     vcpu_skip_instruction(v);
+}
+
+void exit_random(struct vcpu *v)
+{
+    u64 value;
+    bool ok;
+    if (v->reason == EXIT_REASON_RDRAND)
+        __asm__ volatile("rdrand %0" : "=r"(value), "=@ccc"(ok));
+    else
+        __asm__ volatile("rdseed %0" : "=r"(value), "=@ccc"(ok));
+    random_result(v, value, ok);
 }
 
 // INVLPG drops more than the page's translation: all that is cached of paging structures (SDM

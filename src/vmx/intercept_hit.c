@@ -307,17 +307,6 @@ static void ignore_cr(struct vcpu *v, const struct hit *h, u64 kept)
         vcpu_raise_gp(v, 0);
 }
 
-// RDRAND and RDSEED have no random number: 0, and CF says so, with the other flags clear. The
-// operand is 16, 32 or 64 bits wide (SDM Table 28-15).
-static void ignore_random(struct vcpu *v)
-{
-    u64 info = vmread(EXIT_INSTRUCTION_INFO), arithmetic = 0x8d5;
-    unsigned gpr = info >> 3 & 15;
-    u64 old = (info >> 11 & 3) == 0 ? vcpu_get_gpr(v, gpr) & ~0xffffull : 0;
-    vcpu_set_gpr(v, gpr, old);
-    vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) & ~arithmetic);
-}
-
 // An INT3 or INTO is over, a debug trap is forgotten; one that is like a fault would come again.
 static void ignore_exception(struct vcpu *v, const struct hit *h)
 {
@@ -374,9 +363,9 @@ void hit_ignore(struct vcpu *v, const struct hit *h, u64 kept)
             vcpu_set_gpr(v, CR_GPR(vmread(EXIT_QUALIFICATION)), 0);
         break;
     case INTERCEPT_RDRAND:
-    case INTERCEPT_RDSEED:
-        ignore_random(v);
-        break;
+    case INTERCEPT_RDSEED: // as if there were no random number at the moment
+        random_result(v, 0, false);
+        return;
     default:
         break;
     }

@@ -107,6 +107,10 @@ bool vcpu_would_wake(struct vcpu *v);
 void vmcs_set_segment(enum segment_name n, const struct segment *s);
 void vmcs_get_segment(enum segment_name n, struct segment *s);
 
+// exit_carried.c: ends an RDRAND or RDSEED: its operand, of whatever size, and the flags. ok: there
+// was a random number.
+void random_result(struct vcpu *v, u64 value, bool ok);
+
 // exit_io.c: what an IN of 1, 2 or 4 bytes gives.
 void io_set_rax(struct vcpu *v, unsigned size, u32 value);
 
