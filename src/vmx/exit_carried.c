@@ -91,31 +91,32 @@ static bool write_cr(struct vcpu *v, unsigned cr, u64 value)
     }
 }
 
-// MOV to and from control registers, CLTS, LMSW (SDM Table 28-3). An operand has 64 bits in 64-bit
-// code, else 32.
+// An operand has 64 bits in 64-bit code, else 32.
+static u64 operand_mask(void)
+{
+    return guest_code_size() == CODE_64 ? UINT64_MAX : UINT32_MAX;
+}
+
+u64 cr_written(struct vcpu *v, u64 q)
+{
+    if (CR_TYPE(q) == CR_CLTS)
+        return vcpu_cr0(v) & ~CR0_TS;
+    if (CR_TYPE(q) == CR_LMSW) // sets PE but never clears it
+        return (vcpu_cr0(v) & ~(CR0_MP | CR0_EM | CR0_TS)) | (q >> 16 & 0xf);
+    return vcpu_get_gpr(v, CR_GPR(q)) & operand_mask();
+}
+
+// MOV to and from control registers, CLTS, LMSW.
 void exit_cr(struct vcpu *v)
 {
-    enum { MOV_TO, MOV_FROM, CLTS, LMSW };
     u64 q = vmread(EXIT_QUALIFICATION);
-    unsigned cr = q & 15, gpr = q >> 8 & 15;
-    u64 operand = guest_code_size() == CODE_64 ? UINT64_MAX : UINT32_MAX;
+    unsigned cr = CR_NUMBER(q), gpr = CR_GPR(q); // 0 for CLTS and LMSW
     bool ok = true;
-    switch (q >> 4 & 3) {
-    case MOV_TO:
-        ok = write_cr(v, cr, vcpu_get_gpr(v, gpr) & operand);
-        break;
-    case MOV_FROM: // 3 or 8: the others do not exit
-        vcpu_set_gpr(v, gpr, cr == 3 ? vmread(GUEST_CR3) & operand : v->guest->ops->cr8_read(v));
-        break;
-    case CLTS:
-        ok = vcpu_set_cr0(v, vcpu_cr0(v) & ~CR0_TS);
-        break;
-    case LMSW: // sets PE but never clears it
-        ok = vcpu_set_cr0(v, (vcpu_cr0(v) & ~(CR0_MP | CR0_EM | CR0_TS)) | (q >> 16 & 0xf));
-        break;
-    default:
-        break;
-    }
+    if (CR_TYPE(q) == CR_FROM) // 3 or 8: the others do not exit
+        vcpu_set_gpr(v, gpr,
+                     cr == 3 ? vmread(GUEST_CR3) & operand_mask() : v->guest->ops->cr8_read(v));
+    else
+        ok = write_cr(v, cr, cr_written(v, q));
     if (ok)
         vcpu_skip_instruction(v);
     else

@@ -8,15 +8,11 @@
 #include "vmx/guest_access.h"
 #include "vmx/vcpu_internal.h"
 
-#define IO_SIZE(q)   ((unsigned)((q)&7) + 1)
-#define IO_IN        BIT(3)
-#define IO_STRING    BIT(4)
-#define IO_REP       BIT(5)
-#define CR_NUMBER(q) ((unsigned)(q)&15)
-#define CR_TYPE(q)   ((unsigned)((q) >> 4) & 3)
-#define CR_GPR(q)    ((unsigned)((q) >> 8) & 15)
-#define DR_FROM      BIT(4)
-enum { CR_TO, CR_FROM, CR_CLTS, CR_LMSW };
+#define IO_SIZE(q) ((unsigned)((q)&7) + 1)
+#define IO_IN      BIT(3)
+#define IO_STRING  BIT(4)
+#define IO_REP     BIT(5)
+#define DR_FROM    BIT(4)
 
 // Reasons whose instruction has neither operand nor number: what it is, and its name.
 static const struct {
@@ -130,17 +126,6 @@ static u64 written_gpr(struct vcpu *v, unsigned gpr)
     return guest_code_size() == CODE_64 ? value : (u32)value;
 }
 
-// What CR0 is to become, by MOV, CLTS or LMSW, which never clears PE.
-static u64 new_cr0(struct vcpu *v, u64 q)
-{
-    u64 cr0 = vcpu_cr0(v), source = q >> 16 & 0xffff;
-    if (CR_TYPE(q) == CR_CLTS)
-        return cr0 & ~CR0_TS;
-    if (CR_TYPE(q) == CR_LMSW)
-        return (cr0 & ~0xeull) | (source & 0xf);
-    return written_gpr(v, CR_GPR(q));
-}
-
 static bool describe_cr(struct vcpu *v, struct hit *h)
 {
     static const char *const names[2][9] = {
@@ -160,10 +145,10 @@ static bool describe_cr(struct vcpu *v, struct hit *h)
     }
     h->access = type == CR_FROM ? INTERCEPT_READ : INTERCEPT_WRITE;
     if (h->what == INTERCEPT_CR0) {
-        set_value(h, "value", new_cr0(v, q));
+        set_value(h, "value", cr_written(v, q));
         h->changed = h->value ^ vcpu_cr0(v);
     } else if (type == CR_TO) {
-        set_value(h, "value", written_gpr(v, CR_GPR(q)));
+        set_value(h, "value", cr_written(v, q));
         h->changed = cr == 4 ? h->value ^ vcpu_cr4(v) : 0;
     }
     return true;

@@ -107,6 +107,15 @@ bool vcpu_would_wake(struct vcpu *v);
 void vmcs_set_segment(enum segment_name n, const struct segment *s);
 void vmcs_get_segment(enum segment_name n, struct segment *s);
 
+// The exit qualification of a control-register access (SDM Table 28-3).
+#define CR_NUMBER(q) ((unsigned)(q)&15)
+#define CR_TYPE(q)   ((unsigned)((q) >> 4) & 3)
+#define CR_GPR(q)    ((unsigned)((q) >> 8) & 15)
+enum { CR_TO, CR_FROM, CR_CLTS, CR_LMSW };
+
+// exit_carried.c: what MOV to a control register, CLTS or LMSW writes, by the qualification.
+u64 cr_written(struct vcpu *v, u64 q);
+
 // exit_carried.c: ends an RDRAND or RDSEED: its operand, of whatever size, and the flags. ok: there
 // was a random number.
 void random_result(struct vcpu *v, u64 value, bool ok);
