@@ -59,8 +59,9 @@ help: ## this list
 	@echo "Variables and their defaults:"
 	@echo "  CONFIG=config/default.conf   what the ISO holds and runs (iso, run, gdb)"
 	@echo "  CMDLINE=                     the appliance's command line (docs/configuration.md; iso, run)"
-	@echo "  CPUS=4 MEMORY=2048           the emulated machine: processors, MB (run)"
-	@echo "  MACHINE=auto                 bochs, qemu, or auto: QEMU where KVM offers VMX (run)"
+	@echo "  CPUS=4 MEMORY=2048           the emulated machine: processors, MB (run; smoke: processors)"
+	@echo "  MACHINE=auto                 bochs, qemu, or auto: QEMU where KVM offers VMX (run, smoke)"
+	@echo "  SMOKE_ARGS=                  more options for ci/smoke, which --help lists (smoke)"
 	@echo "  VM=NAME                      the VM to debug; by default the first (gdb)"
 	@echo "  DEBUG=1                      0: without the checks before each VM entry"
 
@@ -178,7 +179,7 @@ unit: ## unit tests on the host
 smoke: ## boot it, wait for Linux's shell, gdb and the end: a minute
 	@ci/deps run
 	+@$(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
-	@ci/smoke
+	@ci/smoke --machine $(MACHINE) --cpus $(CPUS) $(SMOKE_ARGS)
 
 bench: ## count round trips, exits and sizes, beside their budgets
 	@ci/deps run

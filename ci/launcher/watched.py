@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""A running appliance, watched: what its console says is waited for, kept in a log and told."""
+
+import re
+import subprocess
+import time
+from pathlib import Path
+
+CI = Path(__file__).resolve().parent.parent
+
+
+class Failure(Exception):
+    """Something that should have been seen was not."""
+
+
+class Watched:
+    """ci/appliance as a child: what its console has said, and what is typed there."""
+
+    def __init__(self, name: str, config: Path, line: Path, log: Path, options: list) -> None:
+        """ci/appliance is given these options, of which --timeout has to be one. The debugger's
+        line becomes the file `line`, the console's text goes to `log`."""
+        self.name = name  # of who watches
+        self.config = config
+        self.line = line
+        self.started = time.monotonic()
+        self.output = b""  # without carriage returns
+        self.position = 0  # behind what was waited for last
+        self.seen: list[tuple[str, float]] = []  # what, and the seconds that it took
+        self.log = open(log, "wb", buffering=0)
+        self.process = subprocess.Popen(
+            [CI / "appliance", "--gdb", line, *map(str, options)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def read(self) -> bool:
+        """Take some output; False at its end."""
+        data = self.process.stdout.read(65536)
+        self.log.write(data)
+        self.output += data.replace(b"\r", b"")
+        return bool(data)
+
+    def expect(self, pattern: str, what: str, anywhere: bool = False) -> re.Match:
+        """Wait for the pattern, behind the last one or anywhere in the output."""
+        while not (match := re.compile(pattern.encode(), re.M).search(
+                self.output, 0 if anywhere else self.position)):
+            if not self.read():
+                raise Failure(f"not seen: {what}")
+        if not anywhere:
+            self.position = match.end()
+        self.say(what)
+        return match
+
+    def expect_line(self, vm: str, pattern: str) -> None:
+        """Wait for a line of the VM that has the pattern, anywhere in the output."""
+        prefix, wanted, position = f"{vm}| ".encode(), re.compile(pattern.encode()), 0
+        while True:
+            *lines, _ = self.output[position:].split(b"\n")
+            for line in lines:
+                position += len(line) + 1
+                if line.startswith(prefix) and wanted.search(line[len(prefix):]):
+                    self.say(f"{vm}: {pattern}")
+                    return
+            if not self.read():
+                raise Failure(f"not seen: {vm}: {pattern}")
+
+    def say(self, what: str) -> None:
+        before = sum(seconds for _, seconds in self.seen)
+        self.seen.append((what, self.seconds() - before))
+        print(f"{self.name}: {self.seconds():5.1f} s  {what}", flush=True)
+
+    def type(self, text: str) -> None:
+        try:
+            self.process.stdin.write(text.encode())
+        except BrokenPipeError:
+            raise Failure(f"it had ended before this was typed: {text.strip()}") from None
+
+    def debug(self, vm: str, patience: float, *commands: str) -> str:
+        """Have a gdb attach to the VM and carry the commands out. Returns what it says."""
+        words = [word for command in commands for word in ("-ex", command)]
+        try:
+            done = subprocess.run(
+                [CI / "gdb", "--config", self.config, "--line", self.line, vm, "--", "-nx",
+                 "-batch", *words],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                timeout=patience, check=False)
+        except subprocess.TimeoutExpired as expired:
+            said = (expired.stdout or b"").decode(errors="replace")
+            raise Failure(f"gdb took too long, and said:\n{said}") from None
+        return done.stdout.decode(errors="replace")
+
+    def end(self) -> None:
+        """Wait until the appliance has ended; it has to be content."""
+        while self.read():
+            pass
+        status = self.process.wait()
+        if status != 0:
+            raise Failure(f"ci/appliance ended with status {status}")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+        self.log.close()
+
+    def last_lines(self, count: int = 25) -> list[str]:
+        return self.output.decode(errors="replace").splitlines()[-count:]
