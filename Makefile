@@ -25,13 +25,14 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wcast-qual -Wstrict-prot
         -Wmissing-prototypes -Wundef -Wwrite-strings -Wvla -Wimplicit-fallthrough -Wformat=2 \
         -Wno-missing-field-initializers
 # Padding in front of functions and loops takes 7 KiB, and time where it is executed.
+# Nothing in root mode wants a stack or data aligned beyond what a type asks for.
 OPT    := -O2 -falign-functions=1 -falign-jumps=1 -falign-labels=1 -falign-loops=1
 CFLAGS = -std=gnu17 $(OPT) -g $(WARN) -Isrc -ffreestanding -fno-builtin-printf -mgeneral-regs-only \
           -mno-red-zone -mcmodel=kernel -fno-pic -fno-pie -fno-stack-protector -fcf-protection=none \
           -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-strict-aliasing \
-          -ffunction-sections -fdata-sections -DDEBUG=$(DEBUG) \
-          $(if $(COUNT),-DCOUNT_VMX=1)
-LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+          -malign-data=abi -mpreferred-stack-boundary=3 -ffunction-sections -fdata-sections \
+          -DDEBUG=$(DEBUG) $(if $(COUNT),-DCOUNT_VMX=1)
+LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=16 \
            -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
 
 HOST_CFLAGS := -std=gnu17 -O1 -g $(WARN) -Isrc -Itests/unit -DHOST_BUILD=1 -DDEBUG=1 \

@@ -73,16 +73,16 @@ def linux(row: Row, counting: str) -> Measure:
 
 
 def pages_loaded(elf: bytes) -> int:
-    """How many bytes of a 64-bit ELF file's pages a loader puts into memory."""
+    """How many bytes of memory the pages have that a loader fills from a 64-bit ELF file."""
     table, = struct.unpack_from("<Q", elf, 32)
     size, number = struct.unpack_from("<HH", elf, 54)
-    pages = 0
+    pages: set[int] = set()
     for at in range(table, table + size * number, size):
         kind, = struct.unpack_from("<I", elf, at)
-        address, _, in_file = struct.unpack_from("<QQQ", elf, at + 16)
+        address, in_file = struct.unpack_from("<QQ", elf, at + 24)
         if kind == LOADED and in_file > 0:
-            pages += ((address + in_file - 1) >> 12) - (address >> 12) + 1
-    return pages * 4096
+            pages.update(range(address >> 12, (address + in_file + 4095) >> 12))
+    return len(pages) * 4096
 
 
 def binary(row: Row, path: Path) -> Measure:

@@ -131,6 +131,7 @@ entry32:
 
     lea PHYS(boot_gdt_pointer)(%ebp), %eax
     lea PHYS(boot_gdt)(%ebp), %ecx
+    movw $(boot_gdt_end - boot_gdt - 1), (%eax)
     mov %ecx, 2(%eax)
     lgdt (%eax)
     lea PHYS(entry64_low)(%ebp), %eax
@@ -175,34 +176,38 @@ entry64:
     lea boot_stack_top(%rip), %rsp
     xor %ebp, %ebp                          // ends backtraces; the load address goes to main
     mov %edi, %ebx
-    mov %esi, %edi                          // magic
+    mov %esi, %edx
+    lea image_data_start(%rip), %rdi
+    lea image_data_load(%rip), %rsi
+    mov $image_data_end, %rcx
+    sub %rdi, %rcx
+    rep movsb
+    mov %edx, %edi                          // magic
     mov %ebx, %esi                          // physical address of the information
     call main
 8:  cli
     hlt
     jmp 8b
 
-    .data
+    .section .rodata.boot_gdt, "a"
     .balign 8
 boot_gdt:
     .quad 0
     .quad 0x00af9b000000ffff                // 0x08: 64-bit code
     .quad 0x00cf93000000ffff                // 0x10: data
-boot_gdt_pointer:
-    .short . - boot_gdt - 1
-    .quad 0
-    .balign 4
+boot_gdt_end:
+
+    // Written before .data has its contents.
+    .section .bss.boot, "aw", @nobits
+    .balign 8
+boot_gdt_pointer:  .skip 10
+    .balign 8
     .globl boot_handover_tsc
-    .balign 8
-boot_handover_tsc:
-    .quad 0
-    .globl boot_has_nx
-boot_has_nx:
-    .long 0
-    .balign 8
+boot_handover_tsc: .skip 8
     .globl boot_load_offset
-boot_load_offset:
-    .quad 0                                 // bytes from link address to load address
+boot_load_offset:  .skip 8                  // bytes from link address to load address
+    .globl boot_has_nx
+boot_has_nx:       .skip 4
 
     .section .bss.page, "aw", @nobits
     .balign 4096

@@ -16,31 +16,32 @@ enum device {
     DELAY,
 };
 
-static const u8 device_at[0xd00] = {
-    [0x20 ... 0x21] = PIC,
-    [0x40 ... 0x43] = PIT,
-    [0x60] = SYSCTRL,
-    [0x61] = PIT,
-    [0x64] = SYSCTRL,
-    [0x70 ... 0x71] = RTC,
-    [0x80] = DELAY,
-    [0x92] = SYSCTRL,
-    [0xa0 ... 0xa1] = PIC,
-    [SMI_CMD... APM_STS] = PM,
-    [0xf4] = SYSCTRL,
-    [0x2f8 ... 0x2ff] = COM2,
-    [0x3f8 ... 0x3ff] = COM1,
-    [0x4d0 ... 0x4d1] = PIC,
-    [0x510 ... 0x511] = FWCFG,
-    [PM_BASE... PM_BASE + PM_LENGTH - 1] = PM,
-    [0xcf8] = PCI,
-    [0xcf9] = SYSCTRL,
-    [0xcfc ... 0xcff] = PCI,
+// Nearly all ports are nobody's, so they stand in blocks of 16: who is where in those that are not
+// empty, and which of these a block is.
+static const u8 device_in[][16] = {
+    [1] = {[0x0 ... 0x1] = PIC},
+    [2] = {[0x0 ... 0x3] = PIT},
+    [3] = {[0x0] = SYSCTRL, [0x1] = PIT, [0x4] = SYSCTRL},
+    [4] = {[0x0 ... 0x1] = RTC},
+    [5] = {[0x0] = DELAY},
+    [6] = {[0x2] = SYSCTRL},
+    [7] = {[SMI_CMD & 15] = PM, [APM_STS & 15] = PM},
+    [8] = {[0x4] = SYSCTRL},
+    [9] = {[0x8 ... 0xf] = COM2},
+    [10] = {[0x8 ... 0xf] = COM1},
+    [11] = {[0x0 ... 0x1] = FWCFG},
+    [12] = {[0x0 ... PM_LENGTH - 1] = PM},
+    [13] = {[0x8] = PCI, [0x9] = SYSCTRL, [0xc ... 0xf] = PCI},
+};
+static const u8 block_at[0xd0] = {
+    [0x02] = 1,  [0x04] = 2, [0x06] = 3,  [0x07] = 4,          [0x08] = 5,
+    [0x09] = 6,  [0x0a] = 1, [0x0b] = 7,  [0x0f] = 8,          [0x2f] = 9,
+    [0x3f] = 10, [0x4d] = 1, [0x51] = 11, [PM_BASE >> 4] = 12, [0xcf] = 13,
 };
 
 static enum device find_device(u16 port)
 {
-    return port < ARRAY_SIZE(device_at) ? device_at[port] : NOBODY;
+    return port >> 4 < ARRAY_SIZE(block_at) ? device_in[block_at[port >> 4]][port & 15] : NOBODY;
 }
 
 // Timer events up to now come before what the guest does to their interrupt controllers.

@@ -92,10 +92,11 @@ def test_fairness_is_the_largest_deviation_in_percent_of_the_core():
 
 
 def test_pages_loaded_counts_what_is_in_the_file():
-    def segment(kind, address, in_file, in_memory):
-        return struct.pack("<IIQQQQQQ", kind, 0, 0, address, address, in_file, in_memory, 4096)
+    def segment(kind, address, in_file, in_memory, runs_at=0x800000):
+        return struct.pack("<IIQQQQQQ", kind, 0, 0, runs_at, address, in_file, in_memory, 16)
 
     segments = [segment(1, 0x100000, 0x1001, 0x1001), segment(1, 0x103000, 0x10, 0x80000),
+                segment(1, 0x103010, 0x20, 0x20, runs_at=0x104000),
                 segment(1, 0x200000, 0, 0x1000), segment(4, 0, 0x5000, 0x5000)]
     header = bytearray(64)
     struct.pack_into("<Q", header, 32, 64)
