@@ -15,6 +15,7 @@ from .process import dying_with_parent
 BOCHS_BUILDER = Path(__file__).resolve().parent.parent / "bochs"
 BOCHS_BIOS = Path("/usr/share/bochs/BIOS-bochs-latest")
 BOCHS_VGA_BIOS = Path("/usr/share/vgabios/vgabios.bin")
+BOCHS_MEDIA = ("cd", "disk")
 BOCHS_MOST_CPUS = 15
 BOCHS_MOST_HOST_MEMORY = 2048  # MB; a guest's memory beyond it is swapped to a file
 BOCHS_MEMORY_BLOCK = 2048  # KB
@@ -24,6 +25,14 @@ BOCHS_CPU = "corei7_skylake_x"
 BOCHS_IPS = 200_000_000
 
 QEMU = "qemu-system-x86_64"
+QEMU_BOARDS = ("q35", "pc")
+# Only a hard disk cannot be told that it is read-only: what is written to it is thrown away.
+QEMU_MEDIA = {
+    "cd": ("readonly=on", ["ide-cd,bus=ide.0"]),
+    "disk": ("snapshot=on", ["ide-hd,bus=ide.0"]),
+    "usb": ("readonly=on", ["qemu-xhci", "usb-storage"]),
+    "virtio": ("readonly=on", ["virtio-blk-pci"]),
+}
 # Newer packages have only the first pair, older ones only the second.
 OVMF_PAIRS = [
     (Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.fd")),
@@ -60,7 +69,8 @@ class Wanted:
     firmware: str
     accel: str
     ips: int
-    disk: bool
+    medium: str  # what the ISO is presented as
+    board: str  # QEMU's
     rtc: int | None
     log: bool  # the emulator's own log is wanted
     bios: Path  # Bochs's
@@ -107,6 +117,8 @@ class Bochs:
     def __init__(self, wanted: Wanted) -> None:
         if wanted.firmware == "uefi":
             raise UsageError("Bochs has no UEFI firmware; use --machine qemu")
+        if wanted.medium not in BOCHS_MEDIA:
+            raise UsageError(f"Bochs boots from {' and '.join(BOCHS_MEDIA)}; use --machine qemu")
         if wanted.cpus > BOCHS_MOST_CPUS:
             raise UsageError(f"Bochs has at most {BOCHS_MOST_CPUS} CPUs")
         for file in (wanted.bios, BOCHS_VGA_BIOS):
@@ -182,7 +194,7 @@ class Bochs:
 
     def _media(self, directory: Path) -> list[str]:
         medium = directory / "medium"
-        if not self.wanted.disk:
+        if self.wanted.medium == "cd":
             medium.symlink_to(self.wanted.iso)
             return ["ata0-master: type=cdrom, path=medium, status=inserted", "boot: cdrom"]
         # A copy, since the disk can be written to; of whole cylinders, since
@@ -214,21 +226,20 @@ class Qemu:
         """Fill the directory, where the command is to be run, and return the command."""
         wanted = self.wanted
         (directory / "medium").symlink_to(wanted.iso)
+        access, devices = QEMU_MEDIA[wanted.medium]
         command = [
             QEMU,
-            "-machine", "q35", "-accel", self.accel, "-cpu", self.cpu,
+            "-machine", wanted.board, "-accel", self.accel, "-cpu", self.cpu,
             "-smp", str(wanted.cpus), "-m", str(wanted.memory),
             "-no-user-config", "-nodefaults", "-no-reboot",
             "-display", "none", "-vga", "std",
             "-chardev", f"serial,id=com1,path={com1}", "-serial", "chardev:com1",
             "-chardev", f"serial,id=com2,path={com2}", "-serial", "chardev:com2",
-            "-drive", "if=none,id=medium,format=raw,readonly=on,file=medium",
+            "-drive", f"if=none,id=medium,format=raw,{access},file=medium",
         ]
-        if wanted.disk:  # a USB stick: what an ISO is written to when it is no CD
-            command += ["-device", "qemu-xhci",
-                        "-device", "usb-storage,drive=medium,bootindex=0"]
-        else:
-            command += ["-device", "ide-cd,bus=ide.0,drive=medium,bootindex=0"]
+        for device in devices[:-1]:
+            command += ["-device", device]
+        command += ["-device", f"{devices[-1]},drive=medium,bootindex=0"]
         if wanted.rtc is not None:
             command += ["-rtc", f"base={rtc_base(wanted.rtc)}"]
         if wanted.firmware == "uefi":

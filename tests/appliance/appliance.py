@@ -7,6 +7,7 @@ run share its record. No result hangs on time: every wait is for something to ap
 console, with a limit that only a hang reaches.
 """
 
+import hashlib
 import io
 import os
 import re
@@ -79,7 +80,10 @@ class Run:
     serial: str = SERIAL_LINES
     machine: str = "bochs"
     firmware: str = "bios"
-    disk: bool = False
+    medium: str = "cd"
+    board: str = "q35"  # QEMU's
+    accel: str = "tcg"  # QEMU's
+    shared: bool = False  # the ISO is one file, made once, that all shared runs of its content boot
     script: object = None  # called with the Console while it runs
     ends: bool = True  # by itself; else it is ended after the script
     gdb: bool = False  # the debugger's line is the file `gdb` in the Console's directory
@@ -277,6 +281,10 @@ def make_iso(run, directory):
     return iso
 
 
+def checksum(iso):
+    return hashlib.sha256(iso.read_bytes()).hexdigest()
+
+
 def edit(iso):
     """xorriso's words for another content of an ISO that goes on booting as before."""
     return ["xorriso", "-osirrox", "on", "-dev", iso, "-boot_image", "any", "keep"]
@@ -301,12 +309,14 @@ class Launcher:
         self._lock = threading.Lock()
         self._running = set()
         self._stopped = False
+        self._isos = {}  # of the shared runs: path and checksum
+        self._making = threading.Lock()
 
     def command(self, run, iso, console):
         options = {
             "--iso": iso, "--machine": run.machine, "--cpus": run.cpus, "--memory": run.memory,
             "--firmware": run.firmware, "--console": console, "--timeout": run.limit,
-            "--ips": IPS,
+            "--ips": IPS, "--medium": run.medium,
         }
         if run.cpu:
             options["--cpu"] = run.cpu
@@ -315,27 +325,44 @@ class Launcher:
         if run.com2:
             options["--com2"] = iso.with_name("com2")
         if run.machine == "qemu":
-            options["--accel"] = "tcg"
+            options |= {"--accel": run.accel, "--board": run.board}
         if run.bios:
             options["--bios"] = iso.parent / "bios"
         words = [str(word) for option in options.items() for word in option]
-        return [ROOT / "ci/appliance", *words, *(["--disk"] if run.disk else [])]
+        return [ROOT / "ci/appliance", *words]
 
     def carry_out(self, run, directory):
         """Boots the run and waits for its end. Returns its Record."""
+        if run.shared:
+            return self._with_shared_iso(run, directory)
         iso = make_iso(run, directory)
         if run.bios:
             (directory / "bios").write_bytes(run.bios(BIOS.read_bytes()))
-        console = directory / "console"
         try:
             if run.script:
                 return self._with_script(run, iso, directory)
-            process = self._start(self.command(run, iso, console))
-            _, message = process.communicate()
-            self._forget(process)
-            return Record(run, process.returncode, message, console.read_bytes())
+            return self._without_script(run, iso, directory)
         finally:
             iso.unlink()
+
+    def _with_shared_iso(self, run, directory):
+        """For runs whose ISO is made of nothing but a configuration and a command line."""
+        with self._making:
+            content = run.config, run.serial, run.cmdline
+            if content not in self._isos:
+                iso = make_iso(run, directory)
+                self._isos[content] = iso, checksum(iso)
+        iso, before = self._isos[content]
+        record = self._without_script(run, iso, directory)
+        assert checksum(iso) == before, f"{run} has changed the ISO that others boot too"
+        return record
+
+    def _without_script(self, run, iso, directory):
+        console = directory / "console"
+        process = self._start(self.command(run, iso, console))
+        _, message = process.communicate()
+        self._forget(process)
+        return Record(run, process.returncode, message, console.read_bytes())
 
     def _with_script(self, run, iso, directory):
         link = directory / "pty"

@@ -335,6 +335,7 @@ def test_help_names_every_option():
     (["--frobnicate"], "frobnicate"),
     (["--iso", FIXTURE, "--machine", "bochs", "--firmware", "uefi"], "UEFI"),
     (["--iso", FIXTURE, "--machine", "bochs", "--cpus", "16"], "at most 15"),
+    (["--iso", FIXTURE, "--machine", "bochs", "--medium", "virtio"], "boots from cd and disk"),
 ])
 def test_wrong_usage_is_named_and_refused(arguments, complaint):
     result = launch(*arguments)
@@ -647,14 +648,14 @@ def test_terminal_is_restored_after_an_ordinary_end(qemu, iso):
 
 
 @pytest.mark.parametrize("arguments", [
-    ["--disk"], ["--cpus", "15"], ["--memory", "5120"], ["--rtc", "946684800"],
+    ["--medium", "disk"], ["--cpus", "15"], ["--memory", "5120"], ["--rtc", "946684800"],
 ])
 def test_other_ways_to_boot(machine, iso, arguments):
     result = launch(*machine, "--iso", iso("ok off"), *arguments)
     assert (result.returncode, result.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("arguments", [[], ["--disk"]])
+@pytest.mark.parametrize("arguments", [[], ["--medium", "usb"]])
 def test_uefi(qemu, iso, arguments):
     if not any(Path("/usr/share/OVMF").glob("OVMF_CODE*.fd")):
         pytest.skip("ovmf is not installed")
