@@ -48,7 +48,7 @@ PURE :=
 include $(wildcard src/*/pure.mk)
 include $(wildcard images/images.mk)
 
-.PHONY: all help deps iso run gdb test test-long unit smoke bench lint format clean FORCE
+.PHONY: all help deps iso tools run gdb test test-long unit smoke bench lint format clean FORCE
 all: iso
 
 # As many jobs as there are processors, unless make was told how many.
@@ -118,6 +118,10 @@ $B/vitrine.iso: $B/vitrine.bin $B/host/vitrine-config images FORCE
 
 .PHONY: images
 images: $(IMAGES)
+
+tools: ## build what ci/smoke needs for a kernel of your own: docs/ci.md
+	@ci/deps run
+	+@$(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config
 
 # ---- running -------------------------------------------------------------------------------
 run: ## boot it in an emulator, with this terminal as its console

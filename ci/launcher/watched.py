@@ -46,7 +46,7 @@ class Watched:
         while not (match := re.compile(pattern.encode(), re.M).search(
                 self.output, 0 if anywhere else self.position)):
             if not self.read():
-                raise Failure(f"not seen: {what}")
+                raise Failure(f"not seen: {what}{self.complaint()}")
         if not anywhere:
             self.position = match.end()
         self.say(what)
@@ -63,7 +63,7 @@ class Watched:
                     self.say(f"{vm}: {pattern}")
                     return
             if not self.read():
-                raise Failure(f"not seen: {vm}: {pattern}")
+                raise Failure(f"not seen: {vm}: {pattern}{self.complaint()}")
 
     def say(self, what: str) -> None:
         before = sum(seconds for _, seconds in self.seen)
@@ -97,6 +97,12 @@ class Watched:
         status = self.process.wait()
         if status != 0:
             raise Failure(f"ci/appliance ended with status {status}")
+
+    def complaint(self) -> str:
+        """What the appliance gave as the reason for its end, to be put behind what was missed."""
+        said = re.search(rb"^\[[ \d.]+\] core \d+: appliance: done: (failed: .*)", self.output,
+                         re.M)
+        return f" ({said[1].decode(errors='replace')})" if said else ""
 
     def stop(self) -> None:
         self.process.terminate()
