@@ -231,6 +231,21 @@ void BX_CPU_C::cpu_run_trace(void)
 """,
     ),
     Fix(
+        # Memory is taken in blocks, each when it is first used, so what is beyond the
+        # first block of an image went to where other addresses are.
+        why="an optramimage larger than a block of memory",
+        file="memory/misc_mem.cc",
+        before="""\
+    ret = read(fd, (bx_ptr_t) BX_MEM_THIS get_vector(offset), size);
+    if (ret <= 0) {
+      BX_PANIC(("RAM:""",
+        after="""\
+    unsigned long in_page = 4096 - (offset & 4095);
+    ret = read(fd, (bx_ptr_t) BX_MEM_THIS get_vector(offset), size < in_page ? size : in_page);
+    if (ret <= 0) {
+      BX_PANIC(("RAM:""",
+    ),
+    Fix(
         # Each CPU takes three timers and the devices about twenty, so that 15 CPUs
         # with two serial lines did not start.
         why="too few timers for 15 CPUs",

@@ -16,6 +16,7 @@ import sys
 import termios
 import time
 import tty
+import typing
 
 # Bytes kept for a reader that is slow or not there yet.
 BACKLOG = 1 << 20
@@ -246,6 +247,20 @@ def make_link(target: str, link: str) -> None:
     except OSError:
         os.unlink(temporary)
         raise
+
+
+class NotesPort(Port):
+    """Tells each line as it comes."""
+
+    def __init__(self, tell: typing.Callable[[str], None]) -> None:
+        super().__init__()
+        self._tell = tell
+        self._unfinished = b""
+
+    def send(self, data: bytes) -> None:
+        *lines, self._unfinished = (self._unfinished + data).split(b"\n")
+        for line in lines:
+            self._tell(line.decode(errors="replace").strip())
 
 
 class ConsolePty(PtyPort):

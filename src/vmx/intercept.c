@@ -21,6 +21,7 @@
 #define PLE_GAP_TICKS    128
 #define PLE_WINDOW_TICKS 4096
 
+// How many CR3-target values the VMCS has (SDM A.6); none under KVM.
 #define MISC_CR3_TARGETS(misc) ((unsigned)((misc) >> 16 & 0x1ff))
 #define PORTS_OF_DEVICE        8u
 #define APIC_BASE              0xfee00000ull
@@ -177,9 +178,10 @@ void intercept_apply(struct vcpu *v)
     vmwrite(EXCEPTION_BITMAP, v->exception_bitmap);
     vmwrite(PAGE_FAULT_ERROR_CODE_MASK, w.pf_mask);
     vmwrite(PAGE_FAULT_ERROR_CODE_MATCH, w.pf_match);
-    unsigned targets = w.cr3_targets <= MISC_CR3_TARGETS(vmx_caps.misc) ? w.cr3_targets : 0;
+    unsigned fields = MIN(MISC_CR3_TARGETS(vmx_caps.misc), (unsigned)INTERCEPT_CR3_VALUES);
+    unsigned targets = w.cr3_targets <= fields ? w.cr3_targets : 0;
     vmwrite(CR3_TARGET_COUNT, targets);
-    for (unsigned n = 0; n < INTERCEPT_CR3_VALUES; n++)
+    for (unsigned n = 0; n < fields; n++)
         vmwrite(CR3_TARGET0 + 2 * n, n < targets ? w.cr3_target[n] : 0);
     msr_bitmap_build(v);
     v->plain_reasons = set->count == 0 && !v->guest->hlt_through ? EXIT_REASONS : 0;

@@ -29,7 +29,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "ci"))
 
 from launcher import session  # noqa: E402
-from launcher.machine import rtc_base  # noqa: E402
+from launcher.qemu import rtc_base  # noqa: E402
 from launcher.ports import (  # noqa: E402
     BACKLOG, HANG_UP, ConsolePty, DebuggerPty, EmulatorPort, FilePort, GuestPty, Port, TerminalPort,
 )
