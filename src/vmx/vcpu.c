@@ -8,6 +8,7 @@
 #include "lib/x86.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
+#include "smp/time.h"
 #include "vmx/caps.h"
 #include "vmx/msr.h"
 #include "vmx/offsets.h"
@@ -30,12 +31,25 @@ _Static_assert(offsetof(struct core, attention) == CORE_ATTENTION, "offsets.h");
 #define FCW_RESET             0x037f
 #define MXCSR_RESET           0x1f80
 
+// Of one vCPU that has its core.
+#define TIMER_EVENTS_PER_SECOND 10000
+
 static u32 next_vpid = 1;
 
+// A guest may program timers that are always due. They keep neither its core from entering guests
+// and taking interrupts, nor whoever has the core while it waits: it has what it missed at its
+// turn.
 static void timer_expired(struct timer *t)
 {
     struct vcpu *v = CONTAINER_OF(t, struct vcpu, timer);
     v->guest->ops->timer(v);
+    bool waits = v->state == VCPU_RUNNABLE;
+    u64 soonest = rdtsc() + host_tsc_hz / (waits ? 1000 : TIMER_EVENTS_PER_SECOND);
+    if (t->deadline >= soonest)
+        return;
+    timer_set(t, soonest);
+    if (waits)
+        vcpu_note(v, REQUEST_TIMER);
 }
 
 static void woken(struct message *m)
