@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""Guests that do what they should not (images/hostile): each comes to the end that is its own, and
+nobody else notices."""
+
+import re
+
+import pytest
+
+from appliance import ENDS_BY_ITSELF, HASWELL, Run, on_each_cpu, vm
+
+# What each part of the guest is given; some need a second CPU.
+PARTS = {
+    "memory": "", "ports": "stride=7", "strings": "", "msrs": "", "registers": "",
+    "hypercalls": "", "caches": "", "devices": "", "apic": "", "timers": "", "output": "",
+    "vmx": "", "tables": "", "garbage": "", "ipis": "", "wakes": "",
+}
+ON_TWO = ("vmx", "tables", "garbage", "ipis", "wakes", "die")
+
+# Garbage may end its VM in many ways, all of which are the VM's own: it finds a port that ends it,
+# faults thrice, or comes upon something that only real memory can answer.
+ENDS_OF_GARBAGE = re.compile(
+    r"exit \d+|reset|poweroff|crash: (no emulation for opcode .*|event \w+ cannot be delivered: .*|"
+    r"an instruction that we do not emulate .*|unexpected VM exit 9 \(TASK_SWITCH\))")
+
+
+def hostile(name, part=None, **keys):
+    """A VM that does one part, with words for it."""
+    part = part or name
+    words = f"part={part} {keys.pop('words', PARTS.get(part, ''))}"
+    return vm(name, "hostile", cmdline=words, vcpus=2 if part in ON_TWO else 1, **keys)
+
+
+def alone(seed, **words):
+    return ENDS_BY_ITSELF + "".join(
+        hostile(part, reset="stop", words=f"seed={seed} {words.get(part, PARTS[part])}")
+        for part in PARTS)
+
+
+def check_part(record, name):
+    if name == "garbage":
+        assert ENDS_OF_GARBAGE.fullmatch(record.ended(name)), record
+        assert not record.verdicts(name, "FAIL"), record
+        return
+    assert not record.verdicts(name, "FAIL"), record
+    assert record.ended(name) == "exit 0", record
+    if name != "output":  # of which much is not to be read
+        assert "PASS D10: " in "\n".join(record.guest(name)), record
+
+
+@pytest.mark.parametrize(
+    "record", [Run(alone(1)),
+               pytest.param(Run(alone(2), cpu=HASWELL), marks=pytest.mark.long),
+               pytest.param(Run(alone(3, ports=""), cpus=1), marks=pytest.mark.long),
+               pytest.param(Run(alone(4, garbage="rounds=300"), cpus=4), marks=pytest.mark.long)],
+    indirect=True, ids=str)
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part(record, part):
+    """D10, A6 to A10, C6, E2: what no guest has is answered as hardware answers; who does it comes to
+    its end, and the appliance to its own."""
+    record.check_sound()
+    assert record.log[-1].text.startswith("done: "), record
+    check_part(record, part)
+
+
+# How a VM ends by what happens in a mode.
+TRIPLE, NOT_RAM = "reset", r"crash: event \w+ cannot be delivered: \w+ is not RAM"
+DEATHS = {
+    ("real", "limits"): TRIPLE, ("real", "stack"): TRIPLE,
+    ("protected", "limits"): TRIPLE, ("protected", "gates"): TRIPLE, ("protected", "stack"): NOT_RAM,
+    ("protected", "task"): r"crash: unexpected VM exit 9 \(TASK_SWITCH\)",
+    ("protected", "vector"): "crash: no emulation for opcode 10 of map 1, which touches d0000000",
+    ("v86", "gates"): TRIPLE,
+    ("paged", "gates"): TRIPLE, ("paged", "stack"): TRIPLE,
+    ("pae", "limits"): TRIPLE, ("pae", "stack"): TRIPLE,
+    ("long", "limits"): TRIPLE, ("long", "stack"): TRIPLE, ("long", "cr3"): TRIPLE,
+}
+
+
+def dying():
+    vms = [hostile(f"{mode}-{way}", "die", words=f"mode={mode} way={way}", reset="stop")
+           for mode, way in DEATHS]
+    return ENDS_BY_ITSELF + "".join(vms) + vm("hello", cmdline="ticks=20 period=10")
+
+
+@on_each_cpu(dying())
+@pytest.mark.parametrize("death", DEATHS, ids="-".join)
+def test_death_in_each_mode(record, death):
+    """D10: that VM stops with a record, the rest runs on."""
+    record.check_sound()
+    name = "-".join(death)
+    assert re.fullmatch(DEATHS[death], record.ended(name)), record
+    about = record.life(name)
+    assert re.match(rf"{name} vcpu 1: exit ", about[1]), record
+    if DEATHS[death] == TRIPLE:
+        assert about[-2] == f"{name} reset (triple fault)", record
+    assert record.ended("hello") == "exit 0", record
