@@ -48,7 +48,8 @@ PURE :=
 include $(wildcard src/*/pure.mk)
 include $(wildcard images/images.mk)
 
-.PHONY: all help deps iso tools run gdb test test-long unit smoke bench lint format clean FORCE
+.PHONY: all help deps iso tools run gdb test test-long unit smoke bench bench-compare lint format \
+        clean FORCE
 all: iso
 
 # As many jobs as there are processors, unless make was told how many.
@@ -56,7 +57,7 @@ SUBMAKE = $(MAKE) -s --no-print-directory $(if $(findstring jobserver,$(MAKEFLAG
 
 help: ## this list
 	@echo "Targets (make alone builds the ISO):"
-	@awk -F ':.*## ' '/^[a-zA-Z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-zA-Z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Variables and their defaults:"
 	@echo "  CONFIG=config/default.conf   what the ISO holds and runs (iso, run, gdb)"
 	@echo "  CMDLINE=                     the appliance's command line (docs/configuration.md; iso, run)"
@@ -191,6 +192,12 @@ bench: ## count round trips, exits and sizes, beside their budgets
 	@ci/bochs
 	+@$(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images $B/count/vitrine.bin
 	@ci/bench $(BENCH_ARGS)
+
+bench-compare: ## the same round trips under Linux's KVM with QEMU, in the same emulator
+	@ci/deps run
+	@ci/bochs
+	+@$(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
+	@ci/bench-compare
 
 # The appliance once more, as it counts for the benchmark (src/lib/count.h).
 $B/count/vitrine.bin: FORCE

@@ -14,7 +14,7 @@ HEADERS := $(wildcard src/*/*.h images/*/*.h tests/*/*.h)
 SOURCES := $(wildcard src/*.c src/*/*.c images/*/*.c config/*.c tests/*/*.c)
 
 # Scripts have no suffix: the first line tells.
-script  = $(shell grep -lsE '^\#!.*$1' $(wildcard ci/* .ci/* images/* images/*/*))
+script  = $(shell grep -lsE '^\#!.*$1' $(wildcard ci/* ci/*/* .ci/* images/* images/*/*))
 SHELL_SCRIPTS  = $(call script,sh$$)
 PYTHON_SCRIPTS = $(sort $(call script,python3$$) \
     $(wildcard ci/*.py ci/*/*.py src/*/*.py images/*.py tests/*.py tests/*/*.py))

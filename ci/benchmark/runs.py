@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: MIT
 """The boots of the appliance that rows are read from."""
 
-import re
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from launcher.process import dying_with_parent
+
 from .readings import FIRST_ENTRY
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = ROOT / "build"
 CLOCK = 1_700_000_000  # what the real-time clock starts at, so that runs repeat exactly
-MEMORY = 2048  # MB of the machine
 LIMIT = 1800  # seconds of real time for one run; the longest takes about 30 on an idle machine
 
 ENDS = "[appliance]\npoweroff = when-all-stopped\n"
@@ -90,25 +90,25 @@ def say(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
-def watch(iso: Path, cpus: int, ips: int, console: Path, memory: int = MEMORY,
-          until: re.Pattern | None = None, tell: re.Pattern | None = None) -> str:
-    """Boot the ISO in the emulator, with so much memory in MB, and wait for its end, or for `until`
-    on the console. What `tell` matches there is said. Returns what the console showed."""
-    command = [ROOT / "ci/appliance", "--machine", "bochs", "--iso", iso, "--console", console,
-               "--cpus", str(cpus), "--memory", str(memory), "--ips", str(ips),
-               "--timeout", str(LIMIT), "--rtc", str(CLOCK)]
+def boot(run: Run, kernel: Path, directory: Path) -> str:
+    """Carry out a run with this kernel. Returns what the console showed."""
+    config, iso, console = directory / "bench.conf", directory / "bench.iso", directory / "console"
+    config.write_text(run.config)
     console.write_bytes(b"")
+    made = subprocess.run([ROOT / "ci/mkiso", "--config", config, "--output", iso,
+                           "--kernel", kernel], capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        raise Failure(made.stderr.strip())
+    command = [ROOT / "ci/appliance", "--machine", "bochs", "--iso", iso, "--console", console,
+               "--cpus", str(run.cpus), "--ips", str(run.ips), "--timeout", str(LIMIT),
+               "--rtc", str(CLOCK)]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                          text=True) as process:
-        enough, told = False, 0
+                          text=True, preexec_fn=dying_with_parent()) as process:
+        enough = False
         try:
             while process.poll() is None and not enough:
                 text = console.read_text(errors="replace")
-                enough = until is not None and until.search(text) is not None
-                found = tell.findall(text) if tell is not None else []
-                for line in found[told:]:
-                    say(line)
-                told = len(found)
+                enough = run.until is not None and run.until.search(text) is not None
                 time.sleep(0.1)
         finally:
             process.terminate()
@@ -116,14 +116,3 @@ def watch(iso: Path, cpus: int, ips: int, console: Path, memory: int = MEMORY,
         if not enough and process.returncode != 0:
             say(message.strip())
     return console.read_text(errors="replace").replace("\r\n", "\n")
-
-
-def boot(run: Run, kernel: Path, directory: Path) -> str:
-    """Carry out a run with this kernel. Returns what the console showed."""
-    config, iso = directory / "bench.conf", directory / "bench.iso"
-    config.write_text(run.config)
-    made = subprocess.run([ROOT / "ci/mkiso", "--config", config, "--output", iso,
-                           "--kernel", kernel], capture_output=True, text=True, check=False)
-    if made.returncode != 0:
-        raise Failure(made.stderr.strip())
-    return watch(iso, run.cpus, run.ips, directory / "console", until=run.until)

@@ -38,8 +38,10 @@ class LinuxWithKvm(Bochs):
 
     lines = 3
 
-    def prepare(self, directory: Path, files: list[Path], script: str) -> None:
-        """Fill the directory. The files are in that Linux's root directory."""
+    def prepare(self, directory: Path, files: list[Path], script: str,
+                more: str = "") -> None:
+        """Fill the directory. The files are in that Linux's root directory, `more` is on its
+        command line too."""
         if subprocess.run([BASE_BUILDER, BASE], stdin=subprocess.DEVNULL,
                           preexec_fn=dying_with_parent()).returncode:
             raise UsageError("the Linux that runs QEMU with KVM could not be made")
@@ -51,7 +53,8 @@ class LinuxWithKvm(Bochs):
         self.extra = [f"optramimage1: file={initramfs}, address={INITRAMFS_AT:#x}"]
         # Linux keeps off that memory only when it is told that it is none; it then makes a copy.
         taken = -(-size // PAGE) * PAGE
-        words = [LINUX_CMDLINE.format(khz=self.wanted.ips // 1000), f"initrdmem={INITRAMFS_AT:#x},{size:#x}",
+        words = [LINUX_CMDLINE.format(khz=self.wanted.ips // 1000), more,
+                 f"initrdmem={INITRAMFS_AT:#x},{size:#x}",
                  f"memmap={taken:#x}\\${INITRAMFS_AT:#x}", f"nested.limit={LIMIT}"]
         words += [f"kvm_intel.{word}" for word in self.wanted.kvm.split()]
         iso = self._make_iso(directory / "tree", " ".join(words))
