@@ -82,7 +82,8 @@ SMALL := src/boot/% src/gdbstub/% src/vm/config src/vm/config_% src/vm/load src/
          src/vdev/sysctrl src/vmx/caps src/vmx/check src/vmx/vmcs src/vmx/vmcs_setup src/vmx/debug \
          src/vmx/intercept src/vmx/intercept_% src/vmx/msr_bitmap src/vmx/exit_carried \
          src/vmx/exit_exception src/vmx/msr_access src/vmx/regs src/vmx/selftest src/vmx/stats \
-         src/smp/skew src/smp/start src/smp/time src/lib/error src/lib/format
+         src/smp/lost src/smp/lost_test src/smp/skew src/smp/start src/smp/time src/smp/watchdog src/lib/error \
+         src/lib/format src/lib/lock
 $(SMALL:%=$B/obj/%.o): OPT := -Os
 
 $B/obj/%.o: %.c Makefile $B/obj/flags

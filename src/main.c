@@ -13,9 +13,12 @@
 #include "gdbstub/line.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
+#include "smp/lost.h"
+#include "smp/lost_test.h"
 #include "smp/skew.h"
 #include "smp/start.h"
 #include "smp/time.h"
+#include "smp/watchdog.h"
 #include "vm/appliance.h"
 #include "vm/console.h"
 #include "vm/shuffle.h"
@@ -42,8 +45,11 @@ static void core_main(void)
     if (this_core()->number == 0)
         return;
     smp_barrier(); // the boot core has made the VMs
-    if (this_core()->vmm != NULL)
+    if (this_core()->vmm != NULL) {
+        watchdog_start();
+        lost_test_start();
         vmm_loop();
+    }
     for (;;)
         core_stop();
 }
@@ -72,6 +78,7 @@ static void start_vmx(void)
         power_off("the boot core cannot enter VMX operation");
     cpuid_init();
     vmx_log_capabilities();
+    lost_test_init();
     vmx_selftest();
 }
 
@@ -92,6 +99,9 @@ static NORETURN void boot_core_main(void)
     shuffle_start();
     console_help();
     smp_barrier();
+    lost_init();
+    watchdog_start();
+    lost_test_start();
     vmm_loop();
 }
 

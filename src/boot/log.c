@@ -3,12 +3,11 @@
 
 #include "boot/serial.h"
 #include "lib/format.h"
-#include "lib/lock.h"
 #include "lib/string.h"
 
 static char ring[LOG_RING_SIZE];
 static u64 ring_head; // bytes ever written
-static struct spinlock lock;
+struct spinlock log_lock = {.breakable = true};
 
 void (*log_sink)(const char *line, size_t n);
 u64 (*log_clock)(void);
@@ -29,10 +28,10 @@ void log_line(const char *part, const char *fmt, ...)
     t.len += MIN(wanted, t.size - t.len - 1);
     line[t.len++] = '\n';
 
-    spin_lock(&lock);
+    spin_lock(&log_lock);
     for (size_t i = 0; i < t.len; i++)
         ring[ring_head++ % LOG_RING_SIZE] = line[i];
-    spin_unlock(&lock);
+    spin_unlock(&log_lock);
 
     if (log_sink != NULL) {
         log_sink(line, t.len);
@@ -45,17 +44,17 @@ void log_line(const char *part, const char *fmt, ...)
 
 void log_take_over(void)
 {
-    lock = (struct spinlock){0};
+    log_lock = (struct spinlock){.breakable = true};
     log_sink = NULL;
 }
 
 size_t log_tail(char *buf, size_t n)
 {
-    spin_lock(&lock);
+    spin_lock(&log_lock);
     u64 have = MIN(ring_head, (u64)LOG_RING_SIZE);
     n = MIN(n, have);
     for (size_t i = 0; i < n; i++)
         buf[i] = ring[(ring_head - n + i) % LOG_RING_SIZE];
-    spin_unlock(&lock);
+    spin_unlock(&log_lock);
     return n;
 }

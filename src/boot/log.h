@@ -2,6 +2,7 @@
 // The log: lines with time, core and part, in a ring in memory and on the console.
 #pragma once
 
+#include "lib/lock.h"
 #include "lib/types.h"
 
 #define LOG_RING_SIZE 65536
@@ -18,6 +19,8 @@ extern void (*log_sink)(const char *line, size_t n);
 // are 0.
 extern u64 (*log_clock)(void);
 extern unsigned (*log_core)(void);
+
+extern struct spinlock log_lock; // of the ring
 
 // For a panic: from now on lines go straight to the serial line, and whoever held the log's lock is
 // stopped for good.

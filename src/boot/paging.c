@@ -164,6 +164,17 @@ u32 paging_trampoline(hpa_t page)
     return (u32)virt_to_phys(trampoline_pml4).v;
 }
 
+bool paging_maps(u64 va)
+{
+    const u64 *table = table_of(read_cr3());
+    for (int level = 3;; level--) {
+        u64 e = table[index_at(va, level)];
+        if (!(e & PTE_P) || level == 0 || (e & PTE_PS))
+            return e & PTE_P;
+        table = table_of(e);
+    }
+}
+
 struct permissions {
     bool writable, executable;
 };

@@ -56,6 +56,9 @@ void *stack_alloc(u64 size);
 // of their own, and returns these tables' CR3 (below 4 GiB).
 u32 paging_trampoline(hpa_t page);
 
+// Whether the byte at va is mapped.
+bool paging_maps(u64 va);
+
 // Walks the live page tables: counts present leaf pages in *leaves and returns how many are both
 // writable and executable.
 unsigned paging_count_writable_executable(unsigned *leaves);

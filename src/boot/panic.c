@@ -5,6 +5,7 @@
 #include "boot/log.h"
 #include "boot/paging.h"
 #include "boot/power.h"
+#include "boot/record.h"
 #include "boot/serial.h"
 #include "lib/format.h"
 #include "lib/x86.h"
@@ -14,6 +15,7 @@
 extern u8 image_start[], image_text_end[], image_end[];
 
 void (*panic_stop_others)(void);
+const struct core_loss *panic_core_loss;
 
 static u32 panicking;
 
@@ -32,14 +34,35 @@ static void begin(void)
     if (panic_stop_others != NULL)
         panic_stop_others();
     // Whoever held these is stopped for good.
-    serial_console.lock = serial_debug.lock = (struct spinlock){0};
+    serial_console.lock = serial_debug.lock = (struct spinlock){.breakable = true};
     log_take_over();
 }
 
+// Into the record, and to the log if the appliance ends: a core that ends alone takes no lock.
+static void PRINTF(1, 2) line(const char *fmt, ...)
+{
+    char text[200];
+    va_list args;
+    va_start(args, fmt);
+    str_vformat(text, sizeof(text), fmt, args);
+    va_end(args);
+    record_add("%s", text);
+    if (panic_is_on())
+        log_line("panic", "%s", text);
+}
+
+// Whether two words can be read there.
 static bool is_stack(u64 address)
 {
-    return address % 8 == 0 && ((address >= STACK_WINDOW && address < MMIO_WINDOW) ||
-                                (address >= (u64)image_start && address < (u64)image_end));
+    return address % 8 == 0 &&
+           ((address >= STACK_WINDOW && address < MMIO_WINDOW) ||
+            (address >= (u64)image_start && address < (u64)image_end)) &&
+           paging_maps(address) && paging_maps(address + 8);
+}
+
+static bool is_text(u64 address)
+{
+    return address >= (u64)image_start && address < (u64)image_text_end;
 }
 
 // A return address may lie just behind its function, when the call never comes back: the call
@@ -48,59 +71,129 @@ static void print_frame(unsigned n, u64 rip, bool is_return)
 {
     char name[48];
     u64 offset, call = rip - is_return;
-    if (call >= (u64)image_start && call < (u64)image_text_end &&
-        ksyms_find(call - (u64)image_start, name, sizeof(name), &offset))
-        log_line("panic", "  #%u %016llx %s+0x%llx", n, (unsigned long long)rip, name,
-                 (unsigned long long)offset + is_return);
+    if (is_text(call) && ksyms_find(call - (u64)image_start, name, sizeof(name), &offset))
+        line("  #%u %016llx %s+0x%llx", n, (unsigned long long)rip, name,
+             (unsigned long long)offset + is_return);
     else
-        log_line("panic", "  #%u %016llx ?", n, (unsigned long long)rip);
+        line("  #%u %016llx ?", n, (unsigned long long)rip);
 }
 
-static void backtrace(u64 rip, u64 rbp, bool is_return)
+// Whether a CALL stands before it: relative, or by a register or memory.
+static bool is_return_address(u64 address)
+{
+    const u8 *code = (const u8 *)address;
+    if (!is_text(address - 7) || !is_text(address))
+        return false;
+    return code[-5] == 0xe8 || (code[-2] == 0xff && (code[-1] & 0x38) == 0x10) ||
+           (code[-3] == 0xff && (code[-2] & 0x38) == 0x10) ||
+           (code[-7] == 0xff && (code[-6] & 0x38) == 0x10);
+}
+
+// Not all code keeps frame pointers: until one is found, and behind the last, return addresses are
+// looked for on the stack, as far as it goes. Some of these may be from earlier calls. One on top
+// of the stack is that of a function that has not made its frame, or makes none.
+static void backtrace(u64 rip, u64 rsp, u64 rbp, bool is_return)
 {
     print_frame(0, rip, is_return);
-    for (unsigned n = 1; n < BACKTRACE_DEPTH && is_stack(rbp); n++) {
+    for (unsigned n = 1; n < BACKTRACE_DEPTH;) {
         const u64 *frame = (const u64 *)rbp;
-        if (frame[1] == 0 || frame[0] <= rbp)
+        bool entered = n > 1 || is_return || !is_stack(rsp) || !is_return_address(*(u64 *)rsp);
+        if (entered && rbp >= rsp && rbp - rsp < PAGE_SIZE && is_stack(rbp) && is_text(frame[1])) {
+            print_frame(n++, frame[1], true);
+            rsp = rbp + 16;
+            rbp = frame[0];
+        } else if (is_stack(rsp)) {
+            u64 word = *(const u64 *)rsp;
+            if (is_return_address(word))
+                print_frame(n++, word, true);
+            rsp += 8;
+        } else {
             break;
-        print_frame(n, frame[1], true);
-        rbp = frame[0];
+        }
     }
 }
 
-NORETURN void panic(const char *fmt, ...)
+// What was built up for a core's own end goes to the log after all.
+static void print_record(u32 from)
 {
-    char text[256];
-    va_list args;
-    va_start(args, fmt);
-    str_vformat(text, sizeof(text), fmt, args);
-    va_end(args);
-    begin();
-    log_line("panic", "%s", text);
-    backtrace((u64)__builtin_return_address(0), *(u64 *)__builtin_frame_address(0), true);
+    const char *text = record_text();
+    for (u32 end = from; end < record_length(); end++) {
+        if (text[end] == '\n') {
+            log_line("panic", "%.*s", (int)(end - from), text + from);
+            from = end + 1;
+        }
+    }
+}
+
+static void registers(const struct trap_frame *f)
+{
+#define R(n) (unsigned long long)f->n
+    line("rax %016llx rbx %016llx rcx %016llx rdx %016llx", R(rax), R(rbx), R(rcx), R(rdx));
+    line("rsi %016llx rdi %016llx rbp %016llx rsp %016llx", R(rsi), R(rdi), R(rbp), R(rsp));
+    line("r8  %016llx r9  %016llx r10 %016llx r11 %016llx", R(r8), R(r9), R(r10), R(r11));
+    line("r12 %016llx r13 %016llx r14 %016llx r15 %016llx", R(r12), R(r13), R(r14), R(r15));
+    line("rflags %llx cs %llx ss %llx cr2 %016llx cr3 %016llx cr4 %llx", R(rflags), R(cs), R(ss),
+         (unsigned long long)read_cr2(), (unsigned long long)read_cr3(),
+         (unsigned long long)read_cr4());
+#undef R
+}
+
+// f: NULL, or the exception's; else rip, rsp and rbp are those behind a call.
+static NORETURN void end(const char *text, const struct trap_frame *f, u64 rip, u64 rsp, u64 rbp,
+                         bool all)
+{
+    cli();
+    u32 from = record_length();
+    bool alone = !all && !panic_is_on() && panic_core_loss != NULL && panic_core_loss->begin(text);
+    if (!alone)
+        begin();
+    if (f != NULL)
+        line("%s, error code %llx", text, (unsigned long long)f->error_code);
+    else
+        line("%s", text);
+    if (f != NULL)
+        registers(f);
+    backtrace(rip, rsp, rbp, f == NULL);
+    if (alone) {
+        panic_core_loss->end();
+        begin();
+        print_record(from);
+    }
     power_off(text);
 }
 
 NORETURN void panic_exception(const struct trap_frame *f, const char *name)
 {
     char text[128];
-    begin();
     str_format(text, sizeof(text), "exception %u (%s) in root mode at %016llx", (unsigned)f->vector,
                name, (unsigned long long)f->rip);
-    log_line("panic", "%s, error code %llx", text, (unsigned long long)f->error_code);
-#define R(n) (unsigned long long)f->n
-    log_line("panic", "rax %016llx rbx %016llx rcx %016llx rdx %016llx", R(rax), R(rbx), R(rcx),
-             R(rdx));
-    log_line("panic", "rsi %016llx rdi %016llx rbp %016llx rsp %016llx", R(rsi), R(rdi), R(rbp),
-             R(rsp));
-    log_line("panic", "r8  %016llx r9  %016llx r10 %016llx r11 %016llx", R(r8), R(r9), R(r10),
-             R(r11));
-    log_line("panic", "r12 %016llx r13 %016llx r14 %016llx r15 %016llx", R(r12), R(r13), R(r14),
-             R(r15));
-    log_line("panic", "rflags %llx cs %llx ss %llx cr2 %016llx cr3 %016llx cr4 %llx", R(rflags),
-             R(cs), R(ss), (unsigned long long)read_cr2(), (unsigned long long)read_cr3(),
-             (unsigned long long)read_cr4());
-#undef R
-    backtrace(f->rip, f->rbp, false);
-    power_off(text);
+    end(text, f, f->rip, f->rsp, f->rbp, false);
+}
+
+NORETURN void panic_interrupted(const struct trap_frame *f, const char *what)
+{
+    char text[128];
+    str_format(text, sizeof(text), "%s in root mode at %016llx", what, (unsigned long long)f->rip);
+    end(text, f, f->rip, f->rsp, f->rbp, false);
+}
+
+#define END(fmt, all)                                               \
+    do {                                                            \
+        char text[256];                                             \
+        va_list args;                                               \
+        va_start(args, fmt);                                        \
+        str_vformat(text, sizeof(text), fmt, args);                 \
+        va_end(args);                                               \
+        const u64 *frame = __builtin_frame_address(0);              \
+        end(text, NULL, frame[1], (u64)(frame + 2), frame[0], all); \
+    } while (0)
+
+NORETURN void panic(const char *fmt, ...)
+{
+    END(fmt, false);
+}
+
+NORETURN void panic_all(const char *fmt, ...)
+{
+    END(fmt, true);
 }

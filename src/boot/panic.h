@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The end of a core: what happened, its registers and a symbolized backtrace, on the log.
+// The end of a core, or of the whole appliance: what happened, its registers and a symbolized
+// backtrace, on the log.
 #pragma once
 
 #include "lib/types.h"
@@ -12,12 +13,27 @@ struct trap_frame {
     u64 rip, cs, rflags, rsp, ss;
 };
 
-// Reports and powers off with a failing status. Any core, any context.
+// Reports, and ends the calling core if others can go on without it (panic_core_loss), else the
+// appliance, with a failing status. Any core, any context.
 NORETURN void panic(const char *fmt, ...) PRINTF(1, 2);
 NORETURN void panic_exception(const struct trap_frame *f, const char *name);
 
+// The same for what the interrupted code, at f, has not been noticed doing: `what` is "NMI: …".
+NORETURN void panic_interrupted(const struct trap_frame *f, const char *what);
+
+// Ends the appliance in any case.
+NORETURN void panic_all(const char *fmt, ...) PRINTF(1, 2);
+
 // Sends the other cores an NMI; set by smp.
 extern void (*panic_stop_others)(void);
+
+// How a core ends alone; set by smp, when all run their VMMs. begin: false, nobody else could go
+// on. end: does not return unless nobody is left.
+struct core_loss {
+    bool (*begin)(const char *what);
+    void (*end)(void);
+};
+extern const struct core_loss *panic_core_loss;
 
 // Whether some core has panicked: one that takes an NMI then stops for good.
 bool panic_is_on(void);

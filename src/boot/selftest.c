@@ -79,17 +79,25 @@ void selftest_acpi(void)
     selftest_run(tests, ARRAY_SIZE(tests));
 }
 
-void selftest_run(const struct selftest *tests, unsigned n)
+void (*selftest_choose(const struct selftest *tests, unsigned n))(void)
 {
     char what[16];
     if (!cmdline_value("test.fault", what, sizeof(what)))
-        return;
+        return NULL;
     for (unsigned i = 0; i < n; i++) {
         if (strcmp(tests[i].name, what) == 0) {
             found = true;
-            tests[i].run();
+            return tests[i].run;
         }
     }
+    return NULL;
+}
+
+void selftest_run(const struct selftest *tests, unsigned n)
+{
+    void (*run)(void) = selftest_choose(tests, n);
+    if (run != NULL)
+        run();
 }
 
 void selftest_end(void)

@@ -3,8 +3,8 @@
 
 // Does what `test.fault=WHAT` on the boot command line asks for, so that tests see how the
 // appliance takes it: `ud` an undefined opcode, `text` a write to its own code, `data` a jump into
-// data, `wx` data made executable, `stack` a stack that grows without end, `panic`. vmx/selftest.c
-// and smp/skew.c have more. Debug builds only; boot core.
+// data, `wx` data made executable, `stack` a stack that grows without end, `panic`. vmx/selftest.c,
+// smp/skew.c and smp/lost_test.c have more. Debug builds only; boot core.
 void selftest_fault(void);
 
 // The same for `cpu`: the MADT has one that does not exist. After acpi_init(), before the cores are
@@ -18,6 +18,9 @@ struct selftest {
 
 // The same for n other tests.
 void selftest_run(const struct selftest *tests, unsigned n);
+
+// The one of n tests that is asked for, to be run later; or NULL.
+void (*selftest_choose(const struct selftest *tests, unsigned n))(void);
 
 // After all tests: says so when none had that name.
 void selftest_end(void);

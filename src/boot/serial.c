@@ -17,8 +17,8 @@ enum { LSR_DATA = 0x01, LSR_BREAK = 0x10, LSR_THRE = 0x20, LSR_IDLE = 0x40 };
 #define SPIN_MAX    100000000u // polls before a transmitter counts as dead
 
 static u8 console_tx[SERIAL_TX_SIZE], debug_tx[SERIAL_TX_SIZE];
-struct serial_line serial_console = {.tx = RING(console_tx)};
-struct serial_line serial_debug = {.tx = RING(debug_tx)};
+struct serial_line serial_console = {.tx = RING(console_tx), .lock = {.breakable = true}};
+struct serial_line serial_debug = {.tx = RING(debug_tx), .lock = {.breakable = true}};
 
 const struct serial_port serial_ports[SERIAL_PORTS] = {
     {0x3f8, 4}, {0x2f8, 3}, {0x3e8, 4}, {0x2e8, 3}};
@@ -125,6 +125,14 @@ static size_t queue(struct serial_line *u, const u8 *bytes, size_t n)
     return done;
 }
 
+// A full ring takes 11 s to drain.
+static void wait_more(void)
+{
+    if (core_waits != NULL)
+        core_waits();
+    cpu_relax();
+}
+
 void serial_write(struct serial_line *u, const void *bytes, size_t n, bool wait)
 {
     if (u->port == 0)
@@ -134,6 +142,7 @@ void serial_write(struct serial_line *u, const void *bytes, size_t n, bool wait)
     for (u32 spins = 0; wait && done < n && spins < SPIN_MAX; spins++) {
         transmit(u);
         done += queue(u, (const u8 *)bytes + done, n - done);
+        wait_more();
     }
     u->dropped += n - done;
     transmit(u);
@@ -179,8 +188,10 @@ void serial_flush(struct serial_line *u)
 {
     if (u->port == 0)
         return;
-    for (u32 spins = 0; ring_used(&u->tx) > 0 && spins < SPIN_MAX; spins++)
+    for (u32 spins = 0; ring_used(&u->tx) > 0 && spins < SPIN_MAX; spins++) {
         transmit(u);
+        wait_more();
+    }
     for (u32 spins = 0; !(inb(u->port + REG_LSR) & LSR_IDLE) && spins < SPIN_MAX; spins++)
         cpu_relax();
 }

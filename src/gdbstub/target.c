@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The stub's view of the appliance (target.h), and its line: bytes come in by interrupt on the boot
+// The stub's view of the appliance (target.h), and its line: bytes come in by interrupt on the duty
 // core, and the stub works on them in that core's main loop.
 #include "gdbstub/target.h"
 
@@ -147,9 +147,7 @@ bool target_is_32bit(unsigned pid)
 void target_kick_line_core(void)
 {
     __atomic_store_n(&kicked, 1, __ATOMIC_RELEASE);
-    core_work_due(cores[0], &work);
-    if (this_core() != cores[0])
-        apic_send(cores[0]->apic_id, VECTOR_WAKE);
+    vmm_work_due(&work);
 }
 
 void gdb_line_put(const void *bytes, size_t n)
@@ -160,19 +158,19 @@ void gdb_line_put(const void *bytes, size_t n)
 static void receive(u8 byte)
 {
     ring_put(&input, byte); // what overruns is lost; the checksum tells gdb
-    core_work_due(cores[0], &work);
+    vmm_work_due(&work);
 }
 
 static void received_break(void)
 {
     line_break = 1;
-    core_work_due(cores[0], &work);
+    vmm_work_due(&work);
 }
 
 static void irq(void)
 {
     serial_pump(&serial_debug);
-    core_work_due(this_core(), &work);
+    vmm_work_due(&work);
 }
 
 static void run(void)
@@ -191,6 +189,15 @@ static void run(void)
         gdbstub_poll();
 }
 
+// The line interrupts this core, or it looks.
+static void take(void)
+{
+    if (host_irq_route(serial_debug.irq, VECTOR_DEBUG, this_core()->apic_id))
+        serial_enable_interrupts(&serial_debug);
+    else
+        work.always = true;
+}
+
 void gdb_line_init(void)
 {
     if (serial_debug.port == 0) {
@@ -203,11 +210,9 @@ void gdb_line_init(void)
     serial_debug.line_break = received_break;
     irq_set_handler(VECTOR_DEBUG, irq);
     work.run = run;
-    if (host_irq_route(serial_debug.irq, VECTOR_DEBUG, this_core()->apic_id))
-        serial_enable_interrupts(&serial_debug);
-    else
-        work.always = true;
-    vmm_add_work(this_core(), &work);
+    work.take = take;
+    take();
+    vmm_add_work(&work);
     log_line("gdb", "waiting on the serial line at port %x: gdb -ex 'target extended-remote LINE'",
              serial_debug.port);
 }

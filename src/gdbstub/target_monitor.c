@@ -76,6 +76,10 @@ static void list_cores(const struct request *r)
     for (unsigned i = 0; i < core_count; i++) {
         const struct core *c = cores[i];
         text_add(r->out, "core %u (APIC ID %u): ", i, c->apic_id);
+        if (core_is_lost(c)) {
+            text_add(r->out, "lost: %s\n", c->lost_by);
+            continue;
+        }
         if (c->vmm == NULL) {
             text_add(r->out, "%s\n", c->online == CORE_ONLINE ? "runs no guests" : "not online");
             continue;

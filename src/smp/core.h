@@ -21,7 +21,7 @@ struct tss {
     u16 reserved3, iopb;
 } PACKED;
 
-enum core_online { CORE_STARTING, CORE_ONLINE, CORE_GIVEN_UP };
+enum core_online { CORE_STARTING, CORE_ONLINE, CORE_GIVEN_UP, CORE_LOST };
 
 struct core {
     struct core *self;  // GS:0
@@ -39,7 +39,8 @@ struct core {
             u8 choose; // for another vCPU, perhaps; the core's own
         };
     };
-    u32 online;              // enum core_online
+    u32 online; // enum core_online
+    u32 chores; // not 0: the main loop is to do more than to look for messages and timers
     struct message *mailbox; // newest first
 
     struct heap timers ALIGNED(64); // struct timer, by deadline
@@ -49,6 +50,21 @@ struct core {
     u64 irqs, nmis;   // taken
     u64 gdt[8];
     struct tss tss;
+
+    // The watchdog's: when to look at the next core, TSC ticks; that core, what it showed last, and
+    // since when it is to show more (0: it has). nmi_… are public: what the core that watches this
+    // one wants by an NMI, and whether one came in root mode.
+    u64 watch_due, watched_signs, asked;
+    struct core *watched;
+    u64 waits;    // turns of loops that wait for others with interrupts off
+    u64 wait_due; // when such a loop is to look
+    u64 nmi_signs;
+    u32 nmi_kind, nmi_answered;
+
+    // Its end (lost.h). Read by others when it is lost.
+    u32 losing;                   // faults on the way to it
+    u32 report_start, report_end; // in the record's text; the same: it is in the log
+    char lost_by[128];
 };
 
 _Static_assert(offsetof(struct core, stack_top) == 8, "trampoline.S reads it there");

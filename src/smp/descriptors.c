@@ -24,7 +24,7 @@ extern u8 vector_stubs[];
 static struct gate idt[256] ALIGNED(4096);
 static irq_handler *handlers[256];
 
-void (*nmi_handler)(void);
+void (*nmi_handler)(const struct trap_frame *f);
 
 static const char *const exception_names[32] = {
     "#DE divide error",
@@ -112,7 +112,7 @@ void trap_dispatch(struct trap_frame *f)
     if (f->vector >= 32) {
         irq_dispatch(f->vector);
     } else if (f->vector == 2 && nmi_handler != NULL) {
-        nmi_handler();
+        nmi_handler(f);
     } else {
         const char *name = exception_names[f->vector];
         panic_exception(f, name != NULL ? name : "reserved");

@@ -40,5 +40,5 @@ void irq_dispatch(u8 vector);
 // Called from vectors.S.
 void trap_dispatch(struct trap_frame *f);
 
-// Run on an NMI, in root mode and for one that made a guest exit.
-extern void (*nmi_handler)(void);
+// Run on an NMI in root mode, and for one that made a guest exit (f: NULL).
+extern void (*nmi_handler)(const struct trap_frame *f);

@@ -4,6 +4,7 @@
 #include "lib/lock.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
+#include "smp/lost.h"
 
 void message_post(struct core *c, struct message *m)
 {
@@ -17,6 +18,8 @@ void message_post(struct core *c, struct message *m)
     core_attention(c);
     if (head == NULL && c != this_core())
         apic_send(c->apic_id, VECTOR_WAKE);
+    if (__builtin_expect(core_is_lost(c), 0))
+        core_lost_tell();
 }
 
 void messages_run(void)
@@ -52,16 +55,23 @@ static void run_call(struct message *m)
     __atomic_store_n(&call->done, 1, __ATOMIC_RELEASE); // the caller's stack may be gone after this
 }
 
-void core_call(struct core *c, void (*fn)(void *arg), void *arg)
+bool core_call(struct core *c, void (*fn)(void *arg), void *arg)
 {
     if (c == this_core()) {
         fn(arg);
-        return;
+        return true;
     }
+    if (core_is_lost(c))
+        return false;
     struct call call = {.message = {.run = run_call}, .fn = fn, .arg = arg};
     message_post(c, &call.message);
     while (!__atomic_load_n(&call.done, __ATOMIC_ACQUIRE)) {
+        if (core_is_lost(c)) // what it has not done by now it will not do
+            return __atomic_load_n(&call.done, __ATOMIC_ACQUIRE);
         messages_run();
+        if (core_waits != NULL)
+            core_waits();
         cpu_relax();
     }
+    return true;
 }

@@ -11,11 +11,13 @@ struct message {
 };
 
 // Posts m to c and interrupts it. A message that is still pending is not posted again (it will be
-// run after this call in any case). m must live until it has run. Any core.
+// run after this call in any case). m must live until it has run. To a core that is lost: for
+// nothing, but that the duty core looks again whom that leaves waiting. Any core.
 void message_post(struct core *c, struct message *m);
 
-// Runs fn(arg) on core c and waits for its end, serving the caller's own mailbox meanwhile.
-void core_call(struct core *c, void (*fn)(void *arg), void *arg);
+// Runs fn(arg) on core c and waits for its end, serving the caller's own mailbox meanwhile. False:
+// it was not run, as the core is lost.
+bool core_call(struct core *c, void (*fn)(void *arg), void *arg);
 
 // Runs what has been posted to the calling core.
 void messages_run(void);

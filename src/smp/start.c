@@ -10,9 +10,11 @@
 #include "lib/x86.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
+#include "smp/lost.h"
 #include "smp/message.h"
 #include "smp/time.h"
 #include "smp/timer.h"
+#include "smp/watchdog.h"
 
 #define STACK_SIZE     (16 * KiB)
 #define IST_STACK_SIZE (4 * KiB)
@@ -60,6 +62,7 @@ static struct core *core_new(unsigned number, u32 id)
     c->number = number;
     c->apic_id = id;
     c->timer_deadline = UINT64_MAX;
+    c->watch_due = UINT64_MAX;
     c->slice_end = UINT64_MAX;
     timers_update(c);
     c->stack_top = stack_alloc(STACK_SIZE);
@@ -86,13 +89,16 @@ static void stop_others(void)
     time_delay_us(NMI_REACH_US);
 }
 
-// An NMI that no panic sent has no meaning for us (hardware errors are the firmware's): counted.
-// It may have come while this core held any lock, so nothing more is done here.
-static void nmi(void)
+// An NMI that neither a panic nor the watchdog sent has no meaning for us (hardware errors are the
+// firmware's): counted. It may have come while this core held any lock, so nothing more is done
+// here.
+static void nmi(const struct trap_frame *f)
 {
     while (panic_is_on())
         core_stop();
-    this_core()->nmis++;
+    struct core *c = this_core();
+    c->nmis++;
+    watchdog_nmi(c, f);
 }
 
 void smp_init(void)
@@ -122,6 +128,7 @@ void smp_init(void)
     panic_stop_others = stop_others;
     descriptors_load(cores[0]);
     cores[0]->online = CORE_ONLINE;
+    cores_duty = cores[0];
     cores_online = 1;
 }
 

@@ -7,6 +7,7 @@
 #include "boot/paging.h"
 #include "boot/power.h"
 #include "lib/string.h"
+#include "smp/lost.h"
 #include "vm/hostdev.h"
 #include "vm/vm.h"
 
@@ -16,7 +17,7 @@ struct vm *vms[VMS_MAX];
 unsigned vm_count;
 
 static struct config *config;
-static unsigned running, failed;
+static unsigned failed;
 static char first_failure[200];
 
 bool appliance_image(void *ctx, const char *name, struct image *out)
@@ -49,9 +50,13 @@ static void note_failure(const char *name, const char *what)
 
 static void finish(void)
 {
-    if (failed == 0)
-        power_off(NULL);
-    power_off(first_failure);
+    char lost[200];
+    const struct core *c = lost_first();
+    if (c != NULL) {
+        str_format(lost, sizeof(lost), "core %u was lost: %s", c->number, c->lost_by);
+        power_off(lost);
+    }
+    power_off(failed == 0 ? NULL : first_failure);
 }
 
 static bool read_config(void)
@@ -103,7 +108,7 @@ unsigned appliance_start(void)
         }
         vms[vm_count++] = vm;
     }
-    running = vm_count;
+    vm_ends_init();
     for (unsigned i = 0; i < vm_count; i++)
         vm_start(vms[i]);
     if (vm_count == 0) {
@@ -111,6 +116,17 @@ unsigned appliance_start(void)
         power_off(failed > 0 ? first_failure : "no VM");
     }
     return vm_count;
+}
+
+void appliance_look(void)
+{
+    for (unsigned i = 0; i < vm_count; i++) {
+        if (vms[i]->state != VM_ENDED)
+            return;
+    }
+    if (config->poweroff_when_all_stopped)
+        finish();
+    log_line("vm", "all VMs have ended; the appliance waits (poweroff = never)");
 }
 
 void appliance_vm_ended(struct vm *vm)
@@ -121,9 +137,5 @@ void appliance_vm_ended(struct vm *vm)
         note_failure(vm->config->name, "killed");
     else if (vm->ending == END_EXIT && vm->exit_value != 0)
         note_failure(vm->config->name, "its exit code is not 0");
-    if (--running > 0)
-        return;
-    if (config->poweroff_when_all_stopped)
-        finish();
-    log_line("vm", "all VMs have ended; the appliance waits (poweroff = never)");
+    appliance_look();
 }

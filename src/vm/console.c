@@ -21,7 +21,7 @@
 #define GUESTS_SHARE (SERIAL_TX_SIZE / 4 * 3)
 #define ROOM_TO_END  64 // for the end of a line that was begun
 
-static struct spinlock lock;
+static struct spinlock lock = {.breakable = true};
 static struct console_vm *focus;
 static struct console_vm *unfinished; // whose partial line stands on the screen
 static unsigned shown;                // characters of it that are out
@@ -231,7 +231,7 @@ static void report_lost(void)
         log_line("console", "%u lines or bytes were lost: more than the serial line carries", n);
 }
 
-// The boot core looks here whenever the line has sent something, so after each cut too.
+// The duty core looks here whenever the line has sent something, so after each cut too.
 static void look_for_prompt(void)
 {
     if (focus == NULL || focus->len == 0 || unfinished == focus)
@@ -338,7 +338,7 @@ static void receive(u8 byte)
 static void irq(void)
 {
     serial_pump(&serial_console);
-    core_work_due(this_core(), &work);
+    vmm_work_due(&work);
 }
 
 static void run(void)
@@ -351,20 +351,27 @@ static void run(void)
     look_for_prompt();
 }
 
-void console_init(void)
+// The line interrupts this core, or it looks; the timers are its.
+static void take(void)
 {
     timer_init(&input_timer, input_due);
     timer_init(&prompt_timer, prompt_due);
-    log_sink = sink;
-    serial_console.receive = receive;
-    irq_set_handler(VECTOR_CONSOLE, irq);
-    work.run = run;
-    if (host_irq_route(serial_console.irq, VECTOR_CONSOLE, this_core()->apic_id))
+    if (host_irq_route(serial_console.irq, VECTOR_CONSOLE, this_core()->apic_id)) {
         serial_enable_interrupts(&serial_console);
-    else {
+    } else {
         work.always = true;
         log_line("console", "no IOAPIC has IRQ %u: typed input is looked for only now and then",
                  serial_console.irq);
     }
-    vmm_add_work(this_core(), &work);
+}
+
+void console_init(void)
+{
+    log_sink = sink;
+    serial_console.receive = receive;
+    irq_set_handler(VECTOR_CONSOLE, irq);
+    work.run = run;
+    work.take = take;
+    take();
+    vmm_add_work(&work);
 }

@@ -5,6 +5,7 @@
 #include "boot/paging.h"
 #include "lib/string.h"
 #include "lib/x86.h"
+#include "smp/lost.h"
 #include "smp/time.h"
 #include "vdev/acpi.h"
 #include "vm/appliance.h"
@@ -26,6 +27,7 @@ void clear_avx(void *at, u64 bytes);
 void clear_avx512(void *at, u64 bytes);
 
 static unsigned assigned[CORES_MAX]; // vCPUs per core
+static struct core_work ends;        // the duty core's: VMs that end
 
 void (*vm_page_written)(struct vm *vm, gpa_t page, bool before);
 
@@ -84,7 +86,6 @@ static struct core *choose_core(const struct config_vm *config)
     return best;
 }
 
-static void run_end(struct message *m);
 static void run_start(struct message *m);
 static void restart_due(struct timer *t);
 
@@ -104,7 +105,6 @@ const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config
     while (1u << vm->guest.apic_log < config->vcpus)
         vm->guest.apic_log++;
     vm->vcpus = config->vcpus;
-    vm->end_message.run = run_end;
     vm->start_message.run = run_start;
     timer_init(&vm->restart_timer, restart_due);
 
@@ -209,8 +209,9 @@ static void run_start(struct message *m)
     __atomic_store_n(&vm->ending, (u32)END_NONE, __ATOMIC_SEQ_CST);
     vm->starts++;
     vm->started = rdtsc();
-    __atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_RELEASE);
+    __atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_SEQ_CST);
     log_line("vm", "%s started", vm->config->name);
+    vmm_work_due(&ends); // if it was to end meanwhile
 
     if (reason == NULL) {
         vcpu_load(first);
@@ -251,7 +252,7 @@ void vm_request_end(struct vm *vm, enum vm_end how, u32 value, const char *reaso
         return;
     vm->exit_value = value;
     str_format(vm->reason, sizeof(vm->reason), "%s", reason);
-    message_post(cores[0], &vm->end_message);
+    vmm_work_due(&ends);
 }
 
 void vm_end_text(const struct vm *vm, struct text *t)
@@ -298,13 +299,26 @@ static void stop_timer(void *arg)
     timer_stop(&v->timer);
 }
 
-// On the boot core, in its main loop.
-static void run_end(struct message *m)
+// The core of a vCPU of the VM that is lost; NULL: none is.
+static const struct core *lost_core(const struct vm *vm)
 {
-    struct vm *vm = CONTAINER_OF(m, struct vm, end_message);
+    for (unsigned i = 0; cores_lost > 0 && i < vm->vcpus; i++) {
+        if (vcpu_is_lost(vm->vcpu[i]))
+            return vcpu_core(vm->vcpu[i]);
+    }
+    return NULL;
+}
+
+static void run_end(struct vm *vm, const struct core *lost)
+{
     for (unsigned i = 0; i < vm->vcpus; i++) {
         vcpu_hold_for(vm->vcpu[i], HOLD_VM);
         vcpu_call(vm->vcpu[i], stop_timer, vm->vcpu[i]);
+    }
+    if (lost != NULL && (vm->ending == END_NONE || vm->ending == END_RESET)) {
+        vm->ending = END_CRASH;
+        str_format(vm->reason, sizeof(vm->reason), "core %u was lost: %s", lost->number,
+                   lost->lost_by);
     }
     hostdev_stop(vm);
     console_vm_flush(&vm->console);
@@ -332,6 +346,45 @@ static void run_end(struct message *m)
         restart(vm);
     else
         appliance_vm_ended(vm);
+}
+
+// Ends the VMs that want to, or have a vCPU on a core that is lost. The duty core.
+static void run_ends(void)
+{
+    for (unsigned i = 0; i < vm_count; i++) {
+        struct vm *vm = vms[i];
+        const struct core *lost = lost_core(vm);
+        u32 state = __atomic_load_n(&vm->state, __ATOMIC_SEQ_CST);
+        bool due = __atomic_load_n(&vm->ending, __ATOMIC_SEQ_CST) != END_NONE || lost != NULL;
+        // One that starts is seen when it has started, if it does.
+        if ((state == VM_RUNNING && due) || (state == VM_STARTING && vcpu_is_lost(vm->vcpu[0])))
+            run_end(vm, lost);
+    }
+}
+
+static void take_ends(void)
+{
+    for (unsigned i = 0; i < vm_count; i++) {
+        struct vm *vm = vms[i];
+        if (vm->restart_timer.deadline != UINT64_MAX) {
+            timer_init(&vm->restart_timer, restart_due);
+            vm_start(vm);
+        }
+    }
+    appliance_look();
+}
+
+static void lost(void)
+{
+    vmm_work_due(&ends);
+}
+
+void vm_ends_init(void)
+{
+    ends.run = run_ends;
+    ends.take = take_ends;
+    vmm_lost_core = lost;
+    vmm_add_work(&ends);
 }
 
 // ---- debugger ----------------------------------------------------------------------------------

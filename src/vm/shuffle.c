@@ -16,7 +16,7 @@ static unsigned next_vm, next_vcpu;
 
 static void due(struct timer *t)
 {
-    core_work_due(this_core(), &work);
+    vmm_work_due(&work);
     timer_set(t, rdtsc() + period);
 }
 
@@ -36,6 +36,12 @@ static void move_one(void)
     }
 }
 
+static void take(void)
+{
+    timer_init(&timer, due);
+    timer_set(&timer, rdtsc() + period);
+}
+
 void shuffle_start(void)
 {
     char value[12];
@@ -50,9 +56,9 @@ void shuffle_start(void)
     }
     period = host_tsc_hz / 1000000 * microseconds;
     work.run = move_one;
-    vmm_add_work(this_core(), &work);
-    timer_init(&timer, due);
-    timer_set(&timer, rdtsc() + period);
+    work.take = take;
+    vmm_add_work(&work);
+    take();
 }
 #else
 void shuffle_start(void) {}

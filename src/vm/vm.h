@@ -55,10 +55,10 @@ struct vm {
     bool kill_wanted;
     u32 exit_value;
     char reason[160];
-    struct message end_message, start_message;
+    struct message start_message;
     u64 starts;
     u64 started;                // host TSC at the last start
-    struct timer restart_timer; // the boot core's
+    struct timer restart_timer; // the duty core's
     u64 frozen_at;              // host TSC; 0: time goes on
     int protected_pages;
 };
@@ -106,6 +106,9 @@ enum error vm_protect_page(struct vm *vm, gpa_t page, bool on);
 
 // Called when a write-protected page is about to be written, and after the write.
 extern void (*vm_page_written)(struct vm *vm, gpa_t page, bool before);
+
+// From now on VMs may end. Boot core.
+void vm_ends_init(void);
 
 // ---- local APICs (vapic.c) ------------------------------------------------------------------
 

@@ -138,14 +138,14 @@ static void run_write_regs(void *arg)
 void vcpu_read_regs(struct vcpu *v, struct vcpu_regs *out)
 {
     struct regs_call c = {.v = v, .out = out};
-    vcpu_call(v, run_read_regs, &c);
+    if (!vcpu_call(v, run_read_regs, &c))
+        memset(out, 0, sizeof(*out));
 }
 
 enum error vcpu_write_regs(struct vcpu *v, const struct vcpu_regs *in)
 {
     struct regs_call c = {.v = v, .in = in};
-    vcpu_call(v, run_write_regs, &c);
-    return c.error;
+    return vcpu_call(v, run_write_regs, &c) ? c.error : ERR_NOT_FOUND;
 }
 
 static void run_read_fpu(void *arg)
@@ -187,14 +187,14 @@ static void run_write_fpu(void *arg)
 void vcpu_read_fpu(struct vcpu *v, void *area)
 {
     struct regs_call c = {.v = v, .out = area};
-    vcpu_call(v, run_read_fpu, &c);
+    if (!vcpu_call(v, run_read_fpu, &c))
+        memset(area, 0, FPU_STATE_SIZE);
 }
 
 enum error vcpu_write_fpu(struct vcpu *v, const void *area)
 {
     struct regs_call c = {.v = v, .in = area};
-    vcpu_call(v, run_write_fpu, &c);
-    return c.error;
+    return vcpu_call(v, run_write_fpu, &c) ? c.error : ERR_NOT_FOUND;
 }
 
 // ---- breakpoints -------------------------------------------------------------------------------

@@ -175,7 +175,7 @@ bool vmx_deadline(struct vcpu *v)
         vmm_deadline(c);
         return false;
     }
-    u64 deadline = MIN(c->timer_deadline, c->slice_end);
+    u64 deadline = MIN(MIN(c->timer_deadline, c->slice_end), c->watch_due);
     if (deadline != c->vmm->armed) {
         c->vmm->armed = deadline;
         apic_set_deadline(deadline);

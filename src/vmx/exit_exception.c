@@ -73,7 +73,7 @@ void exit_exception(struct vcpu *v)
     bool delivering = v->event & EVENT_VALID;
     if (EVENT_TYPE(info) == EVENT_NMI) { // the host's
         if (nmi_handler != NULL)
-            nmi_handler();
+            nmi_handler(NULL);
     } else if (vector == VECTOR_MC) {
         vcpu_crash(v, "machine check");
     } else if (!debug_exception(v, info)) {

@@ -6,6 +6,7 @@
 // core may touch the vCPU from then on, even before the message comes, which puts it to work again.
 // A sender of events sees VCPU_MOVING and leaves it at the bits that it has set; they are looked at
 // on arrival. One that saw the state before finds nobody on the old core, which does no harm.
+#include "smp/lost.h"
 #include "smp/message.h"
 #include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"
@@ -26,11 +27,14 @@ static void run_if_owner(void *arg)
     c->done = true;
 }
 
-void vcpu_call(struct vcpu *v, void (*fn)(void *arg), void *arg)
+bool vcpu_call(struct vcpu *v, void (*fn)(void *arg), void *arg)
 {
     struct owner_call c = {.v = v, .fn = fn, .arg = arg};
-    while (!c.done)
-        core_call(vcpu_core(v), run_if_owner, &c);
+    while (!c.done) {
+        if (!core_call(vcpu_core(v), run_if_owner, &c) && vcpu_is_lost(v))
+            return false;
+    }
+    return true;
 }
 
 void vcpu_depart(struct vcpu *v, struct core *to)
@@ -86,18 +90,18 @@ static void run_move(void *arg)
 
 enum error vcpu_move(struct vcpu *v, struct core *to)
 {
-    if (to->vmm == NULL || !v->guest->ops->may_run(v, to->number))
+    if (to->vmm == NULL || core_is_lost(to) || !v->guest->ops->may_run(v, to->number))
         return ERR_INVALID;
     struct move_call c = {.v = v, .to = to, .error = OK};
-    vcpu_call(v, run_move, &c);
-    return c.error;
+    return vcpu_call(v, run_move, &c) ? c.error : ERR_BUSY;
 }
 
 struct core *find_idle_core(const struct vcpu *v)
 {
     for (unsigned i = 0; i < core_count; i++) {
         struct vmm *vmm = cores[i]->vmm;
-        if (vmm == NULL || __atomic_load_n(&vmm->running, __ATOMIC_RELAXED) != NULL ||
+        if (vmm == NULL || core_is_lost(cores[i]) ||
+            __atomic_load_n(&vmm->running, __ATOMIC_RELAXED) != NULL ||
             __atomic_load_n(&vmm->queued, __ATOMIC_RELAXED) != 0 || !v->guest->ops->may_run(v, i))
             continue;
         if (__atomic_exchange_n(&vmm->expects, 1, __ATOMIC_ACQUIRE) == 0)

@@ -12,6 +12,7 @@
 #include "lib/lock.h"
 #include "lib/types.h"
 #include "smp/core.h"
+#include "smp/lost.h"
 #include "smp/message.h"
 #include "smp/timer.h"
 #include "vmx/cpuid.h"
@@ -245,12 +246,20 @@ static inline struct core *vcpu_core(const struct vcpu *v)
     return __atomic_load_n(&v->core, __ATOMIC_ACQUIRE);
 }
 
+// v was on a core that is lost: nothing is known of it any more.
+static inline bool vcpu_is_lost(const struct vcpu *v)
+{
+    return core_is_lost(vcpu_core(v));
+}
+
 // Runs fn(arg) on the core that owns v, wherever that is, and waits for its end as core_call does.
-void vcpu_call(struct vcpu *v, void (*fn)(void *arg), void *arg);
+// False: it was not run, as that core is lost.
+bool vcpu_call(struct vcpu *v, void (*fn)(void *arg), void *arg);
 
 // Moves v to core `to`, whether it runs, waits, sleeps or is held by the debugger. Any core's main
 // loop; waits until v has left its old core. ERR_INVALID: `to` runs no guests or v may not run
-// there; ERR_BUSY: v is off, or its VM starts or ends, or it is moving already.
+// there; ERR_BUSY: v is off, or its VM starts or ends, it is moving already,
+// or its core is lost.
 MUST_CHECK enum error vcpu_move(struct vcpu *v, struct core *to);
 
 // ---- events ------------------------------------------------------------------------------

@@ -9,8 +9,10 @@
 #include "lib/x86.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
+#include "smp/lost.h"
 #include "smp/message.h"
 #include "smp/time.h"
+#include "smp/watchdog.h"
 #include "vmx/caps.h"
 #include "vmx/entry.h"
 #include "vmx/vcpu_internal.h"
@@ -30,6 +32,8 @@ static void timer_irq(void)
 {
     struct core *c = this_core();
     c->vmm->armed = UINT64_MAX;
+    if (watch_is_due(c, rdtsc()))
+        c->chores = 1;
     core_attention(c);
 }
 
@@ -258,23 +262,100 @@ void vmm_deadline(struct core *c)
 
 // ---- main loop ---------------------------------------------------------------------------------
 
-void vmm_add_work(struct core *c, struct core_work *w)
+static void see_to_losses(void)
 {
-    w->due = 1;
-    w->next = c->vmm->work;
-    c->vmm->polls |= w->always;
-    c->vmm->work = w;
+    lost_report();
+    vmm_lost_core();
+}
+
+void (*vmm_lost_core)(void);
+
+static struct core_work losses = {.run = see_to_losses}; // the first of all duties
+
+static void tell_loss(void)
+{
+    vmm_work_due(&losses);
+}
+
+static void describe(const struct core *c, struct text *t)
+{
+    const struct vcpu *v = c->vmm != NULL ? c->vmm->running : NULL;
+    if (v != NULL)
+        text_add(t, "%s/%u", v->guest->name, v->index);
+    else
+        text_add(t, "no vCPU");
+}
+
+COLD void vmm_add_work(struct core_work *w)
+{
+    struct vmm *vmm = this_vmm();
+    vmm->on_duty = true;
+    vmm->polls |= w->always;
+    w->due = this_core()->chores = 1;
+    w->next = losses.next;
+    losses.next = w;
+    core_describe = describe;
+    core_lost_tell = tell_loss;
+}
+
+void vmm_work_due(struct core_work *w)
+{
+    struct core *c;
+    __atomic_store_n(&w->due, 1, __ATOMIC_SEQ_CST);
+    do { // the duties may be about to pass to another core
+        c = duty_core();
+        __atomic_store_n(&c->chores, 1, __ATOMIC_RELEASE);
+        core_attention(c);
+        if (c != this_core())
+            apic_send(c->apic_id, VECTOR_WAKE);
+    } while (c != duty_core());
+}
+
+// The core that had the duties is lost.
+static COLD NOINLINE void take_duties(struct vmm *vmm)
+{
+    vmm->on_duty = true;
+    for (struct core_work *w = &losses; w != NULL; w = w->next) {
+        if (w->take != NULL)
+            w->take();
+        vmm->polls |= w->always;
+        w->due = 1;
+    }
+    log_line("vmm", "this core sees to console, debugger and the ends of VMs from now on");
+}
+
+// The watchdog's look round, and what the duty core has to do.
+static NOINLINE void see_to_chores(struct core *c, struct vmm *vmm)
+{
+    __atomic_store_n(&c->chores, vmm->polls, __ATOMIC_SEQ_CST);
+    u64 now = rdtsc();
+    if (watch_is_due(c, now)) {
+        vmm->armed = UINT64_MAX;
+        watchdog_look(c, now);
+    }
+    if (c != duty_core())
+        return;
+    if (!vmm->on_duty) {
+        take_duties(vmm);
+        c->chores = vmm->polls;
+    }
+    for (struct core_work *w = &losses; w != NULL; w = w->next) {
+        if (__atomic_load_n(&w->due, __ATOMIC_ACQUIRE) || w->always) {
+            __atomic_store_n(&w->due, 0, __ATOMIC_SEQ_CST);
+            w->run();
+        }
+    }
 }
 
 static void idle(struct core *c)
 {
     u64 before = rdtsc();
     if (c->timer_deadline != UINT64_MAX || c->vmm->armed != UINT64_MAX)
-        apic_set_deadline(c->timer_deadline);
+        apic_set_deadline(MIN(c->timer_deadline, c->watch_due));
     if (!__atomic_load_n(&c->attention, __ATOMIC_ACQUIRE))
         sti_hlt_cli();
     if (c->timer_deadline != UINT64_MAX)
-        apic_set_deadline(UINT64_MAX);
+        apic_set_deadline(c->watch_due);
     c->vmm->armed = UINT64_MAX;
     u64 slept = rdtsc() - before;
     c->vmm->idle_ticks += slept;
@@ -298,12 +379,8 @@ static void see_to_core(struct core *c, struct vmm *vmm)
     __atomic_store_n(&c->look, 0, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&c->mailbox, __ATOMIC_ACQUIRE) != NULL)
         messages_run();
-    for (struct core_work *w = vmm->work; w != NULL; w = w->next) {
-        if (__atomic_load_n(&w->due, __ATOMIC_ACQUIRE) || w->always) {
-            __atomic_store_n(&w->due, 0, __ATOMIC_SEQ_CST);
-            w->run();
-        }
-    }
+    if (__atomic_load_n(&c->chores, __ATOMIC_ACQUIRE))
+        see_to_chores(c, vmm);
     u64 now = rdtsc();
     if (now >= c->timer_deadline)
         timers_run(now);

@@ -6,13 +6,14 @@
 #include "smp/core.h"
 #include "vmx/vcpu.h"
 
-// Work of an upper room (console, debugger) that a core's loop does before it runs anything, when
-// it is due.
+// Work of an upper room (console, debugger) that the duty core's loop does before it runs anything,
+// when it is due.
 struct core_work {
     struct core_work *next;
     void (*run)(void);
-    bool always; // at each turn of the loop, since nothing tells when it is due
-    u32 due;     // public
+    void (*take)(void); // when another core has the duties: timers and interrupts are to be its
+    bool always;        // at each turn of the loop, since nothing tells when it is due
+    u32 due;            // public
 };
 
 #define SLICE_US 5000 // a vCPU that shares its core runs this long at a stretch
@@ -27,9 +28,9 @@ struct vmm {
     unsigned queued;       // read by others
     u32 expects;           // public: a vCPU is on its way to this core, which had nothing to do
     u64 min_vruntime;
-    u64 armed; // what the local APIC is set to, where there is no preemption timer
-    struct core_work *work;
-    bool polls; // some of it is to be done at each turn of the loop
+    u64 armed;    // what the local APIC is set to, where there is no preemption timer
+    bool on_duty; // it has the appliance's duties
+    bool polls;   // some of them are to be seen to at each turn of the loop
     u64 idle_ticks, switches;
     u64 star, lstar, cstar, fmask, tsc_aux, xcr0; // as they are on the core
 };
@@ -61,13 +62,12 @@ void vmm_enqueue(struct vcpu *v);
 // Takes v out of the queue or off the core and leaves it in `state`. v's core, outside the guest.
 void vmm_take_off(struct vcpu *v, enum vcpu_state state);
 
-// Adds work, which is due at once, and again at each turn of the main loop if w->always is set. The
-// core itself.
-void vmm_add_work(struct core *c, struct core_work *w);
+// Adds work, which is due at once, and again at each turn of the main loop if w->always is set.
+// Boot core.
+void vmm_add_work(struct core_work *w);
 
-// Has c do w soon. The core itself, or another one that also sends it an interrupt.
-static inline void core_work_due(struct core *c, struct core_work *w)
-{
-    __atomic_store_n(&w->due, 1, __ATOMIC_RELEASE);
-    core_attention(c);
-}
+// Has the duty core do w soon. Any core.
+void vmm_work_due(struct core_work *w);
+
+// Set by the room above: a core has been lost. The duty core.
+extern void (*vmm_lost_core)(void);

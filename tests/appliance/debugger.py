@@ -366,13 +366,14 @@ class Scenario:
     """One boot in each of some CPU models, and the checks that are made in it in their order. With
     the models in `long` that takes long."""
 
-    def __init__(self, name, config, cpus=CPU_MODELS, long=(), life=(), prepare=None, **options):
+    def __init__(self, name, config, cpus=CPU_MODELS, long=(), life=(), prepare=None,
+                 processors=2, **options):
         self.name = name
         self.life = dict(life)
         self.prepare = prepare
         self.checks = []
         self.runs = [pytest.param(Run(config, cpu=cpu, script=Player(self), gdb=True, ends=False,
-                                      **options), marks=[pytest.mark.long] if cpu in long else [])
+                                      cpus=processors, **options), marks=[pytest.mark.long] if cpu in long else [])
                      for cpu in cpus]
 
     def __repr__(self):

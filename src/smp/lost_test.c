@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+#include "smp/lost_test.h"
+
+#if DEBUG
+#include "boot/cmdline.h"
+#include "boot/log.h"
+#include "boot/panic.h"
+#include "boot/selftest.h"
+#include "lib/format.h"
+#include "lib/lock.h"
+#include "lib/string.h"
+#include "lib/x86.h"
+#include "smp/time.h"
+#include "smp/timer.h"
+
+static void (*chosen)(void);
+static struct timer timers[2]; // of the core that fails, and of one that wants its lock
+static u64 core, after = 1000; // number; milliseconds
+static struct spinlock lock;
+
+static void undefined_opcode(void)
+{
+    __asm__ volatile("ud2");
+}
+
+static void write_nowhere(void)
+{
+    *(volatile u64 *)0x1000 = 0;
+}
+
+static __attribute__((noinline)) u64 grow_stack(u64 n) // NOLINT(misc-no-recursion)
+{
+    volatile u64 room[64];
+    room[0] = n;
+    return n == UINT64_MAX ? 0 : grow_stack(n + 1) + room[0];
+}
+
+static void overflow_stack(void)
+{
+    log_line("smp", "%llu", (unsigned long long)grow_stack(0));
+}
+
+static void do_panic(void)
+{
+    panic("asked for by test.fault");
+}
+
+static void loop(void)
+{
+    for (;;)
+        cpu_relax();
+}
+
+static void fault_with_lock(void)
+{
+    spin_lock(&lock);
+    undefined_opcode();
+}
+
+static void fault_with_log(void)
+{
+    spin_lock(&log_lock);
+    undefined_opcode();
+}
+
+static const struct selftest tests[] = {
+    {"core-ud", undefined_opcode}, {"core-pf", write_nowhere}, {"core-df", overflow_stack},
+    {"core-panic", do_panic},      {"core-loop", loop},        {"core-held", fault_with_lock},
+    {"core-log", fault_with_log},
+};
+
+static u64 number(const char *key, u64 otherwise)
+{
+    char value[12];
+    u64 n;
+    bool ok = cmdline_value(key, value, sizeof(value)) && str_number(value, strlen(value), &n);
+    return ok ? n : otherwise;
+}
+
+static void fail(struct timer *t)
+{
+    (void)t;
+    chosen();
+}
+
+static void want_lock(struct timer *t)
+{
+    (void)t;
+    spin_lock(&lock);
+    spin_unlock(&lock);
+}
+
+void lost_test_init(void)
+{
+    core = number("test.core", core);
+    after = number("test.after", after);
+    chosen = selftest_choose(tests, ARRAY_SIZE(tests));
+}
+
+void lost_test_start(void)
+{
+    u64 here = this_core()->number, due = rdtsc() + host_tsc_hz / 1000 * after;
+    if (chosen != NULL && here == core) {
+        timer_init(&timers[0], fail);
+        timer_set(&timers[0], due);
+    } else if (chosen == fault_with_lock && here == (core == 0)) {
+        timer_init(&timers[1], want_lock);
+        timer_set(&timers[1], due + host_tsc_hz / 10);
+    }
+}
+#else
+void lost_test_init(void) {}
+void lost_test_start(void) {}
+#endif

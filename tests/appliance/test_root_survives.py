@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""Faults in root mode while the VMMs run: the core is lost, and what is elsewhere goes on."""
+
+import re
+
+import pytest
+
+from appliance import ENDS_BY_ITSELF, HASWELL, SKYLAKE, Run, vm
+from debugger import HELLO_LIFE, Scenario
+
+UD = r"exception 6 \(#UD invalid opcode\) in root mode at [0-9a-f]{16}"
+
+
+def lives(name):
+    return rf"{name}\| {HELLO_LIFE}"
+
+
+def goes_on(name, core, **keys):
+    return vm(name, "hello", cmdline="period=20", cores=core, **keys)
+
+
+def lost(bench):
+    bench.wait(r"beside ended: crash: core \d was lost: ", 0)
+
+
+def check_report(record, core, reason, function):
+    """The log has the whole story of the core that was lost."""
+    lines = record.texts("panic")
+    assert re.fullmatch(rf"core {core} is lost, with (no vCPU|\w+/\d):", lines[0]), record
+    assert re.match(reason, lines[1]), record
+    frames = [line.split() for line in lines if line.startswith("  #")]
+    assert frames[0][0] == "#0" and frames[0][2].startswith(f"{function}+"), record
+    if reason != "asked":
+        assert any(line.startswith("rax ") for line in lines), record
+
+
+# ---- the boot core, and gdb after it ---------------------------------------------------------------
+
+# `beside` has a vCPU on core 0 that waits for its start-up IPI, and one on core 1.
+BOOT_CORE = Scenario("boot-core", vm("here", "hello", cmdline="period=20", cores="0") +
+                     goes_on("beside", "0-1", vcpus=2) + goes_on("stays", "1") +
+                     goes_on("other", "2"),
+                     cpus=(SKYLAKE,), processors=3, prepare=lost,
+                     life={"stays": lives("stays"), "other": lives("other")},
+                     cmdline="test.fault=core-ud test.core=0 test.after=300")
+
+
+@BOOT_CORE.check
+def test_the_console_is_another_cores(bench):
+    since = bench.now
+    bench.type("\x1dh")
+    bench.wait("core [12]: console: Ctrl-] and a digit", since)
+
+
+@BOOT_CORE.check
+def test_gdb_after_the_loss(bench):
+    """It stops, steps and asks what is left, and is told of what is not."""
+    gdb = bench.gdb("hello.elf")
+    out = gdb.connect()  # to the first VM that has not ended
+    assert "Thread 3.1 (stays/0 " in gdb("info threads"), out
+    gdb("break tick")
+    assert "Breakpoint 1, tick (" in gdb("continue")
+    before = gdb.value("$pc")
+    gdb("stepi")
+    assert gdb.value("$pc") != before
+    gdb("delete")
+    bench.stands("stays", lambda: None)
+    out = gdb("monitor cores")
+    assert re.search(rf"^core 0 .*: lost: {UD}$", out, re.M), out
+    assert re.search(r"^core 1 .*: idle|runs stays/0", out, re.M), out
+    gdb("add-inferior")
+    gdb("inferior 2")
+    out = gdb("attach 1")
+    assert "failed" in out, out
+    gdb("inferior 1")
+    bench.detach(gdb)
+
+
+@BOOT_CORE.check_console
+def test_the_vms_of_a_lost_core_end(record):
+    """The one whose only vCPU ran there, and the one with a vCPU asleep there."""
+    check_report(record, 0, UD, "undefined_opcode")
+    assert re.fullmatch(rf"crash: core 0 was lost: {UD}", record.ended("here")), record
+    assert re.fullmatch(rf"crash: core 0 was lost: {UD}", record.ended("beside")), record
+    assert record.ended("stays") is None and record.ended("other") is None, record
+    assert {line.core for line in record.log if line.text.startswith("here ended")} <= {1, 2}
+
+
+# ---- another core --------------------------------------------------------------------------------
+
+def fault(name, cpu=SKYLAKE, core=1, period=20):
+    """VM `stays` is elsewhere and ends by itself, long after the loss."""
+    config = (ENDS_BY_ITSELF + vm("busy", "spin", cores=core) +
+              vm("stays", "hello", cmdline=f"ticks=60 period={period}", cores="2"))
+    return Run(config, cpu=cpu, cpus=3,
+               cmdline=f"watchdog=1 test.core={core} test.after=300 test.fault={name}")
+
+
+LOST = {"core-ud": (UD, "undefined_opcode"),
+        "core-pf": (r"exception 14 \(#PF page fault\) in root mode at \w+, error code 2",
+                    "write_nowhere"),
+        "core-df": (r"exception 8 \(#DF double fault\) in root mode", "grow_stack"),
+        "core-panic": ("asked for by test.fault", "do_panic"),
+        "core-log": (UD, "fault_with_log"),
+        "core-loop": ("stuck for 1 s in root mode at", "loop")}
+
+
+@pytest.mark.parametrize("record", [
+    fault("core-ud", cpu=HASWELL),
+    pytest.param(fault("core-pf"), marks=pytest.mark.long),
+    pytest.param(fault("core-df", core=0), marks=pytest.mark.long),
+    pytest.param(fault("core-panic"), marks=pytest.mark.long),
+    fault("core-loop", period=60),
+    pytest.param(fault("core-loop", cpu=HASWELL, core=0, period=60), marks=pytest.mark.long),
+    fault("core-log", core=0)], indirect=True, ids=str)
+def test_vms_elsewhere_go_on_to_their_end(record):
+    """Also when the core is stuck, and when it has the log's lock, which is taken from it."""
+    name = record.run.cmdline.rpartition("=")[2]
+    core = int(re.search(r"test.core=(\d)", record.run.cmdline)[1])
+    reason, function = LOST[name]
+    assert record.status == 1, record
+    check_report(record, core, reason, function)
+    assert record.texts("panic")[0] == f"core {core} is lost, with busy/0:", record
+    assert re.match(rf"crash: core {core} was lost: ", record.ended("busy")), record
+    assert record.ended("stays") == "exit 0", record
+    ticks = [line for line in record.guest("stays") if line.startswith("hello: tick ")]
+    assert len(ticks) == 60, record
+    loss = next(line.time for line in record.log if line.part == "panic")
+    assert loss < record.when("vm", "stays ended: exit 0")[0], record
+    assert record.done.startswith(f"failed: core {core} was lost: "), record
+
+
+@pytest.mark.parametrize("record", [fault("core-held")], indirect=True, ids=str)
+def test_a_lock_of_a_lost_core_is_the_end(record):
+    """What it guards may be half written."""
+    assert record.status == 1, record
+    check_report(record, 1, UD, "fault_with_lock")
+    assert re.fullmatch(f"failed: core 1 was lost with a lock held: {UD}", record.done), record
+    frames = [line.split()[2] for line in record.texts("panic") if line.startswith("  #")]
+    assert any(frame.startswith("want_lock+") for frame in frames), record
