@@ -48,8 +48,8 @@ PURE :=
 include $(wildcard src/*/pure.mk)
 include $(wildcard images/images.mk)
 
-.PHONY: all help deps iso tools run gdb test test-long unit smoke bench bench-compare lint format \
-        clean FORCE
+.PHONY: all help deps iso tools run gdb test test-long unit smoke smoke-nested bench bench-compare \
+        lint format clean FORCE
 all: iso
 
 # As many jobs as there are processors, unless make was told how many.
@@ -187,6 +187,13 @@ smoke: ## boot it, wait for Linux's shell, gdb and the end: a minute
 	@ci/deps run
 	+@$(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
 	@ci/smoke --machine $(MACHINE) --cpus $(CPUS) $(SMOKE_ARGS)
+
+# With APICv, without it, and without EPT's accessed and dirty bits; see docs/nested.md.
+smoke-nested: ## the same in QEMU with nested KVM, which runs in Bochs: some minutes for each lane
+	@ci/deps run
+	@ci/bochs
+	+@$(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
+	@ci/smoke-nested $(LANES)
 
 bench: ## count round trips, exits and sizes, beside their budgets
 	@ci/deps run
