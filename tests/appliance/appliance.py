@@ -79,6 +79,7 @@ class Run:
     cmdline: str = ""  # beside `serial`
     serial: str = SERIAL_LINES
     machine: str = "bochs"
+    kvm: str = ""  # parameters of kvm_intel in a nested machine
     firmware: str = "bios"
     medium: str = "cd"
     board: str = "q35"  # QEMU's
@@ -316,8 +317,12 @@ class Launcher:
         options = {
             "--iso": iso, "--machine": run.machine, "--cpus": run.cpus, "--memory": run.memory,
             "--firmware": run.firmware, "--console": console, "--timeout": run.limit,
-            "--ips": IPS, "--medium": run.medium,
+            "--medium": run.medium,
         }
+        if run.machine == "nested":  # Linux has its timers; at a lower rate they take more
+            options["--kvm"] = run.kvm
+        else:
+            options["--ips"] = IPS
         if run.cpu:
             options["--cpu"] = run.cpu
         if run.gdb:

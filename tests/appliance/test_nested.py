@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""In QEMU with nested KVM, which runs in Bochs: with all that KVM offers, and without APICv. The
+whole of `make smoke-nested` is beside this; here are the project's own guests, which look closer."""
+
+import dataclasses
+import re
+import subprocess
+
+import pytest
+
+from appliance import ENDS_BY_ITSELF, LIMIT, ROOT, SKYLAKE, Run, vm
+from test_intercept import CARRIED_OUT, carried_out, check_hits
+
+LANES = {"apicv": "", "no-apicv": "enable_apicv=0"}
+PATHS = {"apicv": "posted-interrupt descriptors",
+         "no-apicv": "injection from the software local APIC"}
+
+VERDICTS = {"modes": ["B4", "E7"], "port": ["A6"], "msr": ["A8", "A9"], "vmx": ["C6"],
+            "mmio": ["E2"], "x2apic": ["F11"], "xapic": ["F11"], "startup": ["F11"]}
+GUESTS = (
+    ENDS_BY_ITSELF + vm("modes") +
+    "".join(vm(word, "faults", cmdline=word, reset="stop")
+            for word in ["port", "msr", "vmx", "mmio", "triple"]) +
+    vm("x2apic", "apic", cmdline="only=destinations", vcpus=3) +
+    vm("xapic", "apic", cmdline="only=destinations xapic", vcpus=3) +
+    vm("startup", "apic", cmdline="only=startup", vcpus=3) +
+    vm("hello", cmdline="ticks=3 period=10"))
+
+
+def in_each_lane(run):
+    return pytest.mark.parametrize("record", [
+        pytest.param(dataclasses.replace(run, machine="nested", cpu=None, kvm=kvm), id=lane,
+                     marks=pytest.mark.long) for lane, kvm in LANES.items()], indirect=True)
+
+
+@in_each_lane(Run(GUESTS))
+def test_guests(record):
+    """B4, E7, A6, A8, A9, C6, E2, D10, F11."""
+    for name, ids in VERDICTS.items():
+        record.check_passed(name, *ids)
+    assert record.ended("hello") == "exit 0", record
+    assert record.ended("triple") == "reset", record
+    lane = next(lane for lane, kvm in LANES.items() if kvm == record.run.kvm)
+    assert f"interrupts by {PATHS[lane]};" in "\n".join(record.texts("vmx")), record
+    record.check_sound()
+
+
+@in_each_lane(carried_out("count", SKYLAKE))
+def test_interception(record):
+    """A1 to A12, as KVM carries them out."""
+    for name, _, items, ids in CARRIED_OUT:
+        record.check_passed(name, *ids)
+        check_hits(record, name, items)
+    record.check_done()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("lane", ["apicv", "no-apicv", "no-ad"])
+def test_smoke(lane):
+    """B1: from a CD and as a disk, under SeaBIOS and OVMF. C1: each control has a way without it."""
+    done = subprocess.run([ROOT / "ci/smoke-nested", lane], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=2 * LIMIT, check=False)
+    assert done.returncode == 0, done.stdout
+    assert re.search(rf"^smoke-nested: lane {lane}: ok; ", done.stdout, re.M), done.stdout
+    assert re.search(r"nested: \d+ M ticks: running, \d+ exits to KVM", done.stdout), done.stdout
