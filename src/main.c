@@ -8,6 +8,7 @@
 #include "boot/paging.h"
 #include "boot/panic.h"
 #include "boot/power.h"
+#include "boot/record.h"
 #include "boot/selftest.h"
 #include "boot/serial.h"
 #include "gdbstub/line.h"
@@ -112,6 +113,7 @@ void main(u32 magic, hpa_t info)
     if (!booted)
         power_off("not started by a Multiboot2 loader with a memory map");
     memory_init();
+    record_init();
     paging_init();
     acpi_missing = acpi_init();
     selftest_acpi();

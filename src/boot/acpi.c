@@ -220,6 +220,11 @@ static void read_fadt(const struct header *h)
     acpi.pm1a_control = (u16)read_u32(f + 64);
     acpi.pm1b_control = (u16)read_u32(f + 68);
     acpi.pm_timer = (u16)read_u32(f + 76);
+    // A reset register of 8 bits in I/O space (ACPI 6.4, 4.8.3.6).
+    if (h->length >= 129 && (read_u32(f + 112) & BIT(10)) && f[116] == 1 && f[117] == 8) {
+        acpi.reset_port = (u16)read_u64(f + 120);
+        acpi.reset_value = f[128];
+    }
     u64 dsdt = read_u32(f + 40);
     if (h->length >= 148 && read_u64(f + 140) != 0)
         dsdt = read_u64(f + 140);

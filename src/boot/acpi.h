@@ -26,7 +26,9 @@ struct acpi_info {
     u16 pm1a_control, pm1b_control; // ports; 0: none
     u8 slp_typ_a, slp_typ_b;        // values for S5
     bool has_s5;
-    u16 pm_timer; // port; 0: none
+    u16 pm_timer;   // port; 0: none
+    u16 reset_port; // 0: none
+    u8 reset_value;
 };
 
 extern struct acpi_info acpi;

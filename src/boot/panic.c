@@ -113,18 +113,6 @@ static void backtrace(u64 rip, u64 rsp, u64 rbp, bool is_return)
     }
 }
 
-// What was built up for a core's own end goes to the log after all.
-static void print_record(u32 from)
-{
-    const char *text = record_text();
-    for (u32 end = from; end < record_length(); end++) {
-        if (text[end] == '\n') {
-            log_line("panic", "%.*s", (int)(end - from), text + from);
-            from = end + 1;
-        }
-    }
-}
-
 static void registers(const struct trap_frame *f)
 {
 #define R(n) (unsigned long long)f->n
@@ -155,10 +143,12 @@ static NORETURN void end(const char *text, const struct trap_frame *f, u64 rip, 
         registers(f);
     backtrace(rip, rsp, rbp, f == NULL);
     if (alone) {
-        panic_core_loss->end();
+        panic_core_loss->end(); // nobody is left
+
         begin();
-        print_record(from);
+        record_log("panic", from, record_length());
     }
+    record_keep();
     power_off(text);
 }
 

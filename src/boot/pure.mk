@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-PURE += src/boot/ksyms.c
+PURE += src/boot/kept.c src/boot/ksyms.c

@@ -1,12 +1,46 @@
 // SPDX-License-Identifier: MIT
 #include "boot/record.h"
 
+#include "boot/log.h"
+#include "boot/memory.h"
+#include "boot/paging.h"
 #include "lib/format.h"
+#include "lib/string.h"
+#include "lib/x86.h"
 
 static struct {
     u32 length;
     char text[RECORD_TEXT];
 } record;
+
+static hpa_t place; // of the copy; 0: there is none
+static bool was_left;
+
+static void log_lines(const char *part, const char *what, const char *text, u32 n)
+{
+    for (u32 from = 0, at = 0; at < n; at++) {
+        if (text[at] != '\n')
+            continue;
+        log_line(part, "%s%.*s", what, (int)(at - from), text + from);
+        from = at + 1;
+    }
+}
+
+void record_init(void)
+{
+    place = memory_kept();
+    struct kept *k = phys_to_virt(place);
+    if (place.v == 0 || !kept_is_valid(k, place))
+        return;
+    was_left = true;
+    log_lines("boot", "the last start left a record: ", k->text, (u32)k->length);
+    k->magic = 0;
+}
+
+bool record_was_left(void)
+{
+    return was_left;
+}
 
 void record_add(const char *fmt, ...)
 {
@@ -27,7 +61,15 @@ u32 record_length(void)
     return record.length;
 }
 
-const char *record_text(void)
+void record_log(const char *part, u32 from, u32 to)
 {
-    return record.text;
+    log_lines(part, "", record.text + from, to - from);
+}
+
+void record_keep(void)
+{
+    if (place.v == 0)
+        return;
+    kept_seal(phys_to_virt(place), place, record.text, record.length);
+    __asm__ volatile("wbinvd" ::: "memory"); // a reset may drop what is in caches alone
 }

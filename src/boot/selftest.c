@@ -7,6 +7,7 @@
 #include "boot/log.h"
 #include "boot/paging.h"
 #include "boot/panic.h"
+#include "boot/record.h"
 #include "lib/string.h"
 #include "lib/x86.h"
 
@@ -81,8 +82,16 @@ void selftest_acpi(void)
 
 void (*selftest_choose(const struct selftest *tests, unsigned n))(void)
 {
-    char what[16];
+    char what[32];
     if (!cmdline_value("test.fault", what, sizeof(what)))
+        return NULL;
+    for (char *p = what; *p != '\0'; p++) {
+        if (strcmp(p, ",once") == 0) {
+            *p = '\0';
+            found |= record_was_left();
+        }
+    }
+    if (found)
         return NULL;
     for (unsigned i = 0; i < n; i++) {
         if (strcmp(tests[i].name, what) == 0) {

@@ -4,7 +4,8 @@
 // Does what `test.fault=WHAT` on the boot command line asks for, so that tests see how the
 // appliance takes it: `ud` an undefined opcode, `text` a write to its own code, `data` a jump into
 // data, `wx` data made executable, `stack` a stack that grows without end, `panic`. vmx/selftest.c,
-// smp/skew.c and smp/lost_test.c have more. Debug builds only; boot core.
+// smp/skew.c and smp/lost_test.c have more. With `,once` behind it: not if the
+// last start left a record. Debug builds only; boot core.
 void selftest_fault(void);
 
 // The same for `cpu`: the MADT has one that does not exist. After acpi_init(), before the cores are

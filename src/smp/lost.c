@@ -41,6 +41,7 @@ static void end(void)
 {
     struct core *c = this_core(), *expected = c;
     c->report_end = record_length();
+    record_keep();
     __atomic_store_n(&recording, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&c->online, (u32)CORE_LOST, __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&cores_lost, 1, __ATOMIC_SEQ_CST);
@@ -110,18 +111,11 @@ void lost_init(void)
 
 void lost_report(void)
 {
-    const char *text = record_text();
     for (unsigned i = 0; i < core_count; i++) {
         struct core *c = cores[i];
         if (!core_is_lost(c) || c->report_start == c->report_end)
             continue;
-        u32 from = c->report_start;
-        for (u32 at = from; at < c->report_end; at++) {
-            if (text[at] == '\n') {
-                log_line("panic", "%.*s", (int)(at - from), text + from);
-                from = at + 1;
-            }
-        }
+        record_log("panic", c->report_start, c->report_end);
         c->report_start = c->report_end;
     }
 }

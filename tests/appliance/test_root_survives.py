@@ -2,11 +2,18 @@
 """Faults in root mode while the VMMs run: the core is lost, and what is elsewhere goes on."""
 
 import re
+import shutil
+import subprocess
+import sys
 
 import pytest
 
-from appliance import ENDS_BY_ITSELF, HASWELL, SKYLAKE, Run, vm
+from appliance import ENDS_BY_ITSELF, HASWELL, ROOT, SKYLAKE, Record, Run, make_iso, runs, vm
 from debugger import HELLO_LIFE, Scenario
+
+sys.path.insert(0, str(ROOT / "ci"))
+
+from launcher.qemu import OVMF_PAIRS, QEMU  # noqa: E402
 
 UD = r"exception 6 \(#UD invalid opcode\) in root mode at [0-9a-f]{16}"
 
@@ -138,3 +145,56 @@ def test_a_lock_of_a_lost_core_is_the_end(record):
     assert re.fullmatch(f"failed: core 1 was lost with a lock held: {UD}", record.done), record
     frames = [line.split()[2] for line in record.texts("panic") if line.startswith("  #")]
     assert any(frame.startswith("want_lock+") for frame in frames), record
+
+
+# ---- what is left to the next start ----------------------------------------------------------------
+
+LEFT = "the last start left a record: "
+
+
+def left(record):
+    """What the next start says that the last one had left."""
+    return [text.removeprefix(LEFT) for text in record.texts("boot") if text.startswith(LEFT)]
+
+
+@runs(Run(ENDS_BY_ITSELF + vm("busy", "hello", cmdline="ticks=25 period=20", cores="1") +
+          vm("stays", "hello", cmdline="ticks=25 period=20", cores="0"),
+          cmdline="test.core=1 test.after=300 panic=reboot test.fault=core-ud,once"))
+def test_the_next_start_prints_it(record):
+    """It is the same text. The start after the reset finds no fault to make, and ends well."""
+    check_report(record, 1, UD, "undefined_opcode")
+    assert left(record) == record.texts("panic"), record
+    starts = [text for text in record.texts("appliance") if text.startswith("starts again: ")]
+    assert len(starts) == 1, record
+    assert re.fullmatch(f"starts again: failed: core 1 was lost: {UD}", starts[0]), record
+    assert record.status == 0 and record.done == "ok", record
+
+
+@runs(Run(vm("hello"), cmdline="panic=stay test.fault=panic", script=lambda console: console.until(
+    "appliance: done: failed: asked for by test.fault"), ends=False))
+def test_it_stays_if_it_is_to(record):
+    """The launcher ends the machine."""
+    assert "ended by SIGTERM" in record.message or "asked for" in record.message, record
+    assert not left(record), record
+
+
+@pytest.mark.skipif(shutil.which(QEMU) is None, reason="needs QEMU")
+@pytest.mark.parametrize("firmware", ["bios", pytest.param("uefi", marks=pytest.mark.long)])
+def test_firmware_leaves_it_alone(firmware, tmp_path):
+    """SeaBIOS and OVMF, with a fault before VMX is looked for, which QEMU's emulator has not."""
+    run = Run(vm("hello"), cmdline="panic=reboot test.fault=ud,once")
+    iso = make_iso(run, tmp_path)
+    command = [QEMU, "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "512",
+               "-no-user-config", "-nodefaults", "-display", "none", "-vga", "std",
+               "-serial", f"file:{tmp_path / 'console'}", "-cdrom", iso]
+    if firmware == "uefi":
+        code, variables = next(pair for pair in OVMF_PAIRS if all(file.exists() for file in pair))
+        shutil.copyfile(variables, tmp_path / "variables")
+        command += ["-drive", f"if=pflash,format=raw,readonly=on,file={code}",
+                    "-drive", f"if=pflash,format=raw,file={tmp_path / 'variables'}"]
+    subprocess.run(command, check=True, timeout=run.limit, stdin=subprocess.DEVNULL)
+    record = Record(run, 0, "", (tmp_path / "console").read_bytes())
+    panic = record.texts("panic")
+    assert len(panic) > 6 and re.match(UD, panic[0]), record
+    assert left(record) == panic, record
+    assert "this CPU has no VMX" in record.done, record

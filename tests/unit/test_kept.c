@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+// A record that lies in memory over a reset: what is refused.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "boot/kept.h"
+
+#define PLACE HPA(0x4000000)
+
+static struct kept k;
+
+static void setup_text(const char *text)
+{
+    memset(&k, 0xa5, sizeof(k));
+    kept_seal(&k, PLACE, text, strlen(text));
+}
+
+static void test_what_was_written_is_valid(void **state)
+{
+    (void)state;
+    setup_text("core 1 is lost\n");
+    assert_true(kept_is_valid(&k, PLACE));
+    assert_int_equal(k.length, 15);
+    assert_memory_equal(k.text, "core 1 is lost\n", 15);
+    setup_text("");
+    assert_true(kept_is_valid(&k, PLACE));
+}
+
+static void test_elsewhere_it_is_none(void **state)
+{
+    (void)state;
+    setup_text("x");
+    assert_false(kept_is_valid(&k, HPA(0x8000000)));
+}
+
+static void test_each_bit_counts(void **state)
+{
+    (void)state;
+    setup_text("exception 6\n");
+    u8 *bytes = (u8 *)&k;
+    for (size_t i = 0; i < offsetof(struct kept, text) + k.length; i++) {
+        for (unsigned bit = 0; bit < 8; bit++) {
+            bytes[i] ^= (u8)(1u << bit);
+            assert_false(kept_is_valid(&k, PLACE));
+            bytes[i] ^= (u8)(1u << bit);
+        }
+    }
+    assert_true(kept_is_valid(&k, PLACE));
+}
+
+// The checksum is not read beyond the record for it.
+static void test_a_length_that_is_too_great(void **state)
+{
+    (void)state;
+    static const u64 lengths[] = {KEPT_TEXT + 1, 1ull << 32, UINT64_MAX, UINT64_MAX - 15};
+    for (unsigned i = 0; i < ARRAY_SIZE(lengths); i++) {
+        setup_text("x");
+        k.length = lengths[i];
+        assert_false(kept_is_valid(&k, PLACE));
+    }
+}
+
+static void test_garbage(void **state)
+{
+    (void)state;
+    memset(&k, 0, sizeof(k));
+    assert_false(kept_is_valid(&k, PLACE));
+    memset(&k, 0xff, sizeof(k));
+    assert_false(kept_is_valid(&k, PLACE));
+}
+
+static void test_a_full_one(void **state)
+{
+    (void)state;
+    static char text[KEPT_TEXT];
+    memset(text, 'x', sizeof(text));
+    kept_seal(&k, PLACE, text, sizeof(text));
+    assert_true(kept_is_valid(&k, PLACE));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_was_written_is_valid),
+        cmocka_unit_test(test_elsewhere_it_is_none),
+        cmocka_unit_test(test_each_bit_counts),
+        cmocka_unit_test(test_a_length_that_is_too_great),
+        cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_a_full_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
