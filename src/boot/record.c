@@ -33,6 +33,10 @@ void record_init(void)
     if (place.v == 0 || !kept_is_valid(k, place))
         return;
     was_left = true;
+    for (u64 i = 0; i < k->length; i++) { // whoever wrote it, it is for a terminal
+        if ((k->text[i] < ' ' || k->text[i] > '~') && k->text[i] != '\n')
+            k->text[i] = '?';
+    }
     log_lines("boot", "the last start left a record: ", k->text, (u32)k->length);
     k->magic = 0;
 }

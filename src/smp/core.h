@@ -63,7 +63,8 @@ struct core {
 
     // Its end (lost.h). Read by others when it is lost.
     u32 losing;                   // faults on the way to it
-    u32 report_start, report_end; // in the record's text; the same: it is in the log
+    u32 report_start, report_end; // in the record's text
+    bool reported;                // it is in the log
     char lost_by[128];
 };
 

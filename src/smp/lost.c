@@ -113,10 +113,12 @@ void lost_report(void)
 {
     for (unsigned i = 0; i < core_count; i++) {
         struct core *c = cores[i];
-        if (!core_is_lost(c) || c->report_start == c->report_end)
+        if (!core_is_lost(c) || c->reported)
             continue;
+        c->reported = true;
+        if (c->report_start == c->report_end) // the record was full
+            log_line("panic", "core %u is lost: %s", i, c->lost_by);
         record_log("panic", c->report_start, c->report_end);
-        c->report_start = c->report_end;
     }
 }
 

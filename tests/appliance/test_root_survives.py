@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from appliance import ENDS_BY_ITSELF, HASWELL, ROOT, SKYLAKE, Record, Run, make_iso, runs, vm
-from debugger import HELLO_LIFE, Scenario
+from appliance import ENDS_BY_ITSELF, HASWELL, ROOT, SKYLAKE, Record, Run, linux, make_iso, runs, vm
+from debugger import HELLO_LIFE, Scenario, complaints
 
 sys.path.insert(0, str(ROOT / "ci"))
 
@@ -135,6 +135,22 @@ def test_vms_elsewhere_go_on_to_their_end(record):
     loss = next(line.time for line in record.log if line.part == "panic")
     assert loss < record.when("vm", "stays ended: exit 0")[0], record
     assert record.done.startswith(f"failed: core {core} was lost: "), record
+
+
+@pytest.mark.long
+@runs(Run(ENDS_BY_ITSELF +
+          linux("goes", "while :; do md5sum /bin/busybox; done", vcpus=2, cores="1-2") +
+          linux("stays", "md5sum /bin/busybox; sleep 6; md5sum /bin/busybox", vcpus=2, cores="0,2"),
+          cpus=3, cmdline="test.core=1 test.after=6000 test.fault=core-ud"))
+def test_linux_beside_a_lost_core(record):
+    """It shares its other core with a VM that has lost one, and neither sees nor says anything."""
+    assert record.ended("goes").startswith("crash: core 1 was lost: "), record
+    assert record.ended("stays") == "poweroff", record
+    sums = [line for line in record.guest("stays") if line.endswith(" /bin/busybox")]
+    assert len(sums) == 2 and sums[0] == sums[1], record
+    assert not complaints(record, "stays"), record
+    loss, = [line.time for line in record.log if line.text.startswith("core 1 is lost, with ")]
+    assert loss < record.when("vm", "stays ended: poweroff")[0], record
 
 
 @pytest.mark.parametrize("record", [fault("core-held")], indirect=True, ids=str)
