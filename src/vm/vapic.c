@@ -225,12 +225,12 @@ COLD void vapic_startup(struct vcpu *v, bool init, bool sipi)
             vm_request_end(vm_of(v), END_RESET, 0, "INIT to the boot processor");
             return;
         }
-        vmm_take_off(v, VCPU_WAIT_SIPI);
         timer_stop(&v->timer);
         __atomic_fetch_and(&v->requests, ~(u32)REQUEST_NMI, __ATOMIC_SEQ_CST);
         lapic_reset(&a->lapic, true);
         vcpu_reset(v);
         setup_vmcs(v);
+        vmm_take_off(v, VCPU_WAIT_SIPI); // last: the time that it takes is v's own
     }
     if (sipi && v->state == VCPU_WAIT_SIPI) {
         vmwrite(GUEST_CS_SELECTOR, (u64)v->sipi_vector << 8);

@@ -199,8 +199,10 @@ static NOINLINE bool see_to_requests(struct vcpu *v, u32 requests)
 {
     if (requests & (REQUEST_INIT | REQUEST_SIPI)) {
         v->guest->ops->startup(v, requests & REQUEST_INIT, requests & REQUEST_SIPI);
-        if (v->state != VCPU_RUNNING)
+        if (v->state != VCPU_RUNNING) { // a start-up IPI may have come since
+            vcpu_check_wake(v);
             return false;
+        }
     }
     if (requests & REQUEST_FLUSH)
         guest_flush(v->guest);

@@ -43,6 +43,7 @@ void vcpu_depart(struct vcpu *v, struct core *to)
     v->moved_as = v->state == VCPU_RUNNING ? VCPU_RUNNABLE : v->state;
     vmm_take_off(v, VCPU_MOVING);
     timer_stop(&v->timer);
+    vcpu_forget_wake(v);
     vcpu_unload(v);
     // What it has had more of than others goes with it.
     v->vruntime -= MIN(v->vruntime, vmm->min_vruntime);

@@ -52,14 +52,36 @@ static void timer_expired(struct timer *t)
         vcpu_note(v, REQUEST_TIMER);
 }
 
+// What came to nothing (an NMI that is blocked, a timer that another vCPU set again) is not looked
+// at again for a while, nor told again: `wake` stays pending. So senders on other cores take no
+// more from this one than that.
 static void woken(struct message *m)
 {
     struct vcpu *v = CONTAINER_OF(m, struct vcpu, wake);
     struct core *core = vcpu_core(v);
-    if (core == this_core())
-        vcpu_check_wake(v);
-    else // it has moved meanwhile
+    if (core != this_core()) { // it has moved meanwhile
         message_post(core, m);
+    } else if (rdtsc() >= v->wake_again) {
+        vcpu_check_wake(v);
+        if (v->state == VCPU_SLEEPING || v->state == VCPU_WAIT_SIPI)
+            v->wake_again = rdtsc() + host_tsc_hz / TIMER_EVENTS_PER_SECOND;
+    } else if (__atomic_exchange_n(&m->pending, 1, __ATOMIC_ACQ_REL) == 0) {
+        timer_set(&v->wake_timer, v->wake_again);
+    }
+}
+
+static void wake_due(struct timer *t)
+{
+    struct vcpu *v = CONTAINER_OF(t, struct vcpu, wake_timer);
+    __atomic_store_n(&v->wake.pending, 0, __ATOMIC_SEQ_CST);
+    woken(&v->wake);
+}
+
+void vcpu_forget_wake(struct vcpu *v)
+{
+    if (v->wake_timer.deadline != UINT64_MAX)
+        __atomic_store_n(&v->wake.pending, 0, __ATOMIC_SEQ_CST);
+    timer_stop(&v->wake_timer);
 }
 
 // An NMI waits that is not blocked by an earlier one. Another vCPU's VMCS may be current.
@@ -86,9 +108,18 @@ void vcpu_check_wake(struct vcpu *v)
         return;
     u32 now = REQUEST_TIMER | REQUEST_INIT | REQUEST_SIPI;
     u32 requests = __atomic_fetch_and(&v->requests, ~now, __ATOMIC_SEQ_CST) & now;
-    if (requests & (REQUEST_INIT | REQUEST_SIPI)) {
+    if (requests & REQUEST_INIT) {
+        if (v->state == VCPU_SLEEPING) { // it is reset at its turn, in its own time
+            vcpu_note(v, requests & (REQUEST_INIT | REQUEST_SIPI));
+            vmm_make_runnable(v);
+            return;
+        }
+        // It has been, and waits.
+        __atomic_fetch_and(&v->requests, ~(u32)REQUEST_NMI, __ATOMIC_SEQ_CST);
+    }
+    if ((requests & REQUEST_SIPI) && v->state == VCPU_WAIT_SIPI) {
         struct vcpu *before = v->core->vmm->current; // perhaps about to be entered
-        v->guest->ops->startup(v, requests & REQUEST_INIT, requests & REQUEST_SIPI);
+        v->guest->ops->startup(v, false, true);
         if (before != NULL)
             vcpu_load(before);
     }
@@ -120,6 +151,7 @@ COLD struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *cor
     vcpu_set_single_step(v, false, false);
     heap_node_init(&v->run_link);
     timer_init(&v->timer, timer_expired);
+    timer_init(&v->wake_timer, wake_due);
     v->wake.run = woken;
     v->arrival.run = vcpu_arrive;
     struct vmcs *region = phys_to_virt(vmcs);

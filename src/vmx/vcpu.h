@@ -208,6 +208,8 @@ struct vcpu {
     u64 waits_since;               // when it came into the queue
     u64 runtime;                   // ticks on a core in all
     struct timer timer;
+    struct timer wake_timer; // owner: has `wake` run at wake_again, and kept pending until then
+    u64 wake_again;
     struct message wake;    // from whoever posted an event while it slept
     struct message arrival; // to the core that it moves to
     bool arriving;          // that is on its way

@@ -103,6 +103,9 @@ u32 vmcs_secondary(const struct vcpu *v); // the secondary controls that it has 
 // vcpu.c: something waits that ends HLT.
 bool vcpu_would_wake(struct vcpu *v);
 
+// vcpu.c: a wake-up that was put off is not due here any more; v is about to leave the core.
+void vcpu_forget_wake(struct vcpu *v);
+
 // regs.c
 void vmcs_set_segment(enum segment_name n, const struct segment *s);
 void vmcs_get_segment(enum segment_name n, struct segment *s);

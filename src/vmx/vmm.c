@@ -430,6 +430,10 @@ struct vcpu *vmm_next(void)
             continue;
         if (__atomic_load_n(&c->attention, __ATOMIC_ACQUIRE)) {
             events_withdraw(v);
+            // Another core may ask again and again: the host's interrupts have their turn.
+            sti();
+            cpu_relax();
+            cli();
             continue;
         }
         if (__builtin_expect(first_entry_tsc == 0, 0))

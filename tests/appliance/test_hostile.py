@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from appliance import ENDS_BY_ITSELF, HASWELL, Run, on_each_cpu, vm
+from appliance import ENDS_BY_ITSELF, HASWELL, Run, on_each_cpu, runs, vm
 
 # What each part of the guest is given; some need a second CPU.
 PARTS = {
@@ -94,3 +94,25 @@ def test_death_in_each_mode(record, death):
     if DEATHS[death] == TRIPLE:
         assert about[-2] == f"{name} reset (triple fault)", record
     assert record.ended("hello") == "exit 0", record
+
+
+# On core 0 beside others of as much weight in all, which keep it as busy as they can: one of them
+# from the other core. Its own measurement counts all that interrupts it for more than 300 ticks.
+PACE = (ENDS_BY_ITSELF +
+        vm("count", cmdline="gap=300 before=2 ticks=8 period=20", cores="0", weight=200) +
+        hostile("wakes", words="passes=0", cores="0,1") +
+        hostile("timers", words="passes=0", cores="0"))
+
+
+def until_counted(console):
+    console.until("count[|] [0-9]+ passed")
+
+
+@runs(Run(PACE, script=until_counted, ends=False))
+def test_pace(record):
+    """A11: interrupts and start-up IPIs without end, sent to vCPUs that share its core, and timers
+    that are always due, take no more from a guest than others' share."""
+    record.check_sound()
+    assert not record.verdicts("count", "FAIL"), record
+    share = int(re.search(r"share (\d+) % of the core", "\n".join(record.guest("count")))[1])
+    assert share >= 42, record
