@@ -21,7 +21,7 @@ LINUX_MEMORY = 640  # MB, beside what QEMU's guest has
 LINUX_CMDLINE = ("console=ttyS2,115200 loglevel=3 mitigations=off tsc=reliable "
                  "tsc_early_khz={khz} cryptomgr.notests nokaslr rdinit=/sbin/nested")
 # Thousands of millions of ticks; what is not done then hangs, however slow the machine is.
-LIMIT = 100
+LIMIT = 40
 
 # Bochs puts the initramfs into memory before the start: loading it from a disk would take longer
 # than all else. Neither its BIOS nor GRUB nor Linux uses that place by itself.
