@@ -137,16 +137,27 @@ static void check_lowest_priority(void)
 
 // ---- receivers in all states ---------------------------------------------------------------
 
-static volatile bool go;
+static volatile bool there, go;
 
 static void busy(void)
 {
+    there = true;
     WAIT_FOR(go, 1000);
 }
 
 static void halt_with_interrupts_off(void)
 {
+    there = true;
     __asm__ volatile("hlt" ::: "memory");
+}
+
+// Its core may have others to run first.
+static void give_and_wait(unsigned cpu, void (*job)(void))
+{
+    there = false;
+    give_job(cpu, job);
+    WAIT_FOR(there, 1000);
+    delay_us(200);
 }
 
 // One that runs with interrupts off takes it later, and several as one.
@@ -155,8 +166,7 @@ static void check_held(void)
     unsigned target = online - 1;
     u64 before = received[target];
     go = false;
-    give_job(target, busy);
-    delay_us(100);
+    give_and_wait(target, busy);
     for (unsigned i = 0; i < 3; i++)
         apic_send(smp_apic_id(target), ICR_ASSERT | VECTOR_IPI);
     delay_us(100);
@@ -183,8 +193,7 @@ static void check_nmis(void)
            "F8: %s: an NMI by logical ID", mode_name());
     unsigned target = online - 1;
     u64 before = nmis[target];
-    give_job(target, halt_with_interrupts_off);
-    delay_us(200);
+    give_and_wait(target, halt_with_interrupts_off);
     apic_send(smp_apic_id(target), ICR_ASSERT | VECTOR_IPI);
     delay_us(200);
     bool sleeps = !job_done(target);
