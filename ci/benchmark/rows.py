@@ -25,6 +25,8 @@ ROWS = [
     Row("pmtimer", "read of the PM timer", "bench", budget=160, exits=1),
     Row("mmio", "read of an emulated device's memory", "bench", budget=400, exits=1),
     Row("mmio-pair", "index written, data read", "bench", budget=800, exits=1),
+    Row("mmio-pair-write", "index and data written", "bench", budget=800, exits=1),
+    Row("port-pair", "index written, data read (CMOS RAM)", "bench", exits=1),
     Row("msr", "read of an intercepted MSR", "bench", budget=110, exits=1),
     Row("tscdeadline-set", "TSC-deadline timer set", "bench"),
     Row("tscdeadline-taken", "... and its interrupt taken", "bench"),

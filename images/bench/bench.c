@@ -129,6 +129,20 @@ static inline void read_indirect(u64 base, u32 index)
                      : "memory");
 }
 
+// As they write it.
+static inline void write_indirect(u64 base, u32 index, u32 value)
+{
+    __asm__ volatile("movl %0, (%2); movl %1, 0x10(%2)"
+                     :
+                     : "r"(index), "r"(value), "r"(base)
+                     : "memory");
+}
+
+static inline void read_cmos(u8 index)
+{
+    __asm__ volatile("outb %%al, $0x70; inb $0x71, %%al" : "+a"(index));
+}
+
 static void bench_devices(void)
 {
     u16 pm_timer = acpi.pm_timer_port;
@@ -141,6 +155,10 @@ static void bench_devices(void)
         printf("bench: pmtimer is absent: the FADT names no port\n");
     if (wanted("mmio-pair") && ioapic != 0)
         MEASURE("mmio-pair", read_indirect(ioapic, 1));
+    if (wanted("mmio-pair-write") && ioapic != 0)
+        MEASURE("mmio-pair-write", write_indirect(ioapic, 2, 0)); // the arbitration ID is read-only
+    if (wanted("port-pair"))
+        MEASURE("port-pair", read_cmos(0x0f));
     if (wanted("mmio") && ioapic != 0)
         MEASURE("mmio", read32(ioapic));
     else if (wanted("mmio"))

@@ -215,7 +215,7 @@ bool board_mmio(struct board *b, gpa_t gpa, unsigned size, bool write, u64 *valu
         *value = ioapic_read(&b->ioapic, reg) >> shift & mask;
     } else if (shift == 0) {
         ioapic_write(&b->ioapic, reg, (u32)(*value & mask));
-        b->moved = true;
+        b->moved |= reg != IOAPIC_SELECT;
     }
     return true;
 }

@@ -15,7 +15,7 @@
 #define REG_ARB     0x02
 #define REG_RTE     0x10
 
-#define IOREGSEL 0x00
+#define IOREGSEL IOAPIC_SELECT
 #define IOWIN    0x10
 #define EOIR     0x40
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // I/O instructions.
+#include "vmx/fetch.h"
 #include "vmx/guest_access.h"
 #include "vmx/vcpu_internal.h"
 
@@ -38,6 +39,70 @@ void io_set_rax(struct vcpu *v, unsigned size, u32 value)
         v->gpr[RAX] = (v->gpr[RAX] & ~0xffffull) | (u16)value;
 }
 
+bool vcpu_follow(struct vcpu *v, const struct follow *f)
+{
+    if (v->debug_registers || (vmread(GUEST_DR7) & 0xff) != 0)
+        return false;
+    if (f->steps != 0) {
+        u64 rflags = vmread(GUEST_RFLAGS);
+        follow_steps(f, v->gpr, &rflags);
+        vmwrite(GUEST_RFLAGS, rflags);
+    }
+    return true;
+}
+
+// What follows the OUT at rip, as far as it is known: the first time costs a page walk.
+static const struct follow *find_follow(struct vcpu *v, u64 rip, u64 length)
+{
+    u64 cr3 = vmread(GUEST_CR3);
+    const struct instruction *i = fetch_cached(&v->fetch, GVA(rip), cr3, CODE_64);
+    if (i == NULL) {
+        struct paging_state paging;
+        vcpu_paging_state(v, &paging);
+        (void)fetch_instruction(&v->fetch, &paging, &v->guest->memory, GVA(rip), CODE_64, &i);
+        i = fetch_cached(&v->fetch, GVA(rip), cr3, CODE_64);
+    }
+    return i != NULL && i->length == length ? fetch_follow(i) : NULL;
+}
+
+// The data ports behind the index that was written to `port`: CMOS RAM's, PCI's.
+static bool is_data_port(u16 port, u16 data, unsigned size)
+{
+    return port == 0x70 ? data == 0x71 && size == 1
+                        : (u16)(data - 0xcfc) < 4 && (data & 3u) + size <= 4;
+}
+
+// The IN that follows an OUT at rip to an index, in code that may access every port. Nobody wants
+// to see of this VM what we carry out.
+static NOINLINE void follow_in(struct vcpu *v, u16 port, u64 rip, u64 length)
+{
+    if (v->plain_reasons != EXIT_REASONS || guest_code_size() != CODE_64 || guest_cpl() != 0)
+        return;
+    const struct follow *f = find_follow(v, rip, length);
+    if (f == NULL || f->access != FOLLOW_IN)
+        return;
+    if (!vcpu_follow(v, f))
+        return;
+    u16 data = f->where < 0 ? (u16)v->gpr[RDX] : (u16)f->where;
+    bool ours = is_data_port(port, data, f->size);
+    if (ours)
+        io_set_rax(v, f->size, v->guest->ops->port_in(v, data, f->size));
+    vmwrite(GUEST_RIP, rip + length + (ours ? f->length : f->before));
+}
+
+static NOINLINE void out(struct vcpu *v, u64 q)
+{
+    u16 port = IO_PORT(q);
+    unsigned size = IO_SIZE(q);
+    u32 value = (u32)v->gpr[RAX];
+    if (size < 4)
+        value &= (1u << 8 * size) - 1;
+    v->guest->ops->port_out(v, port, size, value);
+    u64 rip = vmread(GUEST_RIP), length = vmread(EXIT_INSTRUCTION_LENGTH);
+    if (vcpu_skip_from(v, rip, length, false) && (port == 0x70 || port == 0xcf8))
+        follow_in(v, port, rip, length);
+}
+
 void exit_io(struct vcpu *v)
 {
     u64 q = vmread(EXIT_QUALIFICATION);
@@ -45,14 +110,11 @@ void exit_io(struct vcpu *v)
         string_io(v, q);
         return;
     }
-    unsigned size = IO_SIZE(q);
-    if (q & IO_IN) {
-        io_set_rax(v, size, v->guest->ops->port_in(v, IO_PORT(q), size));
-    } else {
-        u32 value = (u32)v->gpr[RAX];
-        if (size < 4)
-            value &= (1u << 8 * size) - 1;
-        v->guest->ops->port_out(v, IO_PORT(q), size, value);
+    if (!(q & IO_IN)) {
+        out(v, q);
+        return;
     }
+    unsigned size = IO_SIZE(q);
+    io_set_rax(v, size, v->guest->ops->port_in(v, IO_PORT(q), size));
     vcpu_skip_instruction(v);
 }

@@ -26,23 +26,19 @@ static void plain_write(void *ctx, gpa_t gpa, unsigned size, u64 value)
 
 static const struct emulate_ops plain_ops = {.read = plain_read, .write = plain_write};
 
-// Drivers write the number of a register and read or write the register with the next instruction.
-// If that is known too, and reads from the same page, it need not cost an exit of its own: what the
-// page is, and that this code may access it, the CPU has just found out. Not while someone steps
-// or has breakpoints.
-static NOINLINE void also_read(struct vcpu *v, u64 rip, u64 cr3, gva_t linear, gpa_t gpa)
+// The access to the same page that comes after one that wrote to it: what the page is, and that
+// this code may access it, the CPU has just found out. rip: where it begins.
+static NOINLINE void follow_access(struct vcpu *v, const struct follow *f, u64 rip, gpa_t gpa)
 {
-    if ((rip & ~PAGE_MASK) == 0 || v->debug_registers || (vmread(GUEST_DR7) & 0xff) != 0)
+    u64 offset = (gpa.v & ~PAGE_MASK) + (u64)(i64)f->where;
+    if (offset > PAGE_SIZE - 4 || !vcpu_follow(v, f))
         return;
-    const struct instruction *i = fetch_cached(&v->fetch, GVA(rip), cr3, CODE_64);
-    if (i == NULL || i->reg == RSP || !i->has_memory)
-        return;
-    struct emulation e = {
-        .ops = &plain_ops, .ctx = v, .code_size = CODE_64, .gpr = v->gpr, .rip = rip};
-    gva_t also = GVA(memory_offset(i, v->gpr, rip));
-    if ((also.v & PAGE_MASK) == (linear.v & PAGE_MASK) &&
-        emulate_plain_mov(&e, i, also, GPA((gpa.v & PAGE_MASK) | (also.v & ~PAGE_MASK)), false))
-        (void)vcpu_skip_from(v, rip, i->length, true);
+    gpa.v = (gpa.v & PAGE_MASK) | offset;
+    if (f->access == FOLLOW_LOAD)
+        v->gpr[f->reg] = (u32)v->guest->ops->mmio_read(v, gpa, 4);
+    else
+        v->guest->ops->mmio_write(v, gpa, 4, (u32)v->gpr[f->reg]);
+    vmwrite(GUEST_RIP, rip + f->length);
 }
 
 // The instruction that touched gpa, if it is known from the last time and simple: nearly all are.
@@ -67,8 +63,9 @@ static bool plain_access(struct vcpu *v, gpa_t gpa, u64 q)
         return false;
     if (__builtin_expect(i->reg == RSP, 0))
         vmwrite(GUEST_RSP, v->gpr[RSP]);
-    if (vcpu_skip_from(v, rip, i->length, true) && write)
-        also_read(v, rip + i->length, cr3, linear, gpa);
+    const struct follow *f = fetch_follow(i);
+    if (vcpu_skip_from(v, rip, i->length, true) && f->access != FOLLOW_NOTHING)
+        follow_access(v, f, rip + i->length, gpa);
     return true;
 }
 
@@ -104,6 +101,20 @@ static void emulate_access(struct vcpu *v, gpa_t gpa)
     }
 }
 
+// What follows the instruction at rip, if that has been carried out for the first time.
+static void follow_first(struct vcpu *v, u64 rip, gpa_t gpa)
+{
+    const struct instruction *i =
+        fetch_cached(&v->fetch, GVA(rip), vmread(GUEST_CR3), guest_code_size());
+    if (i == NULL || fetch_follow(i)->access == FOLLOW_NOTHING ||
+        vmread(GUEST_RIP) != rip + i->length || (vmread(GUEST_RFLAGS) & v->skip_flags) != 0)
+        return;
+    // gpa is where its operand begins, and not what of it lies in another page.
+    if (memory_offset(i, v->gpr, rip) == vmread(GUEST_LINEAR_ADDRESS) &&
+        (gpa.v & ~PAGE_MASK) + i->operand_size <= PAGE_SIZE)
+        follow_access(v, fetch_follow(i), rip + i->length, gpa);
+}
+
 static bool is_ram(const struct vcpu *v, gpa_t gpa)
 {
     return guest_ptr(&v->guest->memory, gpa, 1) != NULL;
@@ -137,7 +148,9 @@ void exit_ept_violation(struct vcpu *v)
         vcpu_crash(v, "event %x cannot be delivered: %llx is not RAM", v->event,
                    (unsigned long long)gpa.v);
     } else {
+        u64 rip = vmread(GUEST_RIP);
         emulate_access(v, gpa);
+        follow_first(v, rip, gpa);
     }
 }
 

@@ -10,6 +10,7 @@
 
 #include "ept/walk.h"
 #include "vmx/decode.h"
+#include "vmx/follow.h"
 
 #define FETCH_CACHE_SIZE 8
 
@@ -20,8 +21,9 @@ struct fetch_entry {
     const u64 *table[WALK_LEVELS];
     u64 value[WALK_LEVELS];
     const u8 *code;        // 16 bytes in one page
-    u64 bytes[2], mask[2]; // the instruction's, and which of them count
+    u64 bytes[2], mask[2]; // the instruction's and what follows, and which of them count
     struct instruction i;
+    struct follow follow;
 };
 
 struct fetch_cache {
@@ -33,6 +35,13 @@ struct fetch_cache {
 // cache or no longer valid. Only IA-32e mode's paging is cached. Valid until the next call.
 const struct instruction *fetch_cached(const struct fetch_cache *c, gva_t linear, u64 cr3,
                                        enum code_size code_size);
+
+// What follows an instruction that fetch_cached() gave.
+static inline const struct follow *fetch_follow(const struct instruction *i)
+{
+    const u8 *entry = (const u8 *)i - offsetof(struct fetch_entry, i);
+    return &((const struct fetch_entry *)(const void *)entry)->follow;
+}
 
 // Reads and decodes the instruction at linear, which the guest has just tried to execute, so that
 // no permission is checked, and caches it. OK and *i, valid until the next call; ERR_BUSY: its page

@@ -123,6 +123,11 @@ u64 cr_written(struct vcpu *v, u64 q);
 // was a random number.
 void random_result(struct vcpu *v, u64 value, bool ok);
 
+// exit_io.c: the way to the access that follows one which has just been carried out. False: the
+// guest is to go it itself, since someone has breakpoints there.
+struct follow;
+bool vcpu_follow(struct vcpu *v, const struct follow *f);
+
 // exit_io.c: what an IN of 1, 2 or 4 bytes gives.
 void io_set_rax(struct vcpu *v, unsigned size, u32 value);
 
