@@ -62,6 +62,7 @@ class Qemu:
     name = "QEMU"
     lines = 2
     vga = "std"
+    keeps_variables = True  # UEFI's, in flash
 
     def __init__(self, wanted: Wanted) -> None:
         if not shutil.which(QEMU):
@@ -98,10 +99,13 @@ class Qemu:
             command += self._uefi(directory)
         return command
 
-    @staticmethod
-    def _uefi(directory: Path) -> list[str]:
+    def _uefi(self, directory: Path) -> list[str]:
         for code, variables in OVMF_PAIRS:
             if code.exists() and variables.exists():
+                if not self.keeps_variables:
+                    (directory / "firmware").write_bytes(
+                        variables.read_bytes() + code.read_bytes())
+                    return ["-bios", "firmware"]
                 (directory / "firmware").symlink_to(code)
                 shutil.copyfile(variables, directory / "variables")
                 return [
