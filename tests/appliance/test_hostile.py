@@ -6,7 +6,10 @@ import re
 
 import pytest
 
-from appliance import ENDS_BY_ITSELF, HASWELL, Run, on_each_cpu, runs, vm
+from appliance import (
+    CPU_MODELS, ENDS_BY_ITSELF, HASWELL, LINUX_ON_THE_CPU, Run, linux, on_each_cpu, runs, vm,
+)
+from debugger import COMPLAINTS
 
 # What each part of the guest is given; some need a second CPU.
 PARTS = {
@@ -116,3 +119,48 @@ def test_pace(record):
     assert not record.verdicts("count", "FAIL"), record
     share = int(re.search(r"share (\d+) % of the core", "\n".join(record.guest("count")))[1])
     assert share >= 42, record
+
+
+# What goes on for ever beside Linux, which has as much weight as all of them.
+BESIDE = ["nmispin", "timers", "garbage", "wakes", "ipis", "registers", "output", "triple"]
+
+
+def beside_linux(core):
+    text = linux("linux", cores=core, weight=100 * len(BESIDE), run="try-steady", initrd="load.gz",
+                 cmdline="loglevel=4")
+    for name in BESIDE:
+        if name == "nmispin":
+            text += vm(name, "hostile", cmdline=name, cores="0")
+        elif name == "triple":
+            text += vm(name, "faults", cmdline=name, cores="0")
+        else:
+            text += hostile(name, words="passes=0", cores="0")
+    return ENDS_BY_ITSELF + text
+
+
+def until_linux_ended(console):
+    console.until("vm: linux ended: ")
+
+
+# With one CPU a tick is an instruction: there the pace is exact. Half is its share, of which interrupts
+# between others that end in root mode take some where there are no posted interrupts.
+@pytest.mark.long
+@pytest.mark.parametrize("record, pace", [
+    (Run(beside_linux("0"), cpu=cpu, cpus=1, memory=1024, script=until_linux_ended, ends=False), 38)
+    for cpu in CPU_MODELS] + [
+    (Run(beside_linux("1"), cpus=2, memory=1024, script=until_linux_ended, ends=False), 0),
+], indirect=["record"], ids=str)
+def test_linux_keeps_its_pace(record, pace):
+    """A11, D10: its memory, a file, its share of the CPU; and it has nothing to complain about."""
+    name = "linux"
+    record.check_sound()
+    assert record.ended(name) == "poweroff", record
+    lines = record.guest(name)
+    assert "steady: checksum ok" in lines and "file: ok" in lines, record
+    assert int(re.search(r"pace (\d+) %", "\n".join(lines))[1]) >= pace, record
+    assert [re.sub(" +", " ", line) for line in lines if re.match("count: (SPU|ERR)", line)] == \
+        ["count: SPU: 0 Spurious interrupts", "count: ERR: 0"], record
+    assert not [line for line in lines if line.startswith("dmesg: ")
+                and not LINUX_ON_THE_CPU.search(line)], record
+    assert not [line for line in lines if COMPLAINTS.search(line)
+                and not line.startswith("count: ")], record
