@@ -142,8 +142,8 @@ def until_linux_ended(console):
     console.until("vm: linux ended: ")
 
 
-# With one CPU a tick is an instruction: there the pace is exact. Half is its share, of which interrupts
-# between others that end in root mode take some where there are no posted interrupts.
+# With one CPU a tick is an instruction: there the pace is exact. Half is its share, of which others'
+# interrupts take some where there are no posted ones.
 @pytest.mark.long
 @pytest.mark.parametrize("record, pace", [
     (Run(beside_linux("0"), cpu=cpu, cpus=1, memory=1024, script=until_linux_ended, ends=False), 38)
