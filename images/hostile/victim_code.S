@@ -10,6 +10,37 @@
 #define FLAT(offset)  (VICTIM_BASE + offset)
 #define EFLAGS_VM     0x20000
 
+// What is the same in each size of code. The flat ones: the segments and the stack, and the current
+// slot's offset in EAX, or `done`.
+    .macro find_slot done
+    mov $SEL_DATA, %ecx
+    mov %ecx, %ds
+    mov %ecx, %es
+    mov %ecx, %ss
+    mov $FLAT(STACK_TOP), %esp
+    mov FLAT(PARAM(SLOT)), %eax
+    cmp FLAT(PARAM(SLOTS)), %eax
+    jae \done
+    shl $4, %eax
+    .endm
+
+    .macro say_done at
+    movl $1, \at
+1:  cli
+    hlt
+    jmp 1b
+    .endm
+
+    .macro stubs common
+vector = 0
+    .rept 33
+    .balign 8
+    mov $vector, %al
+    jmp \common
+vector = vector + 1
+    .endr
+    .endm
+
     .section .rodata
     .balign 16
     .globl victim_code, victim_code_end
@@ -48,10 +79,7 @@ next16:
     add $AT_BODY, %ax
     jmp *%ax
 done16:
-    movl $1, PARAM(DONE)
-1:  cli
-    hlt
-    jmp 1b
+    say_done PARAM(DONE)
 
 // AL: the vector.
 common16:
@@ -64,13 +92,7 @@ common16:
 
     .balign 8
 victim_stubs16:
-vector = 0
-.rept 33
-    .balign 8
-    mov $vector, %al
-    jmp common16
-vector = vector + 1
-.endr
+    stubs common16
 
     .code32
 protected:
@@ -102,15 +124,7 @@ protected:
     mov %eax, %cr0
 
 next32:
-    mov $SEL_DATA, %ecx
-    mov %ecx, %ds
-    mov %ecx, %es
-    mov %ecx, %ss
-    mov $FLAT(STACK_TOP), %esp
-    mov FLAT(PARAM(SLOT)), %eax
-    cmp FLAT(PARAM(SLOTS)), %eax
-    jae done32
-    shl $4, %eax
+    find_slot done32
     add $AT_BODY, %eax
     cmpl $MODE_V86, FLAT(PARAM(MODE))
     je enter_v86
@@ -129,10 +143,7 @@ enter_v86:
     push %eax
     iretl
 done32:
-    movl $1, FLAT(PARAM(DONE))
-1:  cli
-    hlt
-    jmp 1b
+    say_done FLAT(PARAM(DONE))
 
 common32:
     mov $SEL_DATA, %ecx
@@ -144,13 +155,7 @@ common32:
 
     .balign 8
 victim_stubs32:
-vector = 0
-.rept 33
-    .balign 8
-    mov $vector, %al
-    jmp common32
-vector = vector + 1
-.endr
+    stubs common32
 
 enter_long:
     mov %cr4, %eax
@@ -172,15 +177,7 @@ in_long:
     mov $SEL_TSS64, %ecx
     ltr %cx
 next64:
-    mov $SEL_DATA, %ecx
-    mov %ecx, %ds
-    mov %ecx, %es
-    mov %ecx, %ss
-    mov $FLAT(STACK_TOP), %esp
-    mov FLAT(PARAM(SLOT)), %eax
-    cmp FLAT(PARAM(SLOTS)), %eax
-    jae done64
-    shl $4, %eax
+    find_slot done64
     add $FLAT(AT_BODY), %eax
     cmpl $MODE_COMPAT, FLAT(PARAM(MODE))
     je 1f
@@ -189,10 +186,7 @@ next64:
     push %rax
     lretq
 done64:
-    movl $1, FLAT(PARAM(DONE))
-1:  cli
-    hlt
-    jmp 1b
+    say_done FLAT(PARAM(DONE))
 
 common64:
     mov FLAT(PARAM(SLOT)), %ebx
@@ -202,13 +196,7 @@ common64:
 
     .balign 8
 victim_stubs64:
-vector = 0
-.rept 33
-    .balign 8
-    mov $vector, %al
-    jmp common64
-vector = vector + 1
-.endr
+    stubs common64
 
     .balign 8
 victim_ivt_pointer:
