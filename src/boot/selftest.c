@@ -14,7 +14,7 @@
 static u8 some_data[16];
 static bool found; // the test that is asked for
 
-static void undefined_opcode(void)
+void undefined_opcode(void)
 {
     __asm__ volatile("ud2");
 }
@@ -37,12 +37,12 @@ static __attribute__((noinline)) u64 grow_stack(u64 n) // NOLINT(misc-no-recursi
     return n == UINT64_MAX ? 0 : grow_stack(n + 1) + room[0];
 }
 
-static void overflow_stack(void)
+void overflow_stack(void)
 {
     log_line("boot", "%llu", (unsigned long long)grow_stack(0));
 }
 
-static __attribute__((noinline)) void do_panic(void)
+__attribute__((noinline)) void do_panic(void)
 {
     panic("asked for by test.fault");
 }

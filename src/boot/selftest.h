@@ -25,3 +25,9 @@ void (*selftest_choose(const struct selftest *tests, unsigned n))(void);
 
 // After all tests: says so when none had that name.
 void selftest_end(void);
+
+// Faults that other tests have too, where they call for them: #UD, #DF by a stack that grows
+// without end, a panic. Debug builds only; any core.
+void undefined_opcode(void);
+void overflow_stack(void);
+void do_panic(void);

@@ -4,7 +4,6 @@
 #if DEBUG
 #include "boot/cmdline.h"
 #include "boot/log.h"
-#include "boot/panic.h"
 #include "boot/selftest.h"
 #include "lib/format.h"
 #include "lib/lock.h"
@@ -18,31 +17,9 @@ static struct timer timers[2]; // of the core that fails, and of one that wants 
 static u64 core, after = 1000; // number; milliseconds
 static struct spinlock lock;
 
-static void undefined_opcode(void)
-{
-    __asm__ volatile("ud2");
-}
-
 static void write_nowhere(void)
 {
     *(volatile u64 *)0x1000 = 0;
-}
-
-static __attribute__((noinline)) u64 grow_stack(u64 n) // NOLINT(misc-no-recursion)
-{
-    volatile u64 room[64];
-    room[0] = n;
-    return n == UINT64_MAX ? 0 : grow_stack(n + 1) + room[0];
-}
-
-static void overflow_stack(void)
-{
-    log_line("smp", "%llu", (unsigned long long)grow_stack(0));
-}
-
-static void do_panic(void)
-{
-    panic("asked for by test.fault");
 }
 
 static void loop(void)
@@ -54,13 +31,13 @@ static void loop(void)
 static void fault_with_lock(void)
 {
     spin_lock(&lock);
-    undefined_opcode();
+    __builtin_trap(); // #UD
 }
 
 static void fault_with_log(void)
 {
     spin_lock(&log_lock);
-    undefined_opcode();
+    __builtin_trap(); // #UD
 }
 
 static const struct selftest tests[] = {
