@@ -192,10 +192,7 @@ static void run(void)
 // The line interrupts this core, or it looks.
 static void take(void)
 {
-    if (host_irq_route(serial_debug.irq, VECTOR_DEBUG, this_core()->apic_id))
-        serial_enable_interrupts(&serial_debug);
-    else
-        work.always = true;
+    work.always = !host_serial_route(&serial_debug, VECTOR_DEBUG);
 }
 
 void gdb_line_init(void)

@@ -208,6 +208,14 @@ COLD bool host_irq_route(u8 irq, u8 vector, u32 id)
     return reg != 0;
 }
 
+COLD bool host_serial_route(struct serial_line *u, u8 vector)
+{
+    if (!host_irq_route(u->irq, vector, this_core()->apic_id))
+        return false;
+    serial_enable_interrupts(u);
+    return true;
+}
+
 void host_irq_mask(u8 irq, bool masked)
 {
     unsigned n;

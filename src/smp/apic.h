@@ -2,6 +2,7 @@
 // The host's local APIC, in x2APIC mode where the CPU has it (SDM Vol. 3, chapter 11), and IOAPICs.
 #pragma once
 
+#include "boot/serial.h"
 #include "lib/x86.h"
 
 #define MSR_X2APIC_ICR  (MSR_IA32_X2APIC + 0x30)
@@ -49,6 +50,10 @@ void apic_set_deadline(u64 deadline);
 // Routes an ISA interrupt to vector on the core with that APIC ID, below 255. False when no IOAPIC
 // has it. Any core.
 bool host_irq_route(u8 irq, u8 vector, u32 apic_id);
+
+// Routes a serial line's interrupt to the calling core as that vector, and has the line interrupt.
+// False: no IOAPIC has its IRQ, and somebody has to look.
+bool host_serial_route(struct serial_line *u, u8 vector);
 
 // Masks one that is routed, or lets it through again. Any core.
 void host_irq_mask(u8 irq, bool masked);

@@ -356,13 +356,10 @@ static void take(void)
 {
     timer_init(&input_timer, input_due);
     timer_init(&prompt_timer, prompt_due);
-    if (host_irq_route(serial_console.irq, VECTOR_CONSOLE, this_core()->apic_id)) {
-        serial_enable_interrupts(&serial_console);
-    } else {
-        work.always = true;
+    work.always = !host_serial_route(&serial_console, VECTOR_CONSOLE);
+    if (work.always)
         log_line("console", "no IOAPIC has IRQ %u: typed input is looked for only now and then",
                  serial_console.irq);
-    }
 }
 
 void console_init(void)
