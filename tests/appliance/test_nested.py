@@ -64,6 +64,19 @@ def test_interception(record):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("record", [
+    Run(vm("hello", cmdline="period=300"), machine="nested", cpu=None)], indirect=True, ids=str)
+def test_a_hang_is_told_by_ticks(record):
+    """What never ends is ended after so many ticks, however long these took."""
+    assert record.status == 1, record
+    running = [(int(ticks), int(exits)) for ticks, exits in re.findall(
+        r"nested: (\d+) M ticks: running, (\d+) exits to KVM", record.message)]
+    assert len(running) > 10 and running == sorted(running), record
+    failed = re.search(r"nested: (\d+) M ticks: failed: not done after 40 G ticks", record.message)
+    assert failed and int(failed[1]) >= 40000, record
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("lane", ["apicv", "no-apicv", "no-ad"])
 def test_smoke(lane):
     """B1: from a CD and as a disk, under SeaBIOS and OVMF. C1: each control has a way without it."""
