@@ -178,6 +178,21 @@ void BX_CPU_C::cpu_run_trace(void)
 """,
     ),
     Fix(
+        # What an exit during the delivery is to name as the event that was being delivered (SDM vol. 3,
+        # 28.2.4) was left as the last exception had made it. KVM then delivered that one: a #DE or #BP
+        # that nobody had raised, in place of an interrupt.
+        why="an exit during the delivery of a virtual interrupt names another event",
+        file="cpu/vapic.cc",
+        before="""\
+    interrupt(vector, BX_EXTERNAL_INTERRUPT, 0, 0);
+""",
+        after="""\
+    vm->idt_vector_info = vector | (BX_EXTERNAL_INTERRUPT << 8);
+    vm->idt_vector_error_code = 0;
+    interrupt(vector, BX_EXTERNAL_INTERRUPT, 0, 0);
+""",
+    ),
+    Fix(
         why="a notification that posts nothing to be taken lets a halted guest go on",
         file="cpu/event.cc",
         before="""\

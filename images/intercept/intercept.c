@@ -74,6 +74,7 @@ static const struct {
     {"cpuid", part_cpuid, true},
     {"user", part_user, true},
     {"mem", part_mem, true},
+    {"delivery", part_delivery, true},
     {"exec", part_exec, true},
     {"both", part_both, false}, // wants a second CPU
 };

@@ -58,6 +58,7 @@ void part_dr(void);
 void part_cpuid(void);
 void part_user(void);
 void part_mem(void);
+void part_delivery(void);
 void part_exec(void);
 void part_both(void);
 

@@ -46,6 +46,7 @@ USER = ["hlt", "pause", "rdtsc", "invlpg", "wbinvd", "cr8", "dr", "msr:star", "i
         "desc:w", "cpuid"]
 MEMORY = ["mem:0x800100+0x10", "mem:0x800100+0x10:r", "mem:0x800100+0x10:w", "mem:0x8001ff+0x1:r",
           "mem:0x800180+0x8:w", "mem:0x800ffe+0x4", "mem:0x800700+0x100"]
+GATES = ["mem:0x808000+0x600:r"]
 CODE = ["mem:0x804100+0x4:x", "mem:0x804100+0x4:rx"]
 BOTH = ["mem:0x806040+0x8:w", "msr:star:w", "msr:star:r", "cr0:pg"]
 
@@ -115,7 +116,7 @@ CARRIED_OUT = [
     ("instructions", ",".join(INSTRUCTIONS), INSTRUCTIONS, ["A12"]),
     ("tables", "desc,dr,cpuid", TABLES, ["A12"]),
     ("user", "user", USER, ["A12"]),
-    ("memory", "mem", MEMORY, ["A12"]),
+    ("memory", "mem,delivery", [*MEMORY, *GATES], ["A12"]),
     ("code", "exec", CODE, ["A12"]),
     ("both", "both", BOTH, ["A11"]),
 ]
