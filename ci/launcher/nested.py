@@ -97,7 +97,6 @@ class Nested(LinuxWithKvm):
     def __init__(self, wanted: Wanted) -> None:
         self.inner = Qemu(dataclasses.replace(wanted, accel="kvm", cpu=None))
         self.inner.vga = "none"  # each character written to it would be an exit to QEMU
-        self.inner.keeps_variables = False  # OVMF's first write to its flash faults there
         super().__init__(dataclasses.replace(
             wanted, cpus=1, memory=wanted.memory + LINUX_MEMORY, firmware="bios", medium="cd"))
 

@@ -62,7 +62,6 @@ class Qemu:
     name = "QEMU"
     lines = 2
     vga = "std"
-    keeps_variables = True  # UEFI's, in flash
 
     def __init__(self, wanted: Wanted) -> None:
         if not shutil.which(QEMU):
@@ -102,10 +101,6 @@ class Qemu:
     def _uefi(self, directory: Path) -> list[str]:
         for code, variables in OVMF_PAIRS:
             if code.exists() and variables.exists():
-                if not self.keeps_variables:
-                    (directory / "firmware").write_bytes(
-                        variables.read_bytes() + code.read_bytes())
-                    return ["-bios", "firmware"]
                 (directory / "firmware").symlink_to(code)
                 shutil.copyfile(variables, directory / "variables")
                 return [
