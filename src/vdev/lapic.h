@@ -255,8 +255,7 @@ static inline u64 lapic_cr8(const struct lapic *l)
 }
 void lapic_set_cr8(struct lapic *l, u64 value);
 
-// ---- interrupts in (lapic.c)
-// -------------------------------------------------------------------------
+// ---- interrupts in (lapic.c) ---------------------------------------------------------------
 
 // A fixed interrupt, from any core; says what the caller must do for it to be seen. A level-
 // triggered one that the APIC does not yet know as such goes through the side door.

@@ -7,10 +7,7 @@
 #include "vmx/guest_access.h"
 #include "vmx/vcpu_internal.h"
 
-#define NMI_UNBLOCKED BIT(12) // by an IRET, in the exit qualification
-
-// ---- a driver's plain MOV
-// ------------------------------------------------------------------------
+// ---- a driver's plain MOV ----------------------------------------------------------------------
 
 static u64 plain_read(void *ctx, gpa_t gpa, unsigned size)
 {
@@ -69,22 +66,14 @@ static bool plain_access(struct vcpu *v, gpa_t gpa, u64 q)
     return true;
 }
 
-// ---- all else
-// ------------------------------------------------------------------------------------
+// ---- all else ----------------------------------------------------------------------------------
 
 static void emulate_access(struct vcpu *v, gpa_t gpa)
 {
     struct guest_access a;
     struct emulation e;
-    guest_access_begin(v, &e, &a);
-    u64 pc = e.rip + (e.code_size == CODE_64 ? 0 : vmread(GUEST_CS_BASE));
-    if (e.code_size != CODE_64)
-        pc = (u32)pc;
-    const struct instruction *i = fetch_cached(&v->fetch, GVA(pc), a.paging.cr3, e.code_size);
-    enum error error = OK;
-    if (i == NULL)
-        error =
-            fetch_instruction(&v->fetch, &a.paging, &v->guest->memory, GVA(pc), e.code_size, &i);
+    const struct instruction *i;
+    enum error error = guest_access_fetch(v, &e, &a, &i);
     if (error == ERR_BUSY)
         return; // its page is gone: the guest is to try again
     if (error == ERR_INVALID) {
@@ -124,13 +113,11 @@ void exit_ept_violation(struct vcpu *v)
 {
     u64 q = vmread(EXIT_QUALIFICATION);
     gpa_t gpa = GPA(vmread(GUEST_PHYSICAL_ADDRESS));
-    events_take_back(v);
+    events_take_back_ept(v, q);
     u64 kind = EPT_VIOLATION_LINEAR_VALID | EPT_VIOLATION_TRANSLATED | EPT_VIOLATION_FETCH;
-    if ((q & (kind | NMI_UNBLOCKED)) == (kind & ~EPT_VIOLATION_FETCH) &&
-        !(v->event & EVENT_VALID) && !is_ram(v, gpa) && plain_access(v, gpa, q))
+    if ((q & kind) == (kind & ~EPT_VIOLATION_FETCH) && !(v->event & EVENT_VALID) &&
+        !is_ram(v, gpa) && plain_access(v, gpa, q))
         return;
-    if ((q & NMI_UNBLOCKED) && !(v->event & EVENT_VALID)) // an IRET had just ended blocking by NMI
-        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKING_BY_NMI);
 
     if (is_ram(v, gpa)) {
         if (!v->guest->ops->write_protected(v, gpa))

@@ -2,6 +2,7 @@
 #include "vmx/guest_access.h"
 
 #include "lib/x86.h"
+#include "vmx/fetch.h"
 #include "vmx/vcpu_internal.h"
 
 // Iterations of a REP in one exit, so that a long one keeps neither interrupts nor others waiting.
@@ -92,6 +93,19 @@ void guest_access_begin(struct vcpu *v, struct emulation *e, struct guest_access
                             .rip = vmread(GUEST_RIP),
                             .rflags = vmread(GUEST_RFLAGS),
                             .repeats = REPEATS_MAX};
+}
+
+enum error guest_access_fetch(struct vcpu *v, struct emulation *e, struct guest_access *a,
+                              const struct instruction **i)
+{
+    guest_access_begin(v, e, a);
+    u64 pc = e->rip + (e->code_size == CODE_64 ? 0 : vmread(GUEST_CS_BASE));
+    if (e->code_size != CODE_64)
+        pc = (u32)pc;
+    *i = fetch_cached(&v->fetch, GVA(pc), a->paging.cr3, e->code_size);
+    if (*i != NULL)
+        return OK;
+    return fetch_instruction(&v->fetch, &a->paging, &v->guest->memory, GVA(pc), e->code_size, i);
 }
 
 void guest_access_finish(struct vcpu *v, struct emulation *e, enum emulate_status status,

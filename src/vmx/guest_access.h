@@ -28,6 +28,11 @@ static inline unsigned guest_cpl(void)
 // Makes *e, and *a behind it, for one instruction of v; its VMCS is current.
 void guest_access_begin(struct vcpu *v, struct emulation *e, struct guest_access *a);
 
+// The same, and *i, the instruction at RIP, valid until another is fetched. ERR_BUSY: its page is
+// gone; ERR_INVALID: it is undefined; others: it is longer than 15 bytes.
+enum error guest_access_fetch(struct vcpu *v, struct emulation *e, struct guest_access *a,
+                              const struct instruction **i);
+
 // Puts into effect what emulate() came to: registers, RIP past the instruction, or an exception.
 // address: of the device, for the record when the instruction is none that we can carry out.
 void guest_access_finish(struct vcpu *v, struct emulation *e, enum emulate_status status,

@@ -246,7 +246,7 @@ static void handle(struct vcpu *v)
         return;
     }
     if (v->reason == EXIT_REASON_EPT_VIOLATION)
-        memory_taken(v);
+        events_take_back_ept(v, vmread(EXIT_QUALIFICATION));
     if (hit_describe(v, &h))
         caught(v, &h);
     else

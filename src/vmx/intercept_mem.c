@@ -9,8 +9,7 @@
 #include "vmx/intercept_hit.h"
 #include "vmx/vcpu_internal.h"
 
-#define NMI_UNBLOCKED BIT(12) // by an IRET, in the exit qualification
-#define APIC_PAGE     0xfee00000ull
+#define APIC_PAGE 0xfee00000ull
 
 // ---- views -------------------------------------------------------------------------------------
 
@@ -103,19 +102,18 @@ u64 vcpu_ept_pointer(const struct vcpu *v)
 
 // ---- accesses ----------------------------------------------------------------------------------
 
-// The instruction that made the access; NULL: it cannot be had.
+// No instruction made the access: it is to a descriptor table or the stack, for an event.
+static bool delivers(const struct vcpu *v)
+{
+    return v->event & EVENT_VALID;
+}
+
+// The instruction that made the access; NULL: it cannot be had, or there is none.
 static const struct instruction *present(struct vcpu *v, struct guest_access *a,
                                          struct emulation *e)
 {
-    const struct instruction *i = NULL;
-    guest_access_begin(v, e, a);
-    u64 pc = e->rip + (e->code_size == CODE_64 ? 0 : vmread(GUEST_CS_BASE));
-    if (e->code_size != CODE_64)
-        pc = (u32)pc;
-    return fetch_instruction(&v->fetch, &a->paging, &v->guest->memory, GVA(pc), e->code_size, &i) ==
-                   OK
-               ? i
-               : NULL;
+    const struct instruction *i;
+    return !delivers(v) && guest_access_fetch(v, e, a, &i) == OK ? i : NULL;
 }
 
 // Bytes of a data access by i; of instructions that move vectors, the most that it can be.
@@ -150,7 +148,7 @@ bool hit_describe_memory(struct vcpu *v, struct hit *h)
               : q & EPT_VIOLATION_WRITE
                   ? (q & EPT_VIOLATION_READ ? "read and write of" : "write of")
                   : "read of";
-    h->size = q & EPT_VIOLATION_FETCH ? 1 : (u8)access_size(present(v, &a, &e));
+    h->size = q & EPT_VIOLATION_FETCH ? 1 : delivers(v) ? 8 : (u8)access_size(present(v, &a, &e));
     h->numbered = true;
     h->first = gpa;
     h->last = gpa + h->size - 1;
@@ -191,13 +189,6 @@ bool hit_describe_other(struct vcpu *v, const struct hit *h, struct hit *other)
     return true;
 }
 
-void memory_taken(struct vcpu *v)
-{
-    events_take_back(v);
-    if ((vmread(EXIT_QUALIFICATION) & NMI_UNBLOCKED) && !(v->event & EVENT_VALID))
-        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKING_BY_NMI);
-}
-
 bool memory_withheld(struct vcpu *v)
 {
     u64 q = vmread(EXIT_QUALIFICATION);
@@ -213,7 +204,7 @@ bool memory_withheld(struct vcpu *v)
 
 void memory_deny(struct vcpu *v, const struct hit *h)
 {
-    bool user = (vmread(GUEST_SS_ACCESS) >> 5 & 3) == 3;
+    bool user = guest_cpl() == 3 && !delivers(v);
     vcpu_raise_pf(v, h->value,
                   PF_PRESENT | (h->access & INTERCEPT_WRITE ? PF_WRITE : 0) | (user ? PF_USER : 0) |
                       (h->access & INTERCEPT_EXECUTE ? PF_FETCH : 0));
@@ -221,10 +212,15 @@ void memory_deny(struct vcpu *v, const struct hit *h)
 
 void memory_ignore(struct vcpu *v)
 {
+    u64 gpa = vmread(GUEST_PHYSICAL_ADDRESS);
+    if (delivers(v)) {
+        vcpu_crash(v, "event %x cannot be delivered: its access to %llx is to be ignored", v->event,
+                   (unsigned long long)gpa);
+        return;
+    }
     struct guest_access a;
     struct emulation e;
     const struct instruction *i = present(v, &a, &e);
-    u64 gpa = vmread(GUEST_PHYSICAL_ADDRESS);
     enum emulate_status status = EMULATE_UNSUPPORTED;
     v->memory_ignored = true;
     e.repeats = 1; // each element is a hit of its own

@@ -15,7 +15,7 @@
 #define EVENT_HAS_ERROR       BIT(11)
 #define EVENT_VECTOR(e)       ((u8)(e))
 #define EVENT_TYPE(e)         ((e) >> 8 & 7)
-#define NMI_UNBLOCKED_BY_IRET BIT(12) // in the exit field
+#define NMI_UNBLOCKED_BY_IRET BIT(12) // in the exit field, and in an EPT violation's qualification
 enum {
     EVENT_EXTERNAL = 0,
     EVENT_NMI = 2,
@@ -167,6 +167,16 @@ static inline void events_take_back(struct vcpu *v)
     u32 info = (u32)vmread(IDT_VECTORING_INFO);
     if (__builtin_expect((info & EVENT_VALID) != 0, 0))
         events_redeliver(v, info);
+}
+
+// The same after an EPT violation with this qualification, which may be that of an IRET that had
+// just ended blocking by NMI (SDM 28.2.3).
+static inline void events_take_back_ept(struct vcpu *v, u64 qualification)
+{
+    events_take_back(v);
+    if (__builtin_expect((qualification & NMI_UNBLOCKED_BY_IRET) != 0, 0) &&
+        !(v->event & EVENT_VALID))
+        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKING_BY_NMI);
 }
 
 // check.c: the SDM's checks of guest state and controls (27.2, 27.3). NULL: passes; else what the
