@@ -14,6 +14,7 @@ struct orders orders;
 u64 watched;
 volatile u64 own_breakpoints;
 u8 landing[4096] ALIGNED(4096);
+u8 across[2][4096] ALIGNED(4096);
 
 extern u64 pml4[512]; // the runtime's
 static u64 late_pdpt[512] ALIGNED(4096), late_directory[512] ALIGNED(4096);
@@ -32,6 +33,16 @@ static u64 overwrite(u64 round)
     const struct routine *r = &routines[round % VARIANTS];
     memcpy(landing, r->start, (size_t)(r->end - r->start));
     return ((u64(*)(void))landing)();
+}
+
+// The same with one store into two pages: XOR or SUB of EAX with itself, two NOPs; MOV to AL, RET,
+// NOP.
+static u64 overwrite_across(u64 round)
+{
+    u64 code = (round % VARIANTS ? 0x90c301b09090c031 : 0x90c302b09090c029);
+    u8 *at = across[1] - 4;
+    *(volatile u64 *)at = code;
+    return ((u64(*)(void))at)();
 }
 
 // A page of code that is in the page tables only for as long as it is called.
@@ -111,7 +122,8 @@ int main(void)
         __asm__ volatile("int3");
         if (own_breakpoints != breakpoints + 1)
             report(false, "D3: round %lu: my own #BP did not come", round);
-        if (overwrite(round) != round % VARIANTS + 1 || call_late_page() != 1)
+        if (overwrite(round) != round % VARIANTS + 1 ||
+            overwrite_across(round) != 2 - round % VARIANTS || call_late_page() != 1)
             report(false, "E2: round %lu: code that was just written does not run", round);
         if (!has_debug_registers(round))
             report(false, "D9: round %lu: the debug registers are not mine", round);

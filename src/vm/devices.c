@@ -228,10 +228,14 @@ static bool write_protected(struct vcpu *v, gpa_t gpa)
     }
     if (vm_page_written == NULL)
         return false;
+    if (v->pages_stepped == STEP_PAGES) {
+        vcpu_crash(v, "an instruction writes to more than %u pages with breakpoints", STEP_PAGES);
+        return true;
+    }
     vm_page_written(vm, page, true);
     guest_protect(&vm->guest, page, EPT_RWX);
     guest_flush(&vm->guest);
-    v->page_stepping = page;
+    v->page_stepped[v->pages_stepped++] = page;
     step_over(v, STEP_OVER_PAGE);
     return true;
 }
@@ -258,10 +262,12 @@ static bool write_ram(struct vcpu *v, gpa_t gpa, const void *value, unsigned siz
 static void page_stepped(struct vcpu *v)
 {
     struct vm *vm = vm_of(v);
-    guest_protect(&vm->guest, v->page_stepping, EPT_READ | EPT_EXECUTE);
+    for (unsigned i = 0; i < v->pages_stepped; i++)
+        guest_protect(&vm->guest, v->page_stepped[i], EPT_READ | EPT_EXECUTE);
     for (unsigned i = 0; i < vm->vcpus; i++)
         vcpu_request(vm->vcpu[i], REQUEST_FLUSH);
-    vm_page_written(vm, v->page_stepping, false);
+    while (v->pages_stepped > 0)
+        vm_page_written(vm, v->page_stepped[--v->pages_stepped], false);
 }
 
 static bool may_run(const struct vcpu *v, unsigned core)

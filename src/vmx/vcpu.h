@@ -129,9 +129,13 @@ enum {
 
 enum hold_reason { HOLD_DEBUGGER = 1, HOLD_VM = 2, HOLD_CHANGE = 4 };
 
+// Pages with write protection that one instruction may write to: operand and stack, or an event's
+// delivery, each across a page's end.
+#define STEP_PAGES 4
+
 // What one instruction of a vCPU runs without. Bits: an LGDT may be on a watched page's way.
 enum step_over {
-    STEP_OVER_PAGE = 1 << 0,        // the write protection of page_stepping
+    STEP_OVER_PAGE = 1 << 0,        // the write protection of pages_stepped
     STEP_OVER_DESCRIPTORS = 1 << 1, // descriptor-table exiting
     STEP_OVER_MOV_DR = 1 << 2,      // MOV-DR exiting
     STEP_OVER_VIEW = 1 << 3,        // what an EPT view withholds
@@ -158,7 +162,8 @@ struct vcpu {
     u32 skip_flags;     // bits of RFLAGS that make vcpu_skip_instruction look closer
     bool emulated_step; // the stepped instruction was carried out by us
     u8 stepping_over;   // bits of enum step_over: monitor trap flag for one instruction
-    gpa_t page_stepping;
+    u8 pages_stepped;   // so many of these are writable meanwhile
+    gpa_t page_stepped[STEP_PAGES];
     const u64 *posted;         // bit 0: something waits in its posted-interrupt descriptor
     bool sleeps_interruptible; // RFLAGS.IF when it went to sleep
     bool halted_for_good;      // HLT with interrupts off was reported

@@ -123,6 +123,26 @@ def test_breakpoint_on_a_page_that_is_overwritten(bench):
 
 
 @STEPS.check
+def test_breakpoints_on_two_pages_that_are_overwritten_at_once(bench):
+    """7: one instruction writes to both, and both stay."""
+    gdb = bench.attach("steps.elf")
+    first = gdb.value("(long) &across[1]") - 4
+    for place in (first, first + 4):
+        gdb(f"break *{place}")
+    codes = []
+    for place in [first, first + 4] * 4:
+        out = gdb("continue")
+        assert re.search(r"Breakpoint \d, 0x", out) and gdb.value("$pc") == place, out
+        codes.append(gdb.value(f"*(long *) {first}") & (1 << 64) - 1)
+    variants = [0x90c301b09090c031] * 2 + [0x90c302b09090c029] * 2
+    assert codes in (variants * 2, (variants[2:] + variants[:2]) * 2), codes
+    since = bench.now
+    gdb("delete")
+    bench.detach(gdb)
+    bench.wait(STEPS_LIFE, since)
+
+
+@STEPS.check
 def test_breakpoint_before_its_page(bench):
     """7: set where nothing is mapped; hit when the guest has mapped it, and again."""
     gdb = bench.attach("steps.elf")
