@@ -135,7 +135,7 @@ enum hold_reason { HOLD_DEBUGGER = 1, HOLD_VM = 2, HOLD_CHANGE = 4 };
 
 // What one instruction of a vCPU runs without. Bits: an LGDT may be on a watched page's way.
 enum step_over {
-    STEP_OVER_PAGE = 1 << 0,        // the write protection of pages_stepped
+    STEP_OVER_PAGE = 1 << 0,        // the write protection of page_stepped
     STEP_OVER_DESCRIPTORS = 1 << 1, // descriptor-table exiting
     STEP_OVER_MOV_DR = 1 << 2,      // MOV-DR exiting
     STEP_OVER_VIEW = 1 << 3,        // what an EPT view withholds
