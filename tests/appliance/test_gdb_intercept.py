@@ -352,6 +352,32 @@ def test_stop_at_memory(bench):
 
 
 @INTERCEPT.check
+def test_stop_at_a_gate(bench):
+    """A12: stopped while an event is delivered, which then comes once: by `continue`, and by `stepi`
+    to its handler's first instruction."""
+    gdb = begin(bench)
+    gate, timer = (gdb.value(f"(long) &idt[{vector}]") for vector in (0x30, 0xec))
+    add(gdb, f"mem:0x{gate:x}+0x10:r=stop")
+    for _ in range(3):
+        caught(gdb("continue"), f"mem:.*:r: read of 0x{gate:x}, 8 bytes, linear 0x{gate:x}",
+               (gdb, "at_int"))
+    for symbol in ("gate", "at_iret", "after_int"):
+        gdb("stepi")
+        assert gdb.value("$pc") == gdb.value(f"(long) &{symbol}"), symbol
+    assert list(hits(gdb).values()) == [3]
+    remove(gdb)
+    add(gdb, f"mem:0x{timer:x}+0x10:r=stop")
+    caught(gdb("continue"), f"mem:.*:r: read of 0x{timer:x}, 8 bytes, .*")
+    taken = gdb.value("interrupts[0xec]")
+    for number in range(1, 4):
+        caught(gdb("continue"), f"mem:.*:r: read of 0x{timer:x}, 8 bytes, .*")
+        assert gdb.value("interrupts[0xec]") == taken + number
+    remove(gdb)
+    goes_on(bench, gdb)
+    bench.detach(gdb)
+
+
+@INTERCEPT.check
 def test_a_vm_that_runs(bench):
     """A1, A6: items of a VM that gdb is not attached to take effect at once, and its hits grow."""
     gdb = begin(bench)
