@@ -4,33 +4,30 @@
 
 enum { MESSAGES = 3000 };
 
-// Real-mode code for CPUs that are started to no end: CLI, HLT, and again.
+// Real-mode code for CPUs that are started to no end: CLI, HLT, and again; IRET for NMIs.
 #define IDLE_PAGE 0x9000
-static const u8 idle_code[] = {0xfa, 0xf4, 0xeb, 0xfc};
+static const u8 idle_code[] = {0xfa, 0xf4, 0xeb, 0xfc, 0xcf};
+enum { IRET_AT = 4, REAL_MODE_NMI = 2 * 4 };
 
-static bool started;
-static volatile bool over;
+static void place_idle_code(void)
+{
+    memcpy((void *)IDLE_PAGE, idle_code, sizeof(idle_code));
+    write32(REAL_MODE_NMI, IDLE_PAGE >> 4 << 16 | IRET_AT);
+}
 
 // Takes what comes.
 static void listen(unsigned cpu)
 {
     (void)cpu;
     interrupts_on();
-    while (!over)
+    for (;;)
         halt_once();
-}
-
-static void start_others(void)
-{
-    memcpy((void *)IDLE_PAGE, idle_code, sizeof(idle_code));
-    if (!started)
-        (void)smp_start(listen);
-    started = true;
 }
 
 void part_ipis(void)
 {
-    start_others();
+    place_idle_code();
+    check(smp_start(listen) == acpi.cpus, "all CPUs start, whatever the last pass did to them");
     interrupts_on();
     for (unsigned i = 0; i < MESSAGES; i++) {
         u32 vector = 32 + (u32)random_below(224), to = (u32)random_below(acpi.cpus + 1);
@@ -46,7 +43,9 @@ void part_ipis(void)
         case 2: // an NMI to everybody
             apic_send(0, ICR_NMI | ICR_ASSERT | ICR_OTHERS);
             break;
-        default: // any but INIT and start-up to itself
+        default: // any but INIT and start-up to itself; none of these while all are to listen
+            if (mode == ICR_INIT && i < MESSAGES / 2)
+                mode = ICR_NMI;
             if (mode == ICR_INIT || mode == ICR_STARTUP)
                 shorthand = ICR_OTHERS;
             if (mode == ICR_STARTUP)
@@ -56,13 +55,12 @@ void part_ipis(void)
     }
     interrupts_off();
     check(true, "all were sent");
-    started = false; // INITs have ended the others
 }
 
 // INIT, start-up, NMI in turn to CPUs that sleep: each is work for the core that these are on.
 void part_wakes(void)
 {
-    memcpy((void *)IDLE_PAGE, idle_code, sizeof(idle_code));
+    place_idle_code();
     for (unsigned i = 0; i < MESSAGES; i++) {
         apic_send(0, ICR_INIT | ICR_ASSERT | ICR_OTHERS);
         apic_send(0, ICR_STARTUP | ICR_ASSERT | ICR_OTHERS | IDLE_PAGE >> PAGE_SHIFT);

@@ -46,8 +46,9 @@ ap_start64:
 
     .data
     .balign 4
+    .globl ap_next
 ap_next: // the number of the CPU that starts next
-    .long 1
+    .long 0
 
     .bss
     .balign 16

@@ -12,6 +12,7 @@
 enum { MSR_GS_BASE = 0xc0000101 };
 
 extern const u8 ap_trampoline[], ap_trampoline_end[];
+extern u32 ap_next;
 
 // What GS points at.
 struct cpu {
@@ -45,6 +46,8 @@ void ap_main(unsigned number)
 
 static bool start_one(u32 id, unsigned number)
 {
+    ap_next = number;
+    __atomic_store_n(&cpus[number].online, false, __ATOMIC_RELEASE);
     apic_send(id, ICR_INIT | ICR_ASSERT);
     delay_us(10000);
     for (int i = 0; i < 2 && !__atomic_load_n(&cpus[number].online, __ATOMIC_ACQUIRE); i++) {

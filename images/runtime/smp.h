@@ -8,7 +8,7 @@ enum { MAX_CPUS = 64 };
 
 // Starts every other CPU of the MADT, one after the other, and has each call entry(cpu) with
 // interrupts off, its APIC on, its own stack; when entry returns, the CPU halts for ever. Returns
-// how many CPUs are up, this one included. Call it once.
+// how many CPUs are up, this one included. Called again, it starts them again, on the same stacks.
 unsigned smp_start(void (*entry)(unsigned cpu));
 
 // The number of this CPU: 0 for the one that booted.
