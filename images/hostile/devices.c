@@ -36,6 +36,12 @@ static void sleep_types(void)
     }
 }
 
+// What keeps the PICs' vectors from 32 on, since an interrupt cannot be told from an exception.
+static u32 pic_base(u32 port)
+{
+    return (port & ~0x80u) == 0x21 ? 0x20 : 0;
+}
+
 void part_devices(void)
 {
     static const u16 ports[] = {0x20,  0x21,  0xa0,  0xa1,  0x4d0, 0x4d1, 0x40,  0x41,
@@ -55,7 +61,7 @@ void part_devices(void)
             if (port == 0xcf8) // as words these reach the reset register
                 outl(port, value);
             else
-                outw(port, (u16)value);
+                outw(port, (u16)(value | pic_base(port) | pic_base(port + 1) << 8));
             break;
         case 2: // its low bits choose the register
             write32(IOAPIC, (u32)random_below(0x50));
@@ -66,7 +72,7 @@ void part_devices(void)
             write32(IOAPIC + 4 * (u32)random_below(1024), value & ~0x700u);
             break;
         default:
-            outb(port, (u8)value);
+            outb(port, (u8)(value | pic_base(port)));
         }
     }
     sleep_types();

@@ -113,11 +113,16 @@ void let_in(void)
     interrupts_on();
 }
 
+// An APIC sends vectors from 16 on. Those of #AC and #CP come without an error code then: their
+// entries are #MC's, which has none.
 void take_interrupts(void)
 {
+    extern const u8 interrupt_entries[256][16];
     interrupt_set(2, on_interrupt);
-    for (unsigned v = 32; v < 256; v++)
+    for (unsigned v = 16; v < 256; v++)
         interrupt_set((u8)v, on_interrupt);
+    interrupt_set_raw(17, (void (*)(void))(u64)interrupt_entries[18]);
+    interrupt_set_raw(21, (void (*)(void))(u64)interrupt_entries[18]);
 }
 
 // With NMIs blocked: for ever inside the handler of one.

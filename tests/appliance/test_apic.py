@@ -30,7 +30,7 @@ OTHERS = [*MODES, *(f"start-{name}" for name in MODES), "bsp"]
 def end_listening(console):
     """The listener has the keyboard."""
     for name in OTHERS:
-        console.until(f"vm: {name} ended: ")
+        console.until(rf"vm: {name} ended: .*\n")
     console.type("\r")
     console.rest()
 

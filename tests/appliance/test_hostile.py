@@ -139,7 +139,7 @@ def beside_linux(core):
 
 
 def until_linux_ended(console):
-    console.until("vm: linux ended: ")
+    console.until(r"vm: linux ended: .*\n")
 
 
 # With one CPU a tick is an instruction: there the pace is exact. Half is its share, of which others'
