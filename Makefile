@@ -75,7 +75,7 @@ $B/obj/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(CC) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS)' > $@
 
-# Speed counts where a guest's exit passes; elsewhere size does (the budget is 256 KiB).
+# Speed counts where a guest's exit passes; elsewhere size does (the budget is 512 KiB).
 SMALL := src/boot/% src/gdbstub/% src/vm/config src/vm/config_% src/vm/load src/vm/load_% \
          src/vm/life src/vm/appliance src/vm/console src/vm/hostdev src/vm/shuffle src/vdev/acpi \
          src/vdev/calendar src/vdev/fwcfg src/vdev/rtc src/vdev/smbios src/vdev/board \

@@ -82,7 +82,7 @@ ROWS = [
     Row("handover", "GRUB to the first guest instruction", "handover", budget=20_000_000),
     Row("linux-exits", "Linux booted to its shell: exits", "linux", "exits", budget=3000),
     Row("linux-root", "... its ticks in root mode", "linux", "%", budget=1),
-    Row("binary", "size of the hypervisor's binary", "binary", "bytes", budget=256 * 1024),
+    Row("binary", "size of the hypervisor's binary", "binary", "bytes", budget=512 * 1024),
 ]
 
 
