@@ -103,6 +103,7 @@ static NORETURN void boot_core_main(void)
     lost_init();
     watchdog_start();
     lost_test_start();
+    vmx_selftest_start();
     vmm_loop();
 }
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include "lib/count.h"
+#include "lib/error.h"
+#include "lib/fixup.h"
 #include "lib/types.h"
 
 static inline void outb(u16 port, u8 v)
@@ -106,6 +108,59 @@ X86_CONTROL_REGISTER(dr2)
 X86_CONTROL_REGISTER(dr3)
 X86_CONTROL_REGISTER(dr6)
 X86_CONTROL_REGISTER(dr7)
+
+// ---- loads of a guest's or a debugger's values -------------------------------------------------
+// ERR_INVALID: the CPU raises #GP for the value, and nothing is loaded. (Those of CR2 and of DR0 to
+// DR3 take any value, SDM 18.2.1.)
+
+MUST_CHECK static inline enum error try_wrmsr(u32 msr, u64 v)
+{
+    count(COUNT_MSR);
+    __asm__ goto("1: wrmsr" FIXUP(fault)::"c"(msr), "a"((u32)v), "d"((u32)(v >> 32))
+                 : "memory"
+                 : fault);
+    return OK;
+fault:
+    return ERR_INVALID;
+}
+
+MUST_CHECK static inline enum error try_write_dr6(u64 v)
+{
+    __asm__ goto("1: mov %0, %%dr6" FIXUP(fault)::"r"(v) : "memory" : fault);
+    return OK;
+fault:
+    return ERR_INVALID;
+}
+
+MUST_CHECK static inline enum error try_xsetbv(u32 index, u64 v)
+{
+    __asm__ goto("1: xsetbv" FIXUP(fault)::"c"(index), "a"((u32)v), "d"((u32)(v >> 32))
+                 : "memory"
+                 : fault);
+    return OK;
+fault:
+    return ERR_INVALID;
+}
+
+MUST_CHECK static inline enum error try_fxrstor(const void *area)
+{
+    __asm__ goto("1: fxrstor64 (%0)" FIXUP(fault)::"r"(area) : "memory" : fault);
+    return OK;
+fault:
+    return ERR_INVALID;
+}
+
+MUST_CHECK static inline enum error try_xrstor(const void *area, u64 mask)
+{
+    __asm__ goto("1: xrstor64 (%0)" FIXUP(fault)::"r"(area), "a"((u32)mask), "d"((u32)(mask >> 32))
+                 : "memory"
+                 : fault);
+    return OK;
+fault:
+    return ERR_INVALID;
+}
+
+// ------------------------------------------------------------------------------------------------
 
 static inline void cli(void)
 {

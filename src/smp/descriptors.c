@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "smp/descriptors.h"
 
+#include "lib/fixup.h"
 #include "lib/x86.h"
 #include "smp/apic.h"
 
@@ -111,10 +112,17 @@ void trap_dispatch(struct trap_frame *f)
 {
     if (f->vector >= 32) {
         irq_dispatch(f->vector);
-    } else if (f->vector == 2 && nmi_handler != NULL) {
-        nmi_handler(f);
-    } else {
-        const char *name = exception_names[f->vector];
-        panic_exception(f, name != NULL ? name : "reserved");
+        return;
     }
+    if (f->vector == 2 && nmi_handler != NULL) {
+        nmi_handler(f);
+        return;
+    }
+    u64 landing = f->vector == 13 ? fixup_landing(fixups_start, fixups_end, f->rip) : 0;
+    if (landing != 0) {
+        f->rip = landing;
+        return;
+    }
+    const char *name = exception_names[f->vector];
+    panic_exception(f, name != NULL ? name : "reserved");
 }

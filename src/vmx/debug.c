@@ -166,7 +166,7 @@ static void run_write_fpu(void *arg)
     const u8 *area = c->in;
     u64 xstate_bv, xcomp_bv;
     u32 mxcsr;
-    memcpy(&mxcsr, area + 24, sizeof(mxcsr));
+    memcpy(&mxcsr, area + XSAVE_MXCSR, sizeof(mxcsr));
     memcpy(&xstate_bv, area + XSTATE_BV, sizeof(xstate_bv));
     memcpy(&xcomp_bv, area + XSTATE_BV + 8, sizeof(xcomp_bv));
     u64 allowed = v->guest->xcr0_allowed != 0 ? v->guest->xcr0_allowed : XSTATE_FXSR;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Instructions that fail, by the boot option `test.fault`, to see how that is reported (SDM 31).
+// Instructions that fail, by the boot option `test.fault`, to see how that is reported (SDM 31),
+// and guests' state that fails when it is loaded.
 #include "vmx/selftest.h"
 
 #if DEBUG
@@ -7,8 +8,12 @@
 #include "boot/paging.h"
 #include "boot/selftest.h"
 #include "ept/ept.h"
+#include "lib/string.h"
+#include "lib/x86.h"
+#include "smp/time.h"
+#include "smp/timer.h"
 #include "vmx/caps.h"
-#include "vmx/vmcs.h"
+#include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"
 
 #define NO_FIELD ((enum vmcs_field)0x7ffe)
@@ -63,6 +68,70 @@ static void invept_of_reserved_bit(void)
     ept_flush(&e);
 }
 
+// ---- values that no CPU takes
+// --------------------------------------------------------------------
+
+static bool spoiling;
+static struct timer spoil_timer;
+static u32 spoiled; // bit for each VM
+
+static void put32(struct vcpu *v, size_t at, u32 value)
+{
+    memcpy(v->xsave + at, &value, sizeof(value));
+}
+
+// v is off the core.
+static void spoil_vcpu(struct vcpu *v)
+{
+    switch (v->guest->id) {
+    case 1:
+        v->dr6 |= BIT(32);
+        break;
+    case 2:
+        v->kernel_gs_base = BIT(63);
+        break;
+    case 3:
+        v->lstar = BIT(47);
+        break;
+    case 4:
+        v->xcr0 = 5; // AVX without SSE
+        break;
+    case 5:
+        put32(v, XSAVE_MXCSR, UINT32_MAX);
+        break;
+    case 6:
+        v->extended = true;
+        put32(v, XSTATE_BV + 4, 1u << 30);
+        break;
+    case 7:
+        vcpu_load(v);
+        vmwrite(GUEST_RIP, BIT(47));
+        vcpu_note(v, REQUEST_CHECK);
+        break;
+    default:
+        break;
+    }
+}
+
+// Whoever has the core.
+static void spoil(struct timer *t)
+{
+    struct vmm *vmm = this_vmm();
+    struct vcpu *v = vmm->running;
+    timer_set(t, rdtsc() + host_tsc_hz / 1000);
+    if (v == NULL || vmm->on_core != v || (spoiled & BIT(v->guest->id)) != 0)
+        return;
+    spoiled |= (u32)BIT(v->guest->id);
+    switch_save(v);
+    vmm->on_core = NULL; // so that it is loaded again
+    spoil_vcpu(v);
+    core_reschedule(this_core());
+}
+
+static void spoil_guests(void) {}
+
+static const struct selftest guest_tests[] = {{"guest-values", spoil_guests}};
+
 void vmx_selftest(void)
 {
     static const struct selftest tests[] = {
@@ -75,8 +144,18 @@ void vmx_selftest(void)
         {"invvpid", invvpid_of_0},
     };
     selftest_run(tests, ARRAY_SIZE(tests));
+    spoiling = selftest_choose(guest_tests, ARRAY_SIZE(guest_tests)) != NULL;
     selftest_end();
+}
+
+void vmx_selftest_start(void)
+{
+    if (!spoiling)
+        return;
+    timer_init(&spoil_timer, spoil);
+    timer_set(&spoil_timer, rdtsc() + host_tsc_hz / 1000);
 }
 #else
 void vmx_selftest(void) {}
+void vmx_selftest_start(void) {}
 #endif

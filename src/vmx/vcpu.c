@@ -28,8 +28,6 @@ _Static_assert(offsetof(struct core, attention) == CORE_ATTENTION, "offsets.h");
 #define MISC_ENABLE_RESET     0x1801ull // fast strings; BTS and PEBS unavailable
 #define MTRR_DEF_TYPE_RESET   0xc06ull  // enabled, fixed enabled, write-back
 #define MTRR_FIXED_WRITE_BACK 0x0606060606060606ull
-#define FCW_RESET             0x037f
-#define MXCSR_RESET           0x1f80
 
 // Of one vCPU that has its core.
 #define TIMER_EVENTS_PER_SECOND 10000
@@ -165,7 +163,7 @@ static void reset_vector_state(struct vcpu *v)
     u16 fcw = FCW_RESET;
     u32 mxcsr = MXCSR_RESET;
     memcpy(v->xsave, &fcw, sizeof(fcw));
-    memcpy(v->xsave + 24, &mxcsr, sizeof(mxcsr));
+    memcpy(v->xsave + XSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
     v->xcr0 = 1;
     v->extended = false;
 }
@@ -182,7 +180,7 @@ COLD void vcpu_reset(struct vcpu *v)
     v->caught_waits = false;
     v->cr2 = v->kernel_gs_base = v->star = v->lstar = v->cstar = v->fmask = v->tsc_aux = 0;
     memset(v->dr, 0, sizeof(v->dr));
-    v->dr6 = 0xffff0ff0;
+    v->dr6 = DR6_RESET;
     v->misc_enable = MISC_ENABLE_RESET;
     v->mtrr_def_type = MTRR_DEF_TYPE_RESET;
     for (unsigned i = 0; i < ARRAY_SIZE(v->mtrr_fixed); i++)

@@ -138,10 +138,16 @@ bool msr_write_caught(struct vcpu *v, u32 msr, u64 value);
 // msr_access.c: one that the guest reads by itself, unless that is intercepted. False: it is none.
 bool msr_read_direct(struct vcpu *v, u32 msr, u64 *value);
 
-// XSTATE_BV's place in an XSAVE area, in bytes, and its bits for what FXSAVE saves: x87 and SSE
-// (SDM Vol. 1, 13.4).
+// Places in an XSAVE area, in bytes, and XSTATE_BV's bits for what FXSAVE saves: x87 and SSE (SDM
+// Vol. 1, 13.4).
+#define XSAVE_MXCSR 24
 #define XSTATE_BV   512
 #define XSTATE_FXSR 3ull
+
+// Registers after a reset (SDM Table 10-1).
+#define FCW_RESET   0x037f
+#define MXCSR_RESET 0x1f80
+#define DR6_RESET   0xffff0ff0ull
 
 // switch.c: registers that stay on the core until another vCPU takes it.
 struct vmm;

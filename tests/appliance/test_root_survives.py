@@ -43,6 +43,32 @@ def check_report(record, core, reason, function):
         assert any(line.startswith("rax ") for line in lines), record
 
 
+# ---- values that no CPU takes -----------------------------------------------------------------------
+
+# By the VM's number (vmx/selftest.h); all share core 0 with one that nothing happens to.
+REFUSED = {
+    "dr6": "the CPU does not take DR6 = 1ffff0ff0",
+    "kernel-gs": "the CPU does not take IA32_KERNEL_GS_BASE = 8000000000000000",
+    "lstar": "the CPU does not take IA32_LSTAR = 800000000000",
+    "xcr0": "the CPU does not take XCR0 = 5",
+    "mxcsr": "the CPU does not take MXCSR = ffffffff",
+    "xstate": r"the CPU does not take XSTATE_BV = 40000000\w{8}",
+    "rip": "VM entry would be refused: GUEST_RIP = 800000000000: .*",
+}
+
+
+@runs(Run(ENDS_BY_ITSELF + "".join(vm(name, "spin", cores="0") for name in REFUSED) +
+          vm("good", "count", cmdline="ticks=20 period=20", cores="0"),
+          cpus=1, cmdline="test.fault=guest-values"))
+def test_a_value_that_faults_ends_its_vm_alone(record):
+    """D2, D10: the record names register and value; the core goes on with the VM beside them."""
+    record.check_failed("dr6: the CPU does not take .*")
+    record.check_sound()
+    for name, reason in REFUSED.items():
+        assert re.fullmatch(f"crash: {reason}", record.ended(name)), record
+    assert record.ended("good") == "exit 0", record
+
+
 # ---- the boot core, and gdb after it ---------------------------------------------------------------
 
 # `beside` has a vCPU on core 0 that waits for its start-up IPI, and one on core 1.

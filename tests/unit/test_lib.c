@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "lib/error.h"
+#include "lib/fixup.h"
 #include "lib/ring.h"
 
 #define memcpy  our_memcpy
@@ -132,9 +133,28 @@ static void test_every_error_has_a_name_of_its_own(void **state)
     assert_non_null(error_name((enum error)1000));
 }
 
+static void test_a_fault_goes_on_at_its_landing(void **state)
+{
+    (void)state;
+    struct fixup table[3];
+    u64 rip[3], landing[3];
+    for (unsigned i = 0; i < 3; i++) { // before and behind the table
+        table[i] = (struct fixup){.fault = 1000 * (i32)i - 5000, .landing = 70 - 1000 * (i32)i};
+        rip[i] = (u64)&table[i].fault + (u64)(i64)table[i].fault;
+        landing[i] = (u64)&table[i].landing + (u64)(i64)table[i].landing;
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(fixup_landing(table, table + 3, rip[i]), landing[i]);
+        assert_int_equal(fixup_landing(table, table + 3, rip[i] + 1), 0);
+    }
+    assert_int_equal(fixup_landing(table, table + 1, rip[2]), 0);
+    assert_int_equal(fixup_landing(table, table, rip[0]), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_fault_goes_on_at_its_landing),
         cmocka_unit_test(test_copy_and_fill),
         cmocka_unit_test(test_move_over_itself),
         cmocka_unit_test(test_compare_and_search),
