@@ -30,6 +30,10 @@ class Watched:
         self.process = subprocess.Popen(
             [CI / "appliance", "--gdb", line, *map(str, options)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        self.tell("the machine starts: its firmware and GRUB, for a few seconds")
+
+    def tell(self, what: str) -> None:
+        print(f"{self.name}: {self.seconds():5.1f} s  {what}", flush=True)
 
     def seconds(self) -> float:
         return time.monotonic() - self.started
@@ -68,7 +72,7 @@ class Watched:
     def say(self, what: str) -> None:
         before = sum(seconds for _, seconds in self.seen)
         self.seen.append((what, self.seconds() - before))
-        print(f"{self.name}: {self.seconds():5.1f} s  {what}", flush=True)
+        self.tell(what)
 
     def type(self, text: str) -> None:
         try:

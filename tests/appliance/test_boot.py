@@ -5,12 +5,13 @@ import itertools
 import os
 import re
 import shutil
+import subprocess
 
 import pytest
 
 from appliance import (
-    ARRANDALE, CPU_MODELS, ENDS_BY_ITSELF, GUEST_LINE, HASWELL, LOG_LINE, SKYLAKE, Run, on_each_cpu,
-    runs, vm,
+    ARRANDALE, CPU_MODELS, ENDS_BY_ITSELF, GUEST_LINE, HASWELL, LOG_LINE, ROOT, SKYLAKE, Run,
+    make_iso, on_each_cpu, runs, vm,
 )
 
 HELLO = ENDS_BY_ITSELF + vm("hello", cmdline="ticks=2 period=5")
@@ -19,6 +20,19 @@ HELLO = ENDS_BY_ITSELF + vm("hello", cmdline="ticks=2 period=5")
 def a_vm_for_each(cpus):
     return ENDS_BY_ITSELF + "".join(
         vm(f"vm{i}", "hello", cmdline="ticks=2 period=60") for i in range(cpus))
+
+
+FIRST_LINE = 300  # millions of ticks; with firmware's and GRUB's waits it was 1,000
+
+
+def test_nothing_waits_by_the_clock_before_the_first_line(tmp_path):
+    """From power-on until the appliance has set up its serial lines, at the launcher's own rate."""
+    log = tmp_path / "emulator"
+    subprocess.run([ROOT / "ci/appliance", "--machine", "bochs", "--cpus", "1", "--log", log,
+                    "--iso", make_iso(Run(HELLO), tmp_path)],
+                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+    tick = re.search(r"^(\d+)i\[SER *\] com2: FIFO enabled", log.read_text(), re.M)[1]
+    assert int(tick) < FIRST_LINE * 10 ** 6
 
 
 MATRIX = [pytest.param(Run(a_vm_for_each(cpus), cpu=cpu, cpus=cpus), id=f"{cpu}-{cpus}",
