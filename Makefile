@@ -27,13 +27,15 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wcast-qual -Wstrict-prot
 # Padding in front of functions and loops takes 7 KiB, and time where it is executed.
 # Nothing in root mode wants a stack or data aligned beyond what a type asks for.
 OPT    := -O2 -falign-functions=1 -falign-jumps=1 -falign-labels=1 -falign-loops=1
-CFLAGS = -std=gnu17 $(OPT) -g $(WARN) -Isrc -ffreestanding -fno-builtin-printf -mgeneral-regs-only \
+# By override: another's flags on the command line (CFLAGS=-O3) are not for a bare-metal program.
+override CFLAGS = \
+          -std=gnu17 $(OPT) -g $(WARN) -Isrc -ffreestanding -fno-builtin-printf -mgeneral-regs-only \
           -mno-red-zone -mcmodel=kernel -fno-pic -fno-pie -fno-stack-protector -fcf-protection=none \
           -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-strict-aliasing \
           -malign-data=abi -mpreferred-stack-boundary=3 -ffunction-sections -fdata-sections \
           -DDEBUG=$(DEBUG) $(if $(COUNT),-DCOUNT_VMX=1)
-LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=16 \
-           -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
+override LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=16 \
+                    -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
 
 HOST_CFLAGS := -std=gnu17 -O1 -g $(WARN) -Isrc -Itests/unit -DHOST_BUILD=1 -DDEBUG=1 \
                -fsanitize=address,undefined -fno-sanitize-recover=all -fno-strict-aliasing
@@ -53,7 +55,7 @@ include $(wildcard images/images.mk)
 all: iso
 
 # As many jobs as there are processors, unless make was told how many.
-SUBMAKE = $(MAKE) -s --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+SUBMAKE = $(MAKE) -s --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
 help: ## this list
 	@echo "Targets (make alone builds the ISO):"

@@ -16,7 +16,7 @@ BOCHS_MEDIA = ("cd", "disk")
 BOCHS_MOST_CPUS = 15
 BOCHS_MOST_HOST_MEMORY = 2048  # MB; a guest's memory beyond it is swapped to a file
 BOCHS_MEMORY_BLOCK = 2048  # KB
-# With the features that the appliance wants most; see `ci/bochs` for the emulator.
+# With the features that the appliance wants most; see `ci/bochs-build` for the emulator.
 BOCHS_CPU = "corei7_skylake_x"
 # Instructions per second of virtual time: about what it does in real time.
 BOCHS_IPS = 200_000_000

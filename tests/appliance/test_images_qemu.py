@@ -25,7 +25,8 @@ pytestmark = pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None,
 
 @pytest.fixture(scope="module", autouse=True)
 def images():
-    subprocess.run(["make", "-s", "-C", ROOT, "images"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([ROOT / "ci/foreign", "make", "-s", "-C", ROOT, "images"], check=True,
+                   stdout=subprocess.DEVNULL)
 
 
 def qemu(*arguments, memory=128):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The unit tests in C, each program one test here. Their sources lie beside this file."""
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -13,8 +12,7 @@ PROGRAMS = [source.stem for source in sorted(Path(__file__).parent.glob("test_*.
 
 @pytest.fixture(scope="module", autouse=True)
 def built():
-    environment = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
-    subprocess.run(["make", "-s", "-C", ROOT, "tests-built"], check=True, env=environment)
+    subprocess.run([ROOT / "ci/foreign", "make", "-s", "-C", ROOT, "tests-built"], check=True)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
