@@ -129,8 +129,7 @@ tools: ## build what ci/smoke needs for a kernel of your own: docs/ci.md
 
 # ---- running -------------------------------------------------------------------------------
 run: ## boot it in an emulator, with this terminal as its console
-	@ci/deps run
-	+@$(SUBMAKE) iso
+	+@ci/prepare run '$(MACHINE)' 'booting; Linux is at its shell in half a minute' $(SUBMAKE) iso
 	@ci/gdb --config $(CONFIG) --line $B/gdb --how
 	@ci/appliance --iso $B/vitrine.iso --machine $(MACHINE) --cpus $(CPUS) --memory $(MEMORY) \
 	    --gdb $B/gdb || [ $$? -eq 130 ] # Ctrl-A x
@@ -169,15 +168,13 @@ $B/host/test_ksyms: $B/ksyms.o
 PYTEST := $(PYTHON) -B -m pytest
 
 test: ## all tests but the long ones: unit tests, the appliance in emulators, gdb
-	@ci/deps test
-	@ci/bochs
-	+@$(SUBMAKE) iso tests-built $B/count/vitrine.bin $B/images/load.gz
+	+@ci/prepare test bochs 'the tests, 20 minutes' \
+	    $(SUBMAKE) iso tests-built $B/count/vitrine.bin $B/images/load.gz
 	@$(PYTEST) -m 'not long' $(PYTEST_ARGS)
 
 test-long: ## all tests
-	@ci/deps test
-	@ci/bochs
-	+@$(SUBMAKE) iso tests-built $B/count/vitrine.bin $B/images/load.gz
+	+@ci/prepare test bochs 'the tests, an hour' \
+	    $(SUBMAKE) iso tests-built $B/count/vitrine.bin $B/images/load.gz
 	@$(PYTEST) $(PYTEST_ARGS)
 
 unit: ## unit tests on the host
@@ -186,27 +183,24 @@ unit: ## unit tests on the host
 	@$(PYTEST) $(PYTEST_ARGS) tests/unit
 
 smoke: ## boot it, wait for Linux's shell, gdb and the end: a minute
-	@ci/deps run
-	+@$(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
+	+@ci/prepare run '$(MACHINE)' 'the smoke test, a minute' \
+	    $(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
 	@ci/smoke --machine $(MACHINE) --cpus $(CPUS) $(SMOKE_ARGS)
 
 # With APICv, without it, and without EPT's accessed and dirty bits; see docs/nested.md.
 smoke-nested: ## the same in QEMU with nested KVM, which runs in Bochs: some minutes for each lane
-	@ci/deps run
-	@ci/bochs
-	+@$(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
+	+@ci/prepare run bochs 'the smoke test in the emulated Linux, two minutes a lane' \
+	    $(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
 	@ci/smoke-nested $(LANES)
 
 bench: ## count round trips, exits and sizes, beside their budgets
-	@ci/deps run
-	@ci/bochs
-	+@$(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images $B/count/vitrine.bin
+	+@ci/prepare run bochs 'the benchmark, two minutes' \
+	    $(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images $B/count/vitrine.bin
 	@ci/bench $(BENCH_ARGS)
 
 bench-compare: ## the same round trips under Linux's KVM with QEMU, in the same emulator
-	@ci/deps run
-	@ci/bochs
-	+@$(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
+	+@ci/prepare run bochs 'the comparison, some minutes' \
+	    $(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
 	@ci/bench-compare
 
 # The appliance once more, as it counts for the benchmark (src/lib/count.h).
