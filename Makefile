@@ -167,14 +167,17 @@ $B/host/test_ksyms: $B/ksyms.o
 # ---- tests ---------------------------------------------------------------------------------
 PYTEST := $(PYTHON) -B -m pytest
 
+# Guests that only tests want.
+TEST_IMAGES := $B/images/load.gz $B/images/vmlinux
+
 test: ## all tests but the long ones: unit tests, the appliance in emulators, gdb
 	+@ci/prepare test bochs 'the tests, 20 minutes' \
-	    $(SUBMAKE) iso tests-built $B/count/vitrine.bin $B/images/load.gz
+	    $(SUBMAKE) iso tests-built $B/count/vitrine.bin $(TEST_IMAGES)
 	@$(PYTEST) -m 'not long' $(PYTEST_ARGS)
 
 test-long: ## all tests
 	+@ci/prepare test bochs 'the tests, an hour' \
-	    $(SUBMAKE) iso tests-built $B/count/vitrine.bin $B/images/load.gz
+	    $(SUBMAKE) iso tests-built $B/count/vitrine.bin $(TEST_IMAGES)
 	@$(PYTEST) $(PYTEST_ARGS)
 
 unit: ## unit tests on the host

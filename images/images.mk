@@ -86,4 +86,9 @@ $B/images/vmlinux.sym.elf: $B/images/vmlinuz $(wildcard images/kallsyms images/k
 	@echo "  SYMBOLS $@"
 	@$(PYTHON) images/kallsyms $< $@
 
+# The same kernel as its build left it before it was packed; for tests.
+$B/images/vmlinux: $B/images/vmlinuz $(wildcard images/kallsyms images/kallsyms_*.py)
+	@echo "  VMLINUX $@"
+	@$(PYTHON) images/kallsyms --plain $< $@
+
 -include $(wildcard $B/guest/images/*/*.d $B/guest/src/lib/*.d)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// From a Multiboot 1 loader (32-bit protected mode, no paging) to long mode with the first 4 GiB
-// mapped to themselves, and from there to runtime_start().
+// From a loader (Multiboot 1 or 2, PVH: 32-bit protected mode, no paging) to long mode with the first
+// 4 GiB mapped to themselves, and from there to runtime_start().
 #include "segments.h"
 
 #define HEADER_FLAGS 3 // modules page-aligned; memory information wanted
@@ -9,13 +9,34 @@
     .balign 4
     .long MULTIBOOT_HEADER_MAGIC, HEADER_FLAGS, -(MULTIBOOT_HEADER_MAGIC + HEADER_FLAGS)
 
+    .balign 8
+multiboot2_header:
+    .long MULTIBOOT2_HEADER_MAGIC, 0, multiboot2_end - multiboot2_header
+    .long -(MULTIBOOT2_HEADER_MAGIC + (multiboot2_end - multiboot2_header))
+    .short 6, 0 // modules page-aligned
+    .long 8
+    .short 0, 0
+    .long 8
+multiboot2_end:
+
+    .section .note.Xen, "a", @note
+    .balign 4
+    .long 4, 4, 18 // the entry of a PVH start
+    .asciz "Xen"
+    .long pvh_start
+
     .section .text.boot, "ax"
     .code32
+pvh_start:
+    mov $PVH_START_MAGIC, %eax
     .globl _start
 _start:
     cli
     cld
     mov $boot_stack_top, %esp
+    mov %cs, boot_selectors
+    mov %ds, boot_selectors + 2
+    mov %ss, boot_selectors + 4
     mov %eax, boot_magic
     mov %ebx, boot_information
     pushl $0
@@ -117,6 +138,9 @@ page_directories:
 boot_stack:
     .skip 16384
 boot_stack_top:
+    .globl boot_selectors
+boot_selectors: // CS, DS, SS as they came
+    .skip 8
 boot_magic:
     .skip 4
 boot_information:

@@ -9,15 +9,28 @@ struct memory_range {
     u32 type;       // as in E820: 1 is RAM
 };
 
-enum { MEMORY_RAM = 1, MEMORY_RANGES = 32 };
+enum { MEMORY_RAM = 1, MEMORY_RANGES = 32, BOOT_MODULES = 16 };
+
+enum boot_protocol { BOOT_UNKNOWN, BOOT_MULTIBOOT, BOOT_MULTIBOOT2, BOOT_PVH };
+
+struct boot_file {
+    const u8 *data;
+    u64 size;         // bytes
+    const char *text; // what stands behind its name, or with it
+};
 
 struct boot_info {
     char command_line[256]; // as the loader gave it, often with the kernel's name first
     struct memory_range memory[MEMORY_RANGES];
     unsigned memory_ranges;
-    u64 memory_total; // bytes of RAM in all ranges
-    unsigned cpus;    // from fw_cfg, else from the MADT, else 1
-    bool fw_cfg;      // there is an fw_cfg with its signature
+    enum boot_protocol protocol;
+    u16 cs, ds, ss;                      // as they were at the first instruction
+    struct boot_file file[BOOT_MODULES]; // Multiboot's modules; where the loader put them
+    unsigned files;
+    const void *rsdp, *smbios; // told by the loader; NULL: not told
+    u64 memory_total;          // bytes of RAM in all ranges
+    unsigned cpus;             // from fw_cfg, else from the MADT, else 1
+    bool fw_cfg;               // there is an fw_cfg with its signature
 };
 
 extern struct boot_info boot_info;

@@ -73,6 +73,16 @@ void config_report(struct reporter *r, struct config_vm *vm, unsigned line, cons
         r->fn(r->ctx, line, "file: more errors follow that are not listed");
 }
 
+void config_note(const struct reporter *r, unsigned line, const char *fmt, ...)
+{
+    char buf[300];
+    va_list args;
+    va_start(args, fmt);
+    str_vformat(buf, sizeof(buf), fmt, args);
+    va_end(args);
+    r->fn(r->ctx, line, buf);
+}
+
 static int quote_len(struct slice s)
 {
     return (int)MIN(s.len, (size_t)QUOTE_MAX);

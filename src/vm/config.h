@@ -102,7 +102,8 @@ struct config {
 };
 
 // Called for each error: line (from 1; 0 for the file as a whole) and "key: reason" (one line of
-// printable text, valid during the call).
+// printable text, valid during the call). Notes, "key: note: text", come the same way; they count
+// as no error.
 typedef void config_report_fn(void *ctx, unsigned line, const char *text);
 
 // Reads len bytes of text into *c, which need not be initialized. Returns OK, or ERR_INVALID when

@@ -135,6 +135,8 @@ unsigned config_check_images(struct config *c, config_lookup_fn *lookup, void *l
             e = load_image(&request, NULL, &entry, &why);
         if (e != OK)
             config_report(&r, vm, line_of_name(vm, why.key), "%s: %s", why.key, why.text);
+        else if (entry.note != NULL)
+            config_note(&r, line_of(vm, VM_KERNEL), "kernel: note: %s: %s", vm->kernel, entry.note);
     }
     return valid_vms(c);
 }

@@ -28,6 +28,9 @@ struct reporter {
 void config_report(struct reporter *r, struct config_vm *vm, unsigned line, const char *fmt, ...)
     PRINTF(4, 5);
 
+// Tells something that is no error: "key: note: text". Nothing is left out for it.
+void config_note(const struct reporter *r, unsigned line, const char *fmt, ...) PRINTF(3, 4);
+
 // A value being read: what it says, and room for the reason why it cannot be.
 struct value {
     struct slice s;

@@ -254,9 +254,10 @@ static bool set_interrupts(struct config_vm *vm, struct value *v)
 
 static bool set_format(struct config_vm *vm, struct value *v)
 {
-    const char *names[] = {image_format_name(FORMAT_AUTO), image_format_name(FORMAT_LINUX),
-                           image_format_name(FORMAT_MULTIBOOT), image_format_name(FORMAT_FLAT)};
+    const char *names[IMAGE_FORMATS];
     unsigned i;
+    for (i = 0; i < IMAGE_FORMATS; i++)
+        names[i] = image_format_name((enum image_format)i);
     if (!parse_choice(v, names, ARRAY_SIZE(names), &i))
         return false;
     vm->format = (enum image_format)i;

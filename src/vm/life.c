@@ -166,12 +166,11 @@ static const char *load(struct vm *vm, struct entry_state *entry)
     clear_memory(&vm->guest.memory);
     if (config_load_request(vm->config, appliance_image, NULL, &request, w) != OK)
         return w->text;
-    request.rsdp = GPA(ACPI_RSDP);
-    if (load_image(&request, &vm->guest.memory, entry, w) != OK)
-        return w->text;
     if (acpi_build(&tables, &vm->guest.memory) != OK || smbios_build(&vm->guest.memory) != OK)
         return "no room for its ACPI tables";
-    return NULL;
+    request.rsdp = GPA(ACPI_RSDP);
+    request.smbios = GPA(SMBIOS_ENTRY);
+    return load_image(&request, &vm->guest.memory, entry, w) == OK ? NULL : w->text;
 }
 
 static void reset_vcpu(void *arg)

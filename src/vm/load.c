@@ -122,29 +122,35 @@ enum error load_image(const struct load_request *r, const struct guest_memory *m
                       struct entry_state *out, struct load_failure *why)
 {
     struct loader l = {.request = r, .memory = m, .out = out, .why = why};
-    char what[80];
+    char what[100];
 
+    memset(out, 0, sizeof(*out));
     if (r->memory < MEMORY_MIN || r->memory > MEMORY_MAX || r->memory % PAGE_SIZE != 0 ||
         r->modules > LOAD_MODULES)
         return load_fail(&l, ERR_INVALID, "memory", "%llu bytes are not 1M to %lluG in whole pages",
                          (unsigned long long)r->memory, MEMORY_MAX / GiB);
 
-    enum image_format found = image_format(&r->kernel);
-    if (r->format == FORMAT_FLAT)
+    enum image_format format = r->format;
+    if (format == FORMAT_FLAT)
         return load_flat(&l);
-    if (r->format != FORMAT_AUTO && r->format != found)
+    if (format == FORMAT_AUTO)
+        format = image_format(&r->kernel);
+    else if (!image_is(&r->kernel, format))
         return load_fail(&l, ERR_FORMAT, "kernel", "%s is %s, not %s", r->kernel.name,
-                         image_describe(&r->kernel, what, sizeof(what)),
-                         r->format == FORMAT_LINUX ? "a Linux bzImage" : "a Multiboot 1 kernel");
-    switch (found) {
+                         image_describe(&r->kernel, what, sizeof(what)), image_format_text(format));
+    switch (format) {
     case FORMAT_LINUX:
         return load_bzimage(&l);
     case FORMAT_MULTIBOOT:
         return load_multiboot(&l);
+    case FORMAT_MULTIBOOT2:
+        return load_multiboot2(&l);
+    case FORMAT_PVH:
+        return load_pvh(&l);
     default:
         return load_fail(&l, ERR_FORMAT, "kernel",
-                         "%s is %s; a kernel is a Linux bzImage, a Multiboot 1 kernel or, with "
-                         "'format = flat', any bytes",
+                         "%s is %s; a kernel is a Linux bzImage or vmlinux, a Multiboot kernel or, "
+                         "with 'format = flat', any bytes",
                          r->kernel.name, image_describe(&r->kernel, what, sizeof(what)));
     }
 }

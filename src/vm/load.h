@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Guest kernels brought into guest RAM: Linux bzImage, Multiboot 1, flat images. Pure code: the
-// build host runs the same checks on the same files before they go into the ISO.
+// Guest kernels brought into guest RAM: Linux bzImage, Multiboot 1 and 2, ELF with a PVH start,
+// flat images. Pure code: the build host runs the same checks on the same files before they go into
+// the ISO.
 #pragma once
 
 #include "ept/memory.h"
@@ -40,13 +41,25 @@ struct image {
     u64 size;       // bytes
 };
 
-enum image_format { FORMAT_AUTO, FORMAT_LINUX, FORMAT_MULTIBOOT, FORMAT_FLAT };
+enum image_format {
+    FORMAT_AUTO,
+    FORMAT_LINUX,      // bzImage
+    FORMAT_MULTIBOOT,  // Multiboot 1
+    FORMAT_MULTIBOOT2, // Multiboot 2
+    FORMAT_PVH,        // ELF with the note of Xen's PVH start
+    FORMAT_FLAT,
+    IMAGE_FORMATS
+};
 
-// "auto", "linux", "multiboot", "flat".
+// "auto", "linux", "multiboot", "multiboot2", "pvh", "flat".
 const char *image_format_name(enum image_format f);
 
-// What an image's own header says it is: FORMAT_LINUX or FORMAT_MULTIBOOT; FORMAT_AUTO when it is
-// neither (a flat image has no header and is only loaded as one when the configuration says so).
+// Whether an image's own header says that it is of this format. A flat image has no header.
+bool image_is(const struct image *image, enum image_format f);
+
+// The first of the formats in the order of enum image_format that its header says it is;
+// FORMAT_AUTO when there is none (a flat image is only loaded as one when the configuration says
+// so).
 enum image_format image_format(const struct image *image);
 
 // What an image looks like, in words that complete "this is …": "gzip-compressed data", "a text
@@ -63,12 +76,13 @@ struct load_module {
 struct load_request {
     enum image_format format; // FORMAT_AUTO: what the image says it is
     struct image kernel;
-    struct image initrd;                     // Linux
-    struct load_module module[LOAD_MODULES]; // Multiboot
+    struct image initrd;                     // Linux, PVH
+    struct load_module module[LOAD_MODULES]; // Multiboot, PVH
     unsigned modules;
     const char *cmdline;
     u64 memory;        // bytes of RAM, as for e820_build
-    gpa_t rsdp;        // ACPI's root pointer, 0 for none
+    gpa_t rsdp;        // ACPI's root pointer, which is there already; 0 for none
+    gpa_t smbios;      // the same for SMBIOS's entry point
     gpa_t load, entry; // flat: where the image goes and where it starts
     bool interrupts;   // RFLAGS.IF at the start; Linux insists on false
 };
@@ -84,6 +98,7 @@ struct entry_state {
     enum image_format format; // what was loaded
     enum entry_mode mode;
     struct vcpu_regs regs;
+    const char *note; // what the user should know of a kernel that is loaded all the same, or NULL
 };
 
 struct load_failure {
@@ -101,5 +116,8 @@ struct load_failure {
 // entered in real mode (CS:IP with CS = 0 below 64 KiB, else CS = the 64 KiB block's; other
 // segments 0, SP = 0x7c00), one at or above 1 MiB in 32-bit protected mode with flat segments.
 // A boot sector is load = entry = 0x7c00.
+//
+// In protected mode CS is 8 and the other segments are 0x10, as in QEMU; for a bzImage they are
+// 0x10 and 0x18, which its protocol wants.
 enum error load_image(const struct load_request *r, const struct guest_memory *m,
                       struct entry_state *out, struct load_failure *why);

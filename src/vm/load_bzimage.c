@@ -184,7 +184,7 @@ static enum error write_all(struct loader *l, const struct bzimage *b)
     if (e == OK)
         e = load_write(l, CMDLINE_AT, r->cmdline, strlen(r->cmdline) + 1);
     if (e == OK)
-        e = load_write(l, GDT_AT, load_gdt, LOAD_GDT_SIZE);
+        e = load_write(l, GDT_AT, gdt_linux.entry, LOAD_GDT_SIZE);
     if (e == OK)
         e = write_boot_params(l, b);
     return e;
@@ -211,7 +211,7 @@ enum error load_bzimage(struct loader *l)
     if (e == OK)
         e = write_all(l, &b);
     if (e == OK) {
-        entry_protected(l->out, b.at, GDT_AT, false);
+        entry_protected(l->out, b.at, &gdt_linux, GDT_AT, false);
         l->out->format = FORMAT_LINUX;
         l->out->regs.gpr[RSI] = BP_AT;
     }

@@ -3,7 +3,7 @@
 #include "lib/string.h"
 #include "vm/load_internal.h"
 
-enum { ET_EXEC = 2, ET_DYN = 3, EM_386 = 3, EM_X86_64 = 62, PT_LOAD = 1 };
+enum { ET_EXEC = 2, ET_DYN = 3, EM_386 = 3, EM_X86_64 = 62, PT_LOAD = 1, PT_NOTE = 4 };
 enum { SHT_SYMTAB = 2, SHT_STRTAB = 3, SHF_ALLOC = 2 };
 #define PROGRAM_HEADERS_MAX 128
 
@@ -30,14 +30,11 @@ static enum error truncated(struct loader *l, const char *what)
                      what, (unsigned long long)l->request->kernel.size);
 }
 
+// The caller knows that it is ELF.
 static enum error check_header(struct loader *l, struct elf *f)
 {
     const struct image *i = &l->request->kernel;
     f->image = i;
-    if (i->size < 5 || memcmp(i->data, "\177ELF", 4) != 0)
-        return load_fail(l, ERR_FORMAT, "kernel",
-                         "%s has a Multiboot header that names no addresses, and is no ELF file",
-                         i->name);
     f->is64 = i->data[4] == 2;
     if (i->size < (f->is64 ? 64 : 52))
         return truncated(l, "header is");
@@ -164,9 +161,14 @@ static bool is_wanted(const struct elf_sections *s, const u8 *sh, u64 *offset, u
            inside(s->image, *offset, *size);
 }
 
+u64 elf_table_size(const struct elf_sections *s)
+{
+    return ALIGN_UP((u64)s->count * s->entry_size, 16ull);
+}
+
 u64 elf_sections_size(const struct elf_sections *s)
 {
-    u64 total = ALIGN_UP((u64)s->count * s->entry_size, 16ull), offset, size;
+    u64 total = 0, offset, size;
     for (unsigned n = 0; n < s->count; n++) {
         if (is_wanted(s, s->table + (u64)n * s->entry_size, &offset, &size))
             total += ALIGN_UP(size, 16ull);
@@ -174,9 +176,9 @@ u64 elf_sections_size(const struct elf_sections *s)
     return total;
 }
 
-enum error elf_write_sections(struct loader *l, const struct elf_sections *s, u64 gpa)
+enum error elf_write_sections(struct loader *l, const struct elf_sections *s, u64 table, u64 at)
 {
-    u64 at = gpa + ALIGN_UP((u64)s->count * s->entry_size, 16ull), offset, size;
+    u64 offset, size;
     enum error e = OK;
     for (unsigned n = 0; n < s->count && e == OK; n++) {
         u8 header[64];
@@ -190,7 +192,57 @@ enum error elf_write_sections(struct loader *l, const struct elf_sections *s, u6
             at += ALIGN_UP(size, 16ull);
         }
         if (e == OK)
-            e = load_write(l, gpa + (u64)n * s->entry_size, header, s->entry_size);
+            e = load_write(l, table + (u64)n * s->entry_size, header, s->entry_size);
     }
     return e;
+}
+
+bool elf_is(const struct image *image)
+{
+    return image->size >= 5 && memcmp(image->data, "\177ELF", 4) == 0;
+}
+
+// The note in size bytes of notes, each part of which is padded to `align`.
+static bool find_in_notes(const u8 *notes, u64 size, u64 align, const char *owner, u32 type,
+                          u64 *value)
+{
+    size_t owner_size = strlen(owner) + 1;
+    u64 at = 0;
+    while (size - at >= 12) {
+        u64 name_size = get32(notes + at), data_size = get32(notes + at + 4);
+        u64 name = at + 12, data = ALIGN_UP(name + name_size, align);
+        if (data > size || data_size > size - data)
+            return false;
+        if (get32(notes + at + 8) == type && name_size == owner_size &&
+            memcmp(notes + name, owner, owner_size) == 0 && (data_size == 4 || data_size == 8)) {
+            *value = data_size == 8 ? get64(notes + data) : get32(notes + data);
+            return true;
+        }
+        at = ALIGN_UP(data + data_size, align);
+        if (at > size)
+            return false;
+    }
+    return false;
+}
+
+bool elf_find_note(const struct image *image, const char *owner, u32 type, u64 *value)
+{
+    const struct elf f = {image, elf_is(image) && image->data[4] == 2};
+    if (!elf_is(image) || image->size < (f.is64 ? 64 : 52))
+        return false;
+    u64 phoff = field(&f, image->data, 28, 32);
+    unsigned size = get16(image->data + (f.is64 ? 54 : 42)),
+             count = get16(image->data + (f.is64 ? 56 : 44));
+    if (size < (f.is64 ? 56 : 32) || count > PROGRAM_HEADERS_MAX ||
+        !inside(image, phoff, (u64)count * size))
+        return false;
+    for (unsigned n = 0; n < count; n++) {
+        const u8 *ph = image->data + phoff + (u64)n * size;
+        u64 offset = field(&f, ph, 4, 8), length = field(&f, ph, 16, 32);
+        u64 align = field(&f, ph, 28, 48) == 8 ? 8 : 4;
+        if (get32(ph) == PT_NOTE && inside(image, offset, length) &&
+            find_in_notes(image->data + offset, length, align, owner, type, value))
+            return true;
+    }
+    return false;
 }

@@ -16,13 +16,15 @@
 #define ACCESS_LDT    0x0082u
 #define ACCESS_TSS32  0x008bu // busy
 
-// Null, null, and the selectors that Linux's boot protocol names __BOOT_CS and __BOOT_DS.
-const u64 load_gdt[LOAD_GDT_SIZE / 8] = {0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff};
+#define GDT_CODE32 0x00cf9b000000ffffull
+#define GDT_DATA32 0x00cf93000000ffffull
+
+const struct flat_gdt gdt_linux = {{0, 0, GDT_CODE32, GDT_DATA32}, .code = 0x10, .data = 0x18};
+const struct flat_gdt gdt_pc = {{0, GDT_CODE32, GDT_DATA32, 0}, .code = 0x08, .data = 0x10};
 
 // What is alike in every mode; the state after INIT (SDM Table 10-1) without caching disabled.
 static void entry_common(struct entry_state *e, bool interrupts)
 {
-    memset(e, 0, sizeof(*e));
     e->regs.rflags = RFLAGS_FIXED | (interrupts ? RFLAGS_IF : 0);
     e->regs.cr0 = CR0_ET;
     e->regs.xcr0 = 1;
@@ -32,7 +34,8 @@ static void entry_common(struct entry_state *e, bool interrupts)
     e->regs.seg[SEG_TR] = (struct segment){.limit = 0xffff, .access = ACCESS_TSS32};
 }
 
-void entry_protected(struct entry_state *e, u64 rip, u64 gdt, bool interrupts)
+void entry_protected(struct entry_state *e, u64 rip, const struct flat_gdt *selectors, u64 gdt,
+                     bool interrupts)
 {
     entry_common(e, interrupts);
     e->mode = ENTRY_PROTECTED;
@@ -40,8 +43,8 @@ void entry_protected(struct entry_state *e, u64 rip, u64 gdt, bool interrupts)
     e->regs.cr0 |= CR0_PE;
     e->regs.gdtr = (struct descriptor_table){gdt, LOAD_GDT_SIZE - 1};
     for (unsigned s = SEG_ES; s <= SEG_GS; s++)
-        e->regs.seg[s] = (struct segment){0x18, 0xffffffff, ACCESS_DATA32, 0};
-    e->regs.seg[SEG_CS] = (struct segment){0x10, 0xffffffff, ACCESS_CODE32, 0};
+        e->regs.seg[s] = (struct segment){selectors->data, 0xffffffff, ACCESS_DATA32, 0};
+    e->regs.seg[SEG_CS] = (struct segment){selectors->code, 0xffffffff, ACCESS_CODE32, 0};
 }
 
 void entry_real(struct entry_state *e, u64 entry, bool interrupts)

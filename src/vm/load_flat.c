@@ -27,8 +27,8 @@ enum error load_flat(struct loader *l)
 
     enum error e = OK;
     if (entry >= HIGH_RAM) {
-        entry_protected(l->out, entry, FLAT_GDT, r->interrupts);
-        e = load_write(l, FLAT_GDT, load_gdt, LOAD_GDT_SIZE);
+        entry_protected(l->out, entry, &gdt_pc, FLAT_GDT, r->interrupts);
+        e = load_write(l, FLAT_GDT, gdt_pc.entry, LOAD_GDT_SIZE);
     } else {
         entry_real(l->out, entry, r->interrupts);
     }

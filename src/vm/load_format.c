@@ -3,15 +3,22 @@
 #include "lib/string.h"
 #include "vm/load_internal.h"
 
-#define ELF_MAGIC             "\177ELF"
-#define MULTIBOOT2_MAGIC      0xe85250d6u
-#define MULTIBOOT2_SEARCH     32768u
-#define BOOT_SECTOR_SIGNATURE 0xaa55u
-
 const char *image_format_name(enum image_format f)
 {
-    static const char *const names[] = {"auto", "linux", "multiboot", "flat"};
+    static const char *const names[IMAGE_FORMATS] = {"auto",       "linux", "multiboot",
+                                                     "multiboot2", "pvh",   "flat"};
     return names[f];
+}
+
+const char *image_format_text(enum image_format f)
+{
+    static const char *const texts[IMAGE_FORMATS] = {
+        [FORMAT_LINUX] = "a Linux bzImage",
+        [FORMAT_MULTIBOOT] = "a Multiboot 1 kernel",
+        [FORMAT_MULTIBOOT2] = "a Multiboot 2 kernel",
+        [FORMAT_PVH] = "a kernel with a PVH start",
+    };
+    return texts[f];
 }
 
 static bool has(const struct image *i, u64 offset, const char *bytes, u64 len)
@@ -25,25 +32,35 @@ static bool is_bzimage(const struct image *i)
     return has(i, 0x1fe, "\x55\xaa", 2) && has(i, 0x202, "HdrS", 4);
 }
 
+bool image_is(const struct image *image, enum image_format f)
+{
+    switch (f) {
+    case FORMAT_LINUX:
+        return is_bzimage(image);
+    case FORMAT_MULTIBOOT:
+        return multiboot_is_kernel(image);
+    case FORMAT_MULTIBOOT2:
+        return multiboot2_is_kernel(image);
+    case FORMAT_PVH:
+        return pvh_is_kernel(image);
+    default:
+        return false;
+    }
+}
+
 enum image_format image_format(const struct image *image)
 {
-    if (is_bzimage(image))
-        return FORMAT_LINUX;
-    if (multiboot_find_header(image) >= 0)
-        return FORMAT_MULTIBOOT;
+    for (unsigned f = FORMAT_AUTO + 1; f < IMAGE_FORMATS; f++) {
+        if (image_is(image, (enum image_format)f))
+            return (enum image_format)f;
+    }
     return FORMAT_AUTO;
 }
 
-static bool has_multiboot2_header(const struct image *i)
+// A program for EFI is in the format of Windows; its header's place is at 0x3c.
+static bool is_pe(const struct image *i)
 {
-    u64 end = MIN(i->size, MULTIBOOT2_SEARCH);
-    for (u64 at = 0; at + 16 <= end; at += 8) {
-        const u8 *p = i->data + at;
-        if (get32(p) == MULTIBOOT2_MAGIC &&
-            (u32)(get32(p) + get32(p + 4) + get32(p + 8) + get32(p + 12)) == 0)
-            return true;
-    }
-    return false;
+    return has(i, 0, "MZ", 2) && i->size >= 0x40 && has(i, get32(i->data + 0x3c), "PE\0\0", 4);
 }
 
 static bool is_text(const struct image *i)
@@ -101,7 +118,7 @@ static void describe_elf(const struct image *i, struct text *t)
         text_add(t, "an ELF file for another machine (%u)", machine);
         return;
     }
-    text_add(t, "an ELF%s %s without a Multiboot header in its first 8 KiB", is64 ? "64" : "32",
+    text_add(t, "an ELF%s %s without a Multiboot header or a PVH note", is64 ? "64" : "32",
              type == 1   ? "object file"
              : type == 3 ? "shared object"
                          : "file");
@@ -115,16 +132,8 @@ const char *image_describe(const struct image *image, char *buf, size_t size)
         text_add(&t, "an empty file");
         return buf;
     }
-    if (is_bzimage(image)) {
-        text_add(&t, "a Linux bzImage");
-        return buf;
-    }
-    if (multiboot_find_header(image) >= 0) {
-        text_add(&t, "a Multiboot 1 kernel");
-        return buf;
-    }
-    if (has_multiboot2_header(image)) {
-        text_add(&t, "a Multiboot 2 kernel, which this version does not load");
+    if (image_format(image) != FORMAT_AUTO) {
+        text_add(&t, "%s", image_format_text(image_format(image)));
         return buf;
     }
     for (unsigned i = 0; i < ARRAY_SIZE(signatures); i++) {
@@ -133,8 +142,12 @@ const char *image_describe(const struct image *image, char *buf, size_t size)
             return buf;
         }
     }
-    if (has(image, 0, ELF_MAGIC, 4))
+    if (elf_is(image))
         describe_elf(image, &t);
+    else if (is_pe(image))
+        text_add(&t, "an EFI program; what loads is the kernel's ELF file");
+    else if (multiboot_find_header(image) >= 0 || multiboot2_find_header(image) >= 0)
+        text_add(&t, "no ELF file, and its Multiboot header names no addresses");
     else if (has(image, 0, "MZ", 2))
         text_add(&t, "a DOS or EFI program, or a kernel cut short");
     else if (has(image, 0x1fe, "\x55\xaa", 2))

@@ -31,14 +31,27 @@ u64 get64(const u8 *p);
 void put32(u8 *p, u32 v);
 void put64(u8 *p, u64 v);
 
-// Start states. load_gdt is what the GDT at `gdt` must hold: code at 0x10, data at 0x18, flat.
+// The GDT that a kernel starts with: flat segments.
 #define LOAD_GDT_SIZE 32
-extern const u64 load_gdt[LOAD_GDT_SIZE / 8];
-void entry_protected(struct entry_state *e, u64 rip, u64 gdt, bool interrupts);
+struct flat_gdt {
+    u64 entry[LOAD_GDT_SIZE / 8];
+    u16 code, data; // selectors
+};
+extern const struct flat_gdt gdt_linux; // what its boot protocol names __BOOT_CS and __BOOT_DS
+extern const struct flat_gdt gdt_pc;    // for all others: as in QEMU, where kernels get tested
+
+// Start states. For protected mode the entries of `selectors` are to be at gpa `gdt`.
+void entry_protected(struct entry_state *e, u64 rip, const struct flat_gdt *selectors, u64 gdt,
+                     bool interrupts);
 void entry_real(struct entry_state *e, u64 entry, bool interrupts);
+
+// A format that a header names, in words: "a Linux bzImage".
+const char *image_format_text(enum image_format f);
 
 enum error load_bzimage(struct loader *l);
 enum error load_multiboot(struct loader *l);
+enum error load_multiboot2(struct loader *l);
+enum error load_pvh(struct loader *l);
 enum error load_flat(struct loader *l);
 
 #define LOAD_SEGMENTS 16u
@@ -60,6 +73,12 @@ struct load_segments {
 // they go is not checked. ERR_FORMAT, ERR_TRUNCATED, ERR_UNSUPPORTED with the reason.
 enum error elf_segments(struct loader *l, struct load_segments *out);
 
+bool elf_is(const struct image *image);
+
+// The number (4 or 8 bytes) in the note of this owner and type, of an ELF file's PT_NOTE segments.
+// False when there is none.
+bool elf_find_note(const struct image *image, const char *owner, u32 type, u64 *value);
+
 // Section headers with the sections that a kernel's own backtraces want: symbols and strings.
 struct elf_sections {
     const struct image *image;
@@ -69,12 +88,22 @@ struct elf_sections {
 };
 enum error elf_find_sections(struct loader *l, struct elf_sections *out);
 
-// Bytes that elf_write_sections needs.
+// Bytes that elf_write_sections needs for the table, a multiple of 16, and for the sections.
+u64 elf_table_size(const struct elf_sections *s);
 u64 elf_sections_size(const struct elf_sections *s);
 
-// Writes the table to gpa and behind it the sections of symbols and strings, whose sh_addr then
-// says where they are.
-enum error elf_write_sections(struct loader *l, const struct elf_sections *s, u64 gpa);
+// Writes the table to gpa `table`, and the sections of symbols and strings to gpa `at`; their
+// sh_addr then says where they are.
+enum error elf_write_sections(struct loader *l, const struct elf_sections *s, u64 table, u64 at);
 
-// The offset of a valid Multiboot 1 header in the image, or -1.
+// The offset of a valid Multiboot header in the image, or -1.
 i64 multiboot_find_header(const struct image *image);
+i64 multiboot2_find_header(const struct image *image);
+
+// Whether there is such a header, and something that says where the kernel goes: ELF's headers or
+// addresses in the header.
+bool multiboot_is_kernel(const struct image *image);
+bool multiboot2_is_kernel(const struct image *image);
+
+// Whether it is an ELF file with the note that names the entry of Xen's PVH start.
+bool pvh_is_kernel(const struct image *image);

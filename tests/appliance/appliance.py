@@ -56,7 +56,7 @@ def vm(name, kernel=None, **keys):
     return "\n".join(lines) + "\n"
 
 
-def linux(name, run="", exit="poweroff", cmdline="", **keys):
+def linux(name, run="", exit="poweroff", cmdline="", kernel="vmlinuz", **keys):
     """A VM with Debian's kernel that runs a command, and ends or gives a shell (exit="")."""
     words = [f"console=ttyS0 nokaslr cryptomgr.notests vm={name}", cmdline]
     if run:
@@ -65,7 +65,7 @@ def linux(name, run="", exit="poweroff", cmdline="", **keys):
         words.append(f"vitrine.exit={exit}")
     keys.setdefault("memory", "128M")
     keys.setdefault("initrd", "initrd.gz")
-    return vm(name, "vmlinuz", cmdline=" ".join(filter(None, words)), **keys)
+    return vm(name, kernel, cmdline=" ".join(filter(None, words)), **keys)
 
 
 @dataclass(frozen=True)

@@ -27,13 +27,16 @@ def test_hello(record):
 PRINT = bytes.fromhex("ac84c07403eeebf831c0e6f4f4")
 
 
-def kludge_kernel():
+VIDEO = 4  # in the flags of a Multiboot 1 header: a video mode is wanted
+
+
+def kludge_kernel(more_flags=0):
     """A Multiboot 1 kernel without ELF: its header says where it goes, with 4 bytes before it and a
     BSS behind it."""
     load, header = 0x150000, 0x150004
     entry, text = header + 32, header + 32 + 9 + len(PRINT)
     code = b"\xbe" + struct.pack("<I", text) + bytes.fromhex("66baf803") + PRINT + b"kludge ok\n\0"
-    magic, flags = 0x1badb002, 0x10000
+    magic, flags = 0x1badb002, 0x10000 | more_flags
     end = entry + len(code)
     return b"\0" * 4 + struct.pack("<8I", magic, flags, -(magic + flags) & 0xffffffff, header, load,
                                    end, end + 4096, entry) + code
@@ -45,14 +48,41 @@ def boot_sector():
     return (code + b"sector ok\n\0").ljust(510, b"\0") + b"\x55\xaa"
 
 
-@on_each_cpu(ENDS_BY_ITSELF + vm("kludge") + vm("sector", format="flat", load="0x7c00") + HELLO,
-             images=(("kludge", kludge_kernel()), ("sector", boot_sector())))
-@pytest.mark.parametrize("name", ["kludge", "sector"])
+def start(by, kernel="start", files=(), **keys):
+    """A VM with the guest `start`, loaded by one of the protocols, which checks what it is told."""
+    words = f"by={by} mib=17 files={len(files) + ('initrd' in keys)}"
+    return (vm(f"{by}-{kernel.replace('.', '-')}", kernel, format=by, memory="17M", cmdline=words, **keys) +
+            "".join(f"module = {text} {text}\n" for text in files))
+
+
+# ELF32 and ELF64; by PVH an initrd is the first module, and has no text.
+STARTS = (start("multiboot", files=["one", "two"]) + start("multiboot2", files=["one", "two"]) +
+          start("multiboot2", "start.elf", files=["one"]) +
+          start("pvh", initrd="none", files=["one"]) + start("pvh", "start.elf"))
+started = on_each_cpu(
+    ENDS_BY_ITSELF + vm("kludge") + vm("video") + vm("sector", format="flat", load="0x7c00") + HELLO + STARTS,
+    images=(("kludge", kludge_kernel()), ("video", kludge_kernel(VIDEO)), ("sector", boot_sector()),
+            ("none", b"content of "), ("one", b"content of one"), ("two", b"content of two")))
+
+
+@started
+@pytest.mark.parametrize("name", ["kludge", "video", "sector"])
 def test_kernels_without_elf(record, name):
-    """B1: a Multiboot kernel by the addresses in its header, and a boot sector."""
+    """B1: a Multiboot kernel by the addresses in its header, also one that wants a video mode, and a
+    boot sector."""
     record.check_done()
-    assert record.guest(name) == [f"{name} ok"], record
+    assert record.guest(name) == [f"{'sector' if name == 'sector' else 'kludge'} ok"], record
     assert record.ended(name) == "exit 0", record
+    notes = [text for text in record.texts("config") if f"kernel: note: {name}: it wants a video mode" in text]
+    assert len(notes) == (name == "video"), record
+
+
+@started
+@pytest.mark.parametrize("name", ["multiboot-start", "multiboot2-start", "multiboot2-start-elf",
+                                  "pvh-start", "pvh-start-elf"])
+def test_each_protocol(record, name):
+    """B1: what Multiboot 1, Multiboot 2 and PVH tell, and how they start a kernel."""
+    record.check_passed(name, "B1")
 
 
 # A core each: they measure time.

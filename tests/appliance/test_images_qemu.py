@@ -68,6 +68,10 @@ def test_hello():
     assert [line for line in lines if line.startswith("hello: tick 3 ")]
 
 
+def test_start_by_multiboot():
+    check_verdicts("start", "by=multiboot mib=128 files=0")
+
+
 def test_spin_ends_when_told_to():
     status, lines = run("spin", "seconds=1")
     assert status == OK

@@ -49,6 +49,18 @@ def test_shell(record):
         "linux ended: poweroff"], record
 
 
+@runs(Run(ENDS_BY_ITSELF + linux("linux", "cat /sys/hypervisor/type; mount -t sysfs none /sys; dmesg",
+                                 kernel="vmlinux", memory="256M")))
+def test_vmlinux(record):
+    """The kernel as its build leaves it, by its PVH note, with an initrd and a command line."""
+    record.check_done()
+    assert record.ended("linux") == "poweroff", record
+    lines = "\n".join(record.guest("linux"))
+    assert "Command line: console=ttyS0 nokaslr" in lines, record
+    assert re.search(r"RAMDISK: \[mem 0x", lines), record
+    assert "Booting paravirtualized kernel on" in lines, record
+
+
 def three_vms(console):
     """As somebody who has typed `make run`."""
     console.until(r"Ctrl-\] 1  linux1  \(has it now\)")

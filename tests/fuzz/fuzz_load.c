@@ -52,7 +52,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
     memcpy(file, data + sizeof(in), size);
 
     struct load_request r = {
-        .format = (enum image_format)(in.format % 4),
+        .format = (enum image_format)(in.format % IMAGE_FORMATS),
         .kernel = {"kernel", file, size},
         .modules = in.modules % (LOAD_MODULES + 1),
         .cmdline = "one two",
@@ -75,7 +75,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
     if (e == OK) {
         check(memcmp(&checked, &entry, sizeof(entry)) == 0);
         check(is_ram(entry.regs.rip + entry.regs.seg[SEG_CS].base));
-        check(entry.format != FORMAT_MULTIBOOT || is_ram(entry.regs.gpr[RBX]));
+        check((entry.format != FORMAT_MULTIBOOT && entry.format != FORMAT_MULTIBOOT2 &&
+               entry.format != FORMAT_PVH) ||
+              is_ram(entry.regs.gpr[RBX]));
     }
     char what[80];
     check(strlen(image_describe(&r.kernel, what, sizeof(what))) > 0);

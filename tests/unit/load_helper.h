@@ -95,10 +95,12 @@ static inline void set64(u8 *p, u64 v)
     memcpy(p, &v, sizeof(v));
 }
 
-// 32-bit protected mode with flat segments out of a GDT that is there.
+// 32-bit protected mode with flat segments out of a GDT that is there: Linux's, or the one that
+// QEMU has for Multiboot.
 static inline void assert_protected(u64 rip)
 {
     const struct vcpu_regs *r = &entry.regs;
+    const unsigned code = entry.format == FORMAT_LINUX ? 0x10 : 0x08, data = code + 8;
     assert_int_equal(entry.mode, ENTRY_PROTECTED);
     assert_int_equal(r->rip, rip);
     assert_int_equal(r->cr0, 0x11);
@@ -108,10 +110,10 @@ static inline void assert_protected(u64 rip)
     for (unsigned s = SEG_ES; s <= SEG_GS; s++) {
         assert_int_equal(r->seg[s].base, 0);
         assert_int_equal(r->seg[s].limit, 0xffffffff);
-        assert_int_equal(r->seg[s].selector, s == SEG_CS ? 0x10 : 0x18);
+        assert_int_equal(r->seg[s].selector, s == SEG_CS ? code : data);
         assert_int_equal(r->seg[s].access, s == SEG_CS ? 0xc09b : 0xc093);
     }
     assert_true(r->gdtr.limit >= 0x1f);
-    assert_true(ram64(r->gdtr.base + 0x10) == 0x00cf9b000000ffff);
-    assert_true(ram64(r->gdtr.base + 0x18) == 0x00cf93000000ffff);
+    assert_true(ram64(r->gdtr.base + code) == 0x00cf9b000000ffff);
+    assert_true(ram64(r->gdtr.base + data) == 0x00cf93000000ffff);
 }

@@ -182,7 +182,8 @@ static void test_numbers_and_words(void **state)
     assert_true(taken(VM "interrupts = on")->interrupts); // A4
     assert_false(taken(VM "interrupts = off")->interrupts);
     refused(VM "interrupts = yes", "3: interrupts: 'yes' is not one of off, on\n");
-    refused(VM "format = elf", "3: format: 'elf' is not one of auto, linux, multiboot, flat\n");
+    refused(VM "format = elf",
+            "3: format: 'elf' is not one of auto, linux, multiboot, multiboot2, pvh, flat\n");
     refused(VM "format = flat\nload = 0x100000000",
             "4: load: 0x100000000 is outside 0 to 4294967295\n");
     assert_int_equal(parse("[appliance]\npoweroff = yes\n" VM), ERR_INVALID);
@@ -557,13 +558,34 @@ static void test_images_are_checked(void **state)
     assert_int_equal(config_check_images(&config, no_image, NULL, collect, &config), 1);
     assert_string_equal(
         reports, "2: kernel: there is no image 'gone'\n"
-                 "4: kernel: text is a text file; a kernel is a Linux bzImage, a Multiboot 1 "
-                 "kernel or, with 'format = flat', any bytes\n"
+                 "4: kernel: text is a text file; a kernel is a Linux bzImage or vmlinux, a "
+                 "Multiboot kernel or, with 'format = flat', any bytes\n"
                  "11: module: there is no image 'gone2'\n"
                  "15: initrd: there is no image 'gone3'\n"
                  "19: load: 0x9fbff to 0x9fc0b is not all RAM: RAM is 0 to 0x9fbff and 0x100000 "
                  "to 0xfffffff\n");
     assert_true(config.vm[2].valid);
+}
+
+static bool video_kernel(void *ctx, const char *name, struct image *out)
+{
+    // Multiboot 1 with the bit for video and addresses: 64 bytes at 1 MiB.
+    static const u32 kernel[16] = {
+        0x1badb002, 0x10004, 0u - 0x1badb002 - 0x10004, 0x100000, 0x100000, 0, 0, 0x100020};
+    (void)ctx;
+    *out = (struct image){name, (const u8 *)kernel, sizeof(kernel)};
+    return true;
+}
+
+static void test_a_note_leaves_nothing_out(void **state)
+{
+    (void)state;
+    parse("[vm a]\nkernel = mach\n");
+    assert_int_equal(config_check_images(&config, video_kernel, NULL, collect, &config), 1);
+    assert_string_equal(reports, "2: kernel: note: mach: it wants a video mode (bit 2 of its "
+                                 "Multiboot flags), and a VM has no display: it is told of none\n");
+    assert_int_equal(config.errors, 0);
+    assert_true(config.vm[0].valid);
 }
 
 int main(void)
@@ -592,6 +614,7 @@ int main(void)
         cmocka_unit_test(test_machine),
         cmocka_unit_test(test_image_list_has_each_once),
         cmocka_unit_test(test_images_are_checked),
+        cmocka_unit_test(test_a_note_leaves_nothing_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

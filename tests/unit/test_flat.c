@@ -171,12 +171,12 @@ static void test_what_a_file_looks_like(void **state)
         {"\1\2\3\4", 4, "data of no known format"},
         {"\177ELF\2\1", 6, "an ELF file for another machine (0)"},
         {"\177ELF\1\1\1\0\0\0\0\0\0\0\0\0\2\0\3\0", 20,
-         "an ELF32 file without a Multiboot header in its first 8 KiB"},
+         "an ELF32 file without a Multiboot header or a PVH note"},
         {"\177ELF\2\1\1\0\0\0\0\0\0\0\0\0\1\0\76\0", 20,
-         "an ELF64 object file without a Multiboot header in its first 8 KiB"},
+         "an ELF64 object file without a Multiboot header or a PVH note"},
         {"\177ELF\2\1\1\0\0\0\0\0\0\0\0\0\2\0\267\0", 20, "an ELF file for another machine (183)"},
         {"\xd6\x50\x52\xe8\0\0\0\0\x10\0\0\0\x1a\xaf\xad\x17", 16,
-         "a Multiboot 2 kernel, which this version does not load"},
+         "no ELF file, and its Multiboot header names no addresses"},
     };
     char buf[80], tiny[5];
     for (unsigned i = 0; i < ARRAY_SIZE(files); i++) {
@@ -186,6 +186,13 @@ static void test_what_a_file_looks_like(void **state)
         assert_int_equal(strlen(image_describe(&image, tiny, sizeof(tiny))), 4);
         free_image(&image);
     }
+    u8 program[0x88] = {'M', 'Z', [0x3c] = 0x80, [0x80] = 'P', 'E'};
+    struct image efi = {"xen.efi", program, sizeof(program)};
+    assert_string_equal(image_describe(&efi, buf, sizeof(buf)),
+                        "an EFI program; what loads is the kernel's ELF file");
+    set32(program + 0x3c, UINT32_MAX);
+    assert_string_equal(image_describe(&efi, buf, sizeof(buf)),
+                        "a DOS or EFI program, or a kernel cut short");
     u8 sector[512] = {0xeb};
     memcpy(sector + 510, "\x55\xaa", 2);
     struct image image = {"s", sector, sizeof(sector)};
@@ -205,7 +212,7 @@ static void test_wrong_format_is_named(void **state)
     request.format = FORMAT_AUTO;
     load_refused(ERR_FORMAT, "kernel",
                  "vmlinuz.gz is gzip-compressed data: unpack it first; a kernel is a Linux "
-                 "bzImage, a Multiboot 1 kernel or, with 'format = flat', any bytes");
+                 "bzImage or vmlinux, a Multiboot kernel or, with 'format = flat', any bytes");
 }
 
 int main(void)

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+// ELF kernels with the note of Xen's PVH start.
+#include "elf_file.h"
+
+#define NOTE (HEADER + 0x18) // behind another note
+
+// A note of 4 bytes: owner of up to 4 characters, data.
+static u8 *put_note(u8 *p, const char *owner, u32 type, u32 data)
+{
+    set32(p, (u32)strlen(owner) + 1);
+    set32(p + 4, 4);
+    set32(p + 8, type);
+    strcpy((char *)p + 12, owner);
+    set32(p + 16, data);
+    return p + 20;
+}
+
+static void put_notes(u32 start)
+{
+    put_note(file + HEADER, "GNU", 1, 0x100);
+    put_note(file + NOTE - 4, "Xen", 18, start);
+}
+
+static int elf32(void **state)
+{
+    (void)state;
+    make_elf32();
+    put_notes(0x100040);
+    set16(file + 44, 3);
+    put_phdr32(2, 4, HEADER, 0, 0, 0x28, 0x28);
+    return 0;
+}
+
+// As a 64-bit Linux has it: 8 bytes in the note.
+static int elf64(void **state)
+{
+    (void)state;
+    make_elf64();
+    u8 *p = file + HEADER;
+    set32(p, 4);
+    set32(p + 4, 8);
+    set32(p + 8, 18);
+    memcpy(p + 12, "Xen", 4);
+    set64(p + 16, 0x100050);
+    set16(file + 56, 2);
+    u8 *ph = file + PHDRS + 56;
+    set32(ph, 4);
+    set64(ph + 8, HEADER);
+    set64(ph + 32, 24);
+    set64(ph + 48, 4);
+    return 0;
+}
+
+static u64 start_info(unsigned offset)
+{
+    return ram64(entry.regs.gpr[RBX] + offset);
+}
+
+static void test_start_state(void **state)
+{
+    (void)state;
+    request.rsdp = GPA(0xe0000);
+    request.cmdline = "console=ttyS0";
+    load_ok();
+    assert_int_equal(entry.format, FORMAT_PVH);
+    assert_protected(0x100040);
+    assert_int_equal(entry.regs.seg[SEG_TR].limit, 0x67);
+    assert_memory_equal(ram + 0x100000, file + TEXT_AT, TEXT_LEN);
+    assert_int_equal(ram[0x201fff], 0);
+
+    assert_int_equal((u32)start_info(0), 0x336ec578);
+    assert_int_equal(start_info(0) >> 32, 1); // version
+    assert_int_equal(start_info(8), 0);       // flags, no modules
+    assert_string_equal((char *)ram + start_info(24), "console=ttyS0");
+    assert_int_equal(start_info(32), 0xe0000);
+    struct e820_entry e820[E820_ENTRIES];
+    unsigned n = e820_build(RAM_SIZE, e820);
+    assert_int_equal(start_info(48), n);
+    for (unsigned i = 0; i < n; i++)
+        assert_memory_equal(ram + start_info(40) + i * 24, &e820[i], 20);
+}
+
+static void test_elf64_is_entered_where_its_note_says(void **state)
+{
+    (void)state;
+    load_ok();
+    assert_protected(0x100050);
+    set64(file + HEADER + 16, 0x103000);
+    load_refused(ERR_FORMAT, "kernel",
+                 "kernel starts at 0x103000, which is in none of its segments");
+}
+
+static void test_initrd_is_the_first_module(void **state)
+{
+    (void)state;
+    static u8 initrd[5000], more[10];
+    memset(initrd, 0x11, sizeof(initrd));
+    memset(more, 0x22, sizeof(more));
+    request.initrd = (struct image){"initrd", initrd, sizeof(initrd)};
+    request.modules = LOAD_MODULES;
+    for (unsigned i = 0; i < LOAD_MODULES; i++)
+        request.module[i] = (struct load_module){{"more", more, sizeof(more)}, i == 0 ? "x y" : ""};
+    load_ok();
+    assert_int_equal(start_info(8) >> 32, LOAD_MODULES + 1);
+    u64 list = start_info(16);
+    assert_int_equal(ram64(list), 0x202000);
+    assert_int_equal(ram64(list + 8), sizeof(initrd));
+    assert_int_equal(ram64(list + 16), 0);
+    assert_memory_equal(ram + 0x202000, initrd, sizeof(initrd));
+    assert_int_equal(ram64(list + 32), 0x204000);
+    assert_string_equal((char *)ram + ram64(list + 48), "x y");
+    assert_memory_equal(ram + ram64(list + LOAD_MODULES * 32), more, sizeof(more));
+
+    request.initrd.size = 0;
+    load_refused(ERR_FORMAT, "initrd", "initrd is an empty file");
+    request.initrd.size = sizeof(initrd);
+    request.memory = 0x203000;
+    load_refused(ERR_NO_MEMORY, "initrd", "initrd, 4 KiB, does not fit behind the kernel");
+    request.memory = RAM_SIZE;
+    request.interrupts = true;
+    load_refused(ERR_UNSUPPORTED, "interrupts", "a PVH start has interrupts off");
+}
+
+static void test_only_its_own_note_counts(void **state)
+{
+    static const u32 lengths[] = {0, 8, 0x10, 0x14, 0x27};
+    elf32(state);
+    set32(file + NOTE - 4 + 8, 17); // another type
+    assert_int_equal(image_format(&request.kernel), FORMAT_AUTO);
+    elf32(state);
+    memcpy(file + NOTE - 4 + 12, "Xem", 4); // another owner
+    assert_int_equal(image_format(&request.kernel), FORMAT_AUTO);
+    elf32(state);
+    set32(file + HEADER, UINT32_MAX); // a note before it that has no end
+    assert_int_equal(image_format(&request.kernel), FORMAT_AUTO);
+    for (unsigned i = 0; i < ARRAY_SIZE(lengths); i++) {
+        elf32(state);
+        put_phdr32(2, 4, HEADER, 0, 0, lengths[i], lengths[i]);
+        assert_int_equal(image_format(&request.kernel), FORMAT_AUTO);
+    }
+    elf32(state);
+    assert_int_equal(image_format(&request.kernel), FORMAT_PVH);
+}
+
+static void test_every_truncation(void **state)
+{
+    elf32(state);
+    try_truncations();
+    elf64(state);
+    try_truncations();
+}
+
+static void test_every_field_overflowing(void **state)
+{
+    elf32(state);
+    try_extremes();
+    elf64(state);
+    try_extremes();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_start_state, elf32),
+        cmocka_unit_test_setup(test_elf64_is_entered_where_its_note_says, elf64),
+        cmocka_unit_test_setup(test_initrd_is_the_first_module, elf32),
+        cmocka_unit_test_setup(test_only_its_own_note_counts, elf32),
+        cmocka_unit_test_setup(test_every_truncation, elf32),
+        cmocka_unit_test_setup(test_every_field_overflowing, elf32),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
