@@ -55,6 +55,7 @@ static void leave(unsigned pid)
         session.general_pid = session.general_vcpu = 0;
     if (session.resume_pid == pid)
         session.resume_pid = session.resume_vcpu = 0;
+    session.break_in &= next_attached(0) != 0;
 }
 
 // Holds the VM and takes out whatever gdb put in.

@@ -6,8 +6,6 @@
 #include "gdbstub/memory.h"
 #include "lib/string.h"
 
-#define CR0_PG BIT(31)
-
 // What gdb asked for. The line's core only.
 struct breakpoint {
     bool used;
@@ -92,7 +90,7 @@ static bool locate(unsigned pid, u64 address, struct walk_result *walk, bool *un
     for (unsigned i = 0; i < count; i++) {
         unsigned index = (processes[pid].last + i) % count;
         vcpu_read_regs(target_vcpu(pid, index), &regs);
-        *unpaged = (regs.cr0 & CR0_PG) == 0;
+        *unpaged = !in_paged_mode(&regs);
         if (translate(pid, &regs, address, walk) == OK &&
             guest_ptr(target_memory(pid), walk->gpa, 1) != NULL)
             return true;

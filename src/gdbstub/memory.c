@@ -10,6 +10,11 @@
 #define RFLAGS_VM BIT(17)
 #define ACCESS_L  BIT(13) // VMCS access rights (SDM 25.4.1)
 
+bool in_paged_mode(const struct vcpu_regs *regs)
+{
+    return (regs->cr0 & CR0_PG) != 0;
+}
+
 bool in_long_mode(const struct vcpu_regs *regs)
 {
     return (regs->efer & EFER_LMA) != 0;

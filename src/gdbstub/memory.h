@@ -8,6 +8,7 @@
 // The address that the CPU fetches from: code segment base and rip, wrapped outside 64-bit mode.
 u64 linear_rip(const struct vcpu_regs *regs);
 
+bool in_paged_mode(const struct vcpu_regs *regs);
 bool in_long_mode(const struct vcpu_regs *regs);     // IA-32e mode is active
 bool in_64bit_mode(const struct vcpu_regs *regs);    // and CS.L
 unsigned current_ring(const struct vcpu_regs *regs); // CPL

@@ -14,43 +14,49 @@
 static char output[OUTPUT_SIZE];
 static struct text out;
 
+#define ANY_NUMBER 255
+
 struct command {
     const char *name, *args, *help;
-    void (*run)(const char *args); // NULL: target_monitor() knows it
+    u8 least, most; // arguments
+    // Adds its output (NULL: target_monitor() does). False: it takes no such arguments.
+    bool (*run)(const char *args);
 };
 
-static void help(const char *args);
-static void list_breakpoints(const char *args);
-static void show_translation(const char *args);
-static void dump_physical(const char *args);
-static void layout(const char *args);
+static bool help(const char *args);
+static bool list_breakpoints(const char *args);
+static bool show_translation(const char *args);
+static bool dump_physical(const char *args);
+static bool layout(const char *args);
 
 static const struct command commands[] = {
-    {"help", "", "this list; in a command $rip, $cr3, ... are the current vCPU's registers", help},
-    {"vms", "", "the VMs, their pids and states", NULL},
-    {"vcpus", "", "the vCPUs: where they are, what they do", NULL},
-    {"cores", "", "the cores and their run queues", NULL},
-    {"vmcs", "[FIELD]", "the current vCPU's VMCS, or the fields with this in their names", NULL},
-    {"rdmsr", "MSR", "an MSR of the current vCPU (hexadecimal)", NULL},
-    {"wrmsr", "MSR VALUE", "writes one", NULL},
-    {"translate", "ADDRESS", "the guest's page tables' way to an address, then the EPT's",
+    {"help", "", "this list; in a command $rip, $cr3, ... are the current vCPU's registers", 0, 0,
+     help},
+    {"vms", "", "the VMs, their pids and states", 0, 0, NULL},
+    {"vcpus", "", "the vCPUs: where they are, what they do", 0, 0, NULL},
+    {"cores", "", "the cores and their run queues", 0, 0, NULL},
+    {"vmcs", "[FIELD]", "the current vCPU's VMCS, or the fields with this in their names", 0, 1,
+     NULL},
+    {"rdmsr", "MSR", "an MSR of the current vCPU (hexadecimal)", 1, 1, NULL},
+    {"wrmsr", "MSR VALUE", "writes one", 2, 2, NULL},
+    {"translate", "ADDRESS", "the guest's page tables' way to an address, then the EPT's", 1, 1,
      show_translation},
-    {"phys", "ADDRESS [BYTES]", "guest-physical memory (hexadecimal)", dump_physical},
-    {"breakpoints", "", "breakpoints and watchpoints of the current VM, and how each is held",
+    {"phys", "ADDRESS [BYTES]", "guest-physical memory (hexadecimal)", 1, 2, dump_physical},
+    {"breakpoints", "", "breakpoints and watchpoints of the current VM, and how each is held", 0, 0,
      list_breakpoints},
-    {"pending", "", "interrupts that wait for the current vCPU", NULL},
-    {"exits", "", "VM exits of the current VM, counted by reason", NULL},
-    {"move", "[VM/VCPU] CORE", "moves the current vCPU, or that one, to another core", NULL},
-    {"nmi", "", "an NMI to the current vCPU, for when it goes on", NULL},
+    {"pending", "", "interrupts that wait for the current vCPU", 0, 0, NULL},
+    {"exits", "", "VM exits of the current VM, counted by reason", 0, 0, NULL},
+    {"move", "[VM/VCPU] CORE", "moves the current vCPU, or that one, to another core", 1, 2, NULL},
+    {"nmi", "", "an NMI to the current vCPU, for when it goes on", 0, 0, NULL},
     {"intercept", "[VM/] [add|remove]",
-     "items that a VM is caught at, and hits; adds, removes some", NULL},
-    {"bitmaps", "", "ports and MSRs that the current vCPU uses without an exit", NULL},
-    {"log", "[LINES]", "the end of the appliance's log", NULL},
+     "items that a VM is caught at, and hits; adds, removes some", 0, ANY_NUMBER, NULL},
+    {"bitmaps", "", "ports and MSRs that the current vCPU uses without an exit", 0, 0, NULL},
+    {"log", "[LINES]", "the end of the appliance's log", 0, 1, NULL},
     {"layout", "[32|64|auto]", "registers that the next attach shows: i386, x86-64, as the VM is",
-     layout},
+     0, 1, layout},
 };
 
-static void help(const char *args)
+static bool help(const char *args)
 {
     (void)args;
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
@@ -58,6 +64,7 @@ static void help(const char *args)
         int width = 28 - (int)strlen(c->name);
         text_add(&out, "%s %-*s %s\n", c->name, width, c->args, c->help);
     }
+    return true;
 }
 
 // The current thread's registers; says so when there is none.
@@ -73,13 +80,14 @@ static bool current_regs(struct vcpu_regs *regs)
     return true;
 }
 
-static void list_breakpoints(const char *args)
+static bool list_breakpoints(const char *args)
 {
     (void)args;
     breakpoints_list(session.general_pid, &out);
     hw_list(session.general_pid, &out);
     if (out.len == 0)
         text_add(&out, "none\n");
+    return true;
 }
 
 static bool parse_address(const char **args, u64 *address)
@@ -93,7 +101,7 @@ static bool parse_address(const char **args, u64 *address)
     return ok;
 }
 
-static void show_translation(const char *args)
+static bool show_translation(const char *args)
 {
     static const char *const names[] = {"", "PTE", "PDE", "PDPTE", "PML4E", "PML5E"};
     struct vcpu_regs regs;
@@ -101,12 +109,10 @@ static void show_translation(const char *args)
     char gpa[24];
     u64 address;
 
-    if (!parse_address(&args, &address) || *args != '\0') {
-        text_add(&out, "usage: translate ADDRESS\n");
-        return;
-    }
+    if (!parse_address(&args, &address) || *args != '\0')
+        return false;
     if (!current_regs(&regs))
-        return;
+        return true;
     memset(&walk, 0, sizeof(walk));
     enum error e = translate(session.general_pid, &regs, address, &walk);
     for (unsigned i = 0; i < walk.count && i < WALK_LEVELS; i++)
@@ -114,64 +120,65 @@ static void show_translation(const char *args)
                  walk.entry[i].gpa.v, walk.entry[i].value);
     if (e != OK) {
         text_add(&out, "%lx is not mapped: %s\n", address, error_name(e));
-        return;
+        return true;
     }
-    text_add(&out, "%lx is guest-physical %lx, page of %lu KiB, %s%s, %s\n", address, walk.gpa.v,
-             (u64)(walk.page_size / KiB), walk.writable ? "writable" : "read-only",
-             walk.executable ? ", executable" : "", walk.user ? "user" : "supervisor");
+    if (!in_paged_mode(&regs))
+        text_add(&out, "paging is off: %lx is guest-physical %lx\n", address, walk.gpa.v);
+    else
+        text_add(&out, "%lx is guest-physical %lx, page of %lu KiB, %s%s, %s\n", address,
+                 walk.gpa.v, (u64)(walk.page_size / KiB), walk.writable ? "writable" : "read-only",
+                 walk.executable ? ", executable" : "", walk.user ? "user" : "supervisor");
     str_format(gpa, sizeof(gpa), "%lx", walk.gpa.v);
-    target_monitor(session.general_pid, session.general_vcpu, "ept", gpa, &out);
+    return target_monitor(session.general_pid, session.general_vcpu, "ept", gpa, &out);
 }
 
-static void dump_physical(const char *args)
+static bool dump_physical(const char *args)
 {
     struct vcpu_regs regs;
     u8 row[16];
     u64 address, len = 64;
 
     if (!parse_address(&args, &address) ||
-        (*args != '\0' && (!parse_address(&args, &len) || *args != '\0'))) {
-        text_add(&out, "usage: phys ADDRESS [BYTES]\n");
-        return;
-    }
+        (*args != '\0' && (!parse_address(&args, &len) || *args != '\0')))
+        return false;
     if (!current_regs(&regs))
-        return;
+        return true;
     len = MIN(len, 2048ull);
     for (u64 done = 0; done < len; done += sizeof(row)) {
         u64 n = MIN(len - done, (u64)sizeof(row));
         if (memory_read(session.general_pid, NULL, address + done, row, n) != n) {
             text_add(&out, "%012lx: no memory\n", address + done);
-            return;
+            return true;
         }
         text_add(&out, "%012lx:", address + done);
         for (u64 i = 0; i < n; i++)
             text_add(&out, " %02x", row[i]);
         text_add(&out, "\n");
     }
+    return true;
 }
 
 // gdb reads the registers' description when it attaches, and keeps to it.
-static void layout(const char *args)
+static bool layout(const char *args)
 {
     struct process *p = process_attached(session.general_pid);
+    bool number = strcmp(args, "32") == 0 || strcmp(args, "64") == 0;
 
+    if (!number && strcmp(args, "auto") != 0 && *args != '\0')
+        return false;
     if (p == NULL) {
         text_add(&out, "no VM is attached\n");
-        return;
+        return true;
     }
-    if (strcmp(args, "32") == 0 || strcmp(args, "64") == 0) {
-        p->layout_forced = true;
+    if (*args != '\0')
+        p->layout_forced = number;
+    if (number)
         p->forced_32 = args[0] == '3';
-    } else if (strcmp(args, "auto") == 0) {
-        p->layout_forced = false;
-    } else if (*args != '\0') {
-        text_add(&out, "usage: layout [32|64|auto]\n");
-        return;
-    }
     text_add(&out, "now %s; the next attach: %s\n", p->layout_32 ? "i386" : "x86-64",
              !p->layout_forced ? "as the VM is"
              : p->forced_32    ? "i386"
                                : "x86-64");
+    return true;
 }
 
 static bool in_name(char c)
@@ -179,7 +186,8 @@ static bool in_name(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-// gdb sends the command as it was typed. $NAME stands for a register of the current vCPU.
+// gdb sends the command as it was typed. $NAME stands for a register of the current vCPU, several
+// blanks for one.
 static bool expand(const char *from, struct text *to)
 {
     struct vcpu_regs regs;
@@ -188,7 +196,9 @@ static bool expand(const char *from, struct text *to)
 
     while (*from != '\0') {
         if (*from != '$') {
-            text_add(to, "%c", *from++);
+            if (*from != ' ' || from[1] != ' ')
+                text_add(to, "%c", *from);
+            from++;
             continue;
         }
         size_t n = 0;
@@ -209,24 +219,43 @@ static bool expand(const char *from, struct text *to)
     return !to->cut;
 }
 
+static unsigned count_words(const char *s)
+{
+    unsigned n = *s != '\0';
+
+    for (; *s != '\0'; s++)
+        n += *s == ' ';
+    return n;
+}
+
+static bool carry_out(const struct command *c, const char *args)
+{
+    unsigned words = count_words(args);
+
+    if (words < c->least || words > c->most)
+        return false;
+    if (c->run != NULL)
+        return c->run(args);
+    return target_monitor(session.general_pid, session.general_vcpu, c->name, args, &out);
+}
+
 static void execute(char *text)
 {
     char *args = strchr(text, ' ');
 
     if (args != NULL)
         *args++ = '\0';
-    while (args != NULL && *args == ' ')
-        args++;
-    if (args == NULL)
+    else
         args = text + strlen(text);
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-        if (commands[i].run != NULL && strcmp(commands[i].name, text) == 0) {
-            commands[i].run(args);
-            return;
-        }
+        const struct command *c = &commands[i];
+        if (strcmp(c->name, text) != 0)
+            continue;
+        if (!carry_out(c, args))
+            text_add(&out, "usage: %s%s%s\n", c->name, *c->args != '\0' ? " " : "", c->args);
+        return;
     }
-    if (!target_monitor(session.general_pid, session.general_vcpu, text, args, &out))
-        text_add(&out, "unknown command \"%s\"; `monitor help` lists them\n", text);
+    text_add(&out, "unknown command \"%s\"; `monitor help` lists them\n", text);
 }
 
 // All but the last piece go ahead of the reply, as console output.
@@ -264,7 +293,7 @@ void packet_monitor(const char *args)
     out = TEXT(output);
     expanded[0] = '\0';
     if (n == 0)
-        help(text);
+        (void)help(text);
     else if (expand(text, &all))
         execute(expanded);
     send_output();

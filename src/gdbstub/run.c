@@ -184,6 +184,10 @@ static void resume(void)
         reply_error(E_THREAD, "no such thread to resume");
         return;
     }
+    if (session.break_in) {
+        stop_interrupt();
+        return;
+    }
     reply_later = true;
     session.running = line.running = true;
     for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid)) {

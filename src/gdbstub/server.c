@@ -38,11 +38,20 @@ static void packet_vCont_query(const char *args)
     text_add(&reply, "vCont;c;C;s;S;t;r");
 }
 
-// Only of use while something runs; see packet_ready().
+// While something runs: see packet_ready().
 static void packet_vCtrlC(const char *args)
 {
     (void)args;
+    stop_break_in();
     reply_ok();
+}
+
+// Those that have no reply, by the protocol: one would be taken for the next packet's. R and r (to
+// start a program again) do nothing more.
+static void packet_silent(const char *args)
+{
+    (void)args;
+    reply_later = true;
 }
 
 // ---- dispatch ------------------------------------------------------------------------------
@@ -88,6 +97,8 @@ static const struct packet {
     {"qXfer:features:read:", ANY, query_features},
     {"qXfer:threads:read:", ANY, query_threads},
     {"s", ANY, packet_s},
+    {"r", WHOLE, packet_silent},
+    {"R", ANY, packet_silent},
     {"S", ANY, packet_S},
     {"T", ANY, packet_T},
     {"vAttach;", ANY, packet_attach},
@@ -108,23 +119,27 @@ static bool allowed_while_running(const char *body)
     return strncmp(body, "qSupported", 10) == 0 || strcmp(body, "?") == 0;
 }
 
-static void run_packet(void)
+// The packet that has arrived, and its arguments. NULL: not known.
+static const struct packet *find_packet(const char **args)
 {
-    const char *args;
-
     for (size_t i = 0; i < ARRAY_SIZE(packets); i++) {
         const struct packet *p = &packets[i];
-        args = line.body;
-        if (!skip_word(&args, p->name) || (p->ending == WHOLE && *args != '\0'))
-            continue;
-        p->run(args);
-        return;
+        *args = line.body;
+        if (skip_word(args, p->name) && (p->ending == ANY || **args == '\0'))
+            return p;
     }
+    return NULL;
+}
+
+static bool has_reply(const struct packet *p)
+{
+    return p == NULL || (p->run != packet_k && p->run != packet_silent);
 }
 
 static void packet_ready(void)
 {
-    const char *body = line.body;
+    const char *body = line.body, *args;
+    const struct packet *p = find_packet(&args);
 
     reply_later = false;
     reply_start(); // an empty reply says: not known
@@ -134,7 +149,8 @@ static void packet_ready(void)
         return;
     }
     if (!session.running || allowed_while_running(body)) {
-        run_packet();
+        if (p != NULL)
+            p->run(args);
     } else if (strcmp(body, "vCtrlC") == 0) {
         reply_ok();
         reply_send();
@@ -143,8 +159,10 @@ static void packet_ready(void)
     } else if (strncmp(body, "vCont;t", 7) == 0) {
         stop_break_in();
         return;
-    } else {
+    } else if (has_reply(p)) {
         reply_error(E_RUNNING, "not while guests run");
+    } else {
+        return;
     }
     if (!reply_later)
         reply_send();

@@ -86,6 +86,7 @@ struct process {
 
 struct session {
     bool running;                                       // gdb waits for a stop reply
+    bool break_in;                                      // came while all stood: for the next start
     bool multiprocess, swbreak, hwbreak, error_message; // as gdb announced
     bool physical;                                      // m, M, X, x take guest-physical addresses
     unsigned sstep;                                     // SSTEP_ bits

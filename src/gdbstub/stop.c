@@ -193,7 +193,7 @@ static void stop_all(void)
         drain(pid, true);
         restart[pid] = false;
     }
-    session.running = line.running = false;
+    session.running = line.running = session.break_in = false;
 }
 
 // Whether a stop that waited still means something.
@@ -288,6 +288,21 @@ static unsigned tell_caught(unsigned pid, unsigned index, bool gdb_waits)
     return processes[pid].thread[index].want == WANT_RUN ? GDB_SIGTRAP : GDB_SIGINT;
 }
 
+// A signal is all that gdb shows of an end that the guest did not want; this says more.
+static void tell_end(unsigned pid)
+{
+    char buf[256] = "";
+    struct text text = TEXT(buf);
+    u8 code;
+
+    if (target_exit_code(pid, &code))
+        return;
+    text_add(&text, "%s ended: ", target_vm_name(pid));
+    target_end_text(pid, &text);
+    text_add(&text, "\n");
+    reply_console(buf, text.len);
+}
+
 // Tells what has happened. False: nothing has.
 static bool report(bool gdb_waits)
 {
@@ -295,6 +310,8 @@ static bool report(bool gdb_waits)
 
     for (pid = next_attached(0); pid != 0; pid = next_attached(pid)) {
         if (processes[pid].over) {
+            if (gdb_waits)
+                tell_end(pid);
             reply_ended(pid);
             return true;
         }
@@ -332,12 +349,10 @@ static bool interrupted(unsigned *pid, unsigned *index)
     return false;
 }
 
-void stop_break_in(void)
+void stop_interrupt(void)
 {
     unsigned pid, index;
 
-    if (!session.running)
-        return;
     stop_all();
     if (!report(true)) {
         if (interrupted(&pid, &index))
@@ -346,5 +361,14 @@ void stop_break_in(void)
             reply_stopped();
     }
     drop_steps();
-    reply_send();
+}
+
+void stop_break_in(void)
+{
+    if (session.running) {
+        stop_interrupt();
+        reply_send();
+    } else if (next_attached(0) != 0) {
+        session.break_in = true;
+    }
 }

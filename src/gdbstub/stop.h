@@ -10,8 +10,13 @@ void stop_init(void);
 // Looks at all mail; when something has stopped, holds everything and tells gdb.
 void stop_poll(void);
 
-// gdb asked for a stop while guests run.
+// gdb asked for a stop. While nothing runs that waits for the next start (gdb's manual:
+// Interrupts).
 void stop_break_in(void);
+
+// Holds everything, leaves the running state and sets the reply to a stop by a break-in, or to one
+// that is due meanwhile.
+void stop_interrupt(void);
 
 // Whether a stop that was found earlier, or the end of a VM, is to be told before anything of what
 // is now wanted runs. Drops stops whose breakpoint has gone.

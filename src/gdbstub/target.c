@@ -48,12 +48,22 @@ bool target_exit_code(unsigned pid, u8 *code)
 {
     const struct vm *vm = vm_at(pid);
     u32 how = vm != NULL ? vm->ending : END_KILLED;
-    if (how == END_KILLED || how == END_CRASH) {
-        *code = how == END_KILLED ? 9 : 6; // SIGKILL, SIGABRT
-        return false;
-    }
-    *code = how == END_EXIT ? (u8)vm->exit_value : 0;
-    return true;
+    bool killed = how == END_KILLED, crashed = how == END_CRASH, faulted = how == END_TRIPLE_FAULT;
+    if (killed || crashed || faulted)
+        *code = killed ? 9 : crashed ? 6 : 11; // SIGKILL, SIGABRT, SIGSEGV
+    else
+        *code = how == END_EXIT ? (u8)vm->exit_value : 0;
+    return !killed && !crashed && !faulted;
+}
+
+void target_end_text(unsigned pid, struct text *out)
+{
+    const struct vm *vm = vm_at(pid);
+    if (vm == NULL)
+        return;
+    vm_end_text(vm, out);
+    if (vm->ending == END_TRIPLE_FAULT)
+        text_add(out, " (%s)", vm->reason);
 }
 
 unsigned target_vcpu_count(unsigned pid)
@@ -86,12 +96,16 @@ enum error target_write_code(unsigned pid, gpa_t gpa, const void *buf, u64 len)
     return guest_write(&vm_at(pid)->guest.memory, gpa, buf, len);
 }
 
-static const char *state_name(const struct vcpu *v)
+static const char *state_name(const struct vm *vm, const struct vcpu *v)
 {
     static const char *const names[] = {
         [VCPU_OFF] = "off",         [VCPU_WAIT_SIPI] = "waiting for SIPI",
         [VCPU_RUNNABLE] = "ready",  [VCPU_RUNNING] = "running",
         [VCPU_SLEEPING] = "halted", [VCPU_MOVING] = "moving"};
+    if (vm->state == VM_ENDED)
+        return vm->ending == END_CRASH ? "crashed" : "ended";
+    if (vcpu_is_lost(v))
+        return "lost";
     return v->hold & HOLD_DEBUGGER && v->state == VCPU_RUNNABLE ? "stopped" : names[v->state];
 }
 
@@ -99,7 +113,7 @@ void target_describe(unsigned pid, unsigned index, struct text *out)
 {
     const struct vcpu *v = target_vcpu(pid, index);
     if (v != NULL)
-        text_add(out, "%s/%u %s on core %u", target_vm_name(pid), index, state_name(v),
+        text_add(out, "%s/%u %s on core %u", target_vm_name(pid), index, state_name(vm_at(pid), v),
                  vcpu_core(v)->number);
 }
 

@@ -26,9 +26,12 @@ bool target_vm_exists(unsigned pid);
 
 const char *target_vm_name(unsigned pid);
 
-// The exit code of a VM that has ended by itself, 0 for a power-off. False when it was killed or
-// crashed; *code is then a signal's number (9 killed, 6 crashed).
+// The exit code of a VM that has ended by itself, 0 for a power-off. False when it was killed,
+// crashed or ended by a triple fault; *code is then a signal's number (9, 6, 11).
 bool target_exit_code(unsigned pid, u8 *code);
+
+// Adds how a VM has ended, in the log's words.
+void target_end_text(unsigned pid, struct text *out);
 
 unsigned target_vcpu_count(unsigned pid);
 struct vcpu *target_vcpu(unsigned pid, unsigned index);
@@ -74,9 +77,10 @@ bool target_is_32bit(unsigned pid);
 const char *target_caught(unsigned pid, unsigned index);
 bool target_still_catches(unsigned pid, unsigned index);
 
-// A monitor command that the stub does not know itself (monitor.c lists them with their
-// arguments): adds its output. pid and index are the current thread's, which need not exist any
-// more. False when the command is unknown here too.
+// A monitor command that the stub does not carry out itself (monitor.c lists them with their
+// arguments, of which there are as many as it says), or `ept GPA`: adds its output. pid and index
+// are the current thread's, which need not exist any more. False when the arguments are not such
+// as the command takes.
 bool target_monitor(unsigned pid, unsigned index, const char *command, const char *args,
                     struct text *out);
 

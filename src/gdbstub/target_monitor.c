@@ -18,6 +18,7 @@ struct request {
     struct vcpu *v;
     const char *args;
     struct text *out;
+    bool refused; // the arguments are not such as the command takes
 };
 
 static bool parse_hex(const char **s, u64 *value)
@@ -40,7 +41,7 @@ static bool parse_hex(const char **s, u64 *value)
     return p > first;
 }
 
-static void list_vms(const struct request *r)
+static void list_vms(struct request *r)
 {
     static const char *const names[] = {[VM_STARTING] = "starting", [VM_RUNNING] = "running"};
     for (unsigned i = 0; i < vm_count; i++) {
@@ -55,7 +56,7 @@ static void list_vms(const struct request *r)
     }
 }
 
-static void list_vcpus(const struct request *r)
+static void list_vcpus(struct request *r)
 {
     for (unsigned i = 0; i < vm_count; i++) {
         for (unsigned n = 0; n < vms[i]->vcpus; n++) {
@@ -71,7 +72,7 @@ static void list_vcpus(const struct request *r)
     }
 }
 
-static void list_cores(const struct request *r)
+static void list_cores(struct request *r)
 {
     for (unsigned i = 0; i < core_count; i++) {
         const struct core *c = cores[i];
@@ -111,7 +112,7 @@ static bool contains(const char *name, const char *part)
 // On the vCPU's core.
 static void read_vmcs(void *arg)
 {
-    const struct request *r = arg;
+    struct request *r = arg;
     const char *name;
     u32 encoding;
     u64 value;
@@ -122,21 +123,21 @@ static void read_vmcs(void *arg)
     }
 }
 
-static void show_vmcs(const struct request *r)
+static void show_vmcs(struct request *r)
 {
     size_t before = r->out->len;
-    vcpu_call(r->v, read_vmcs, (void *)(u64)r);
+    vcpu_call(r->v, read_vmcs, r);
     if (r->out->len == before)
         text_add(r->out, "no VMCS field has \"%s\" in its name\n", r->args);
 }
 
 static void read_msr(void *arg)
 {
-    const struct request *r = arg;
+    struct request *r = arg;
     const char *args = r->args;
     u64 msr, value;
     if (!parse_hex(&args, &msr) || msr > UINT32_MAX) {
-        text_add(r->out, "usage: rdmsr MSR (hexadecimal)\n");
+        r->refused = true;
         return;
     }
     vcpu_load(r->v);
@@ -148,11 +149,11 @@ static void read_msr(void *arg)
 
 static void write_msr(void *arg)
 {
-    const struct request *r = arg;
+    struct request *r = arg;
     const char *args = r->args;
     u64 msr, value;
     if (!parse_hex(&args, &msr) || msr > UINT32_MAX || !parse_hex(&args, &value)) {
-        text_add(r->out, "usage: wrmsr MSR VALUE (hexadecimal)\n");
+        r->refused = true;
         return;
     }
     vcpu_load(r->v);
@@ -160,23 +161,24 @@ static void write_msr(void *arg)
         text_add(r->out, "WRMSR %llx with %llx raises #GP\n", LL(msr), LL(value));
 }
 
-static void show_rdmsr(const struct request *r)
+static void show_rdmsr(struct request *r)
 {
-    vcpu_call(r->v, read_msr, (void *)(u64)r);
+    vcpu_call(r->v, read_msr, r);
 }
 
-static void show_wrmsr(const struct request *r)
+static void show_wrmsr(struct request *r)
 {
-    vcpu_call(r->v, write_msr, (void *)(u64)r);
+    vcpu_call(r->v, write_msr, r);
 }
 
-static void show_ept(const struct request *r)
+static void show_ept(struct request *r)
 {
     const char *args = r->args;
     u64 gpa, size;
     u32 permissions;
     hpa_t hpa;
-    if (!parse_hex(&args, &gpa))
+    r->refused = !parse_hex(&args, &gpa);
+    if (r->refused)
         return;
     if (!ept_lookup(&r->v->guest->ept, GPA(gpa), &hpa, &permissions, &size)) {
         text_add(r->out, "EPT: guest-physical %llx is not mapped: a device or nothing\n", LL(gpa));
@@ -188,7 +190,7 @@ static void show_ept(const struct request *r)
              LL(size / KiB));
 }
 
-static void list_bits(const struct request *r, const char *what, const u32 *regs)
+static void list_bits(struct request *r, const char *what, const u32 *regs)
 {
     text_add(r->out, "%s:", what);
     for (unsigned vector = 0; vector < 256; vector++) {
@@ -198,7 +200,7 @@ static void list_bits(const struct request *r, const char *what, const u32 *regs
     text_add(r->out, "\n");
 }
 
-static void show_pending(const struct request *r)
+static void show_pending(struct request *r)
 {
     const struct vapic *a = vapic_of(r->v);
     list_bits(r, "requested (IRR)", &a->lapic.regs[APIC_IRR / 4]);
@@ -209,13 +211,13 @@ static void show_pending(const struct request *r)
              board_pic_level(&vm_of(r->v)->board) ? "requests" : "quiet");
 }
 
-static void send_nmi(const struct request *r)
+static void send_nmi(struct request *r)
 {
     vcpu_request(r->v, REQUEST_NMI);
     text_add(r->out, "%s/%u gets an NMI\n", r->v->guest->name, r->v->index);
 }
 
-static void show_exits(const struct request *r)
+static void show_exits(struct request *r)
 {
     const struct vm *vm = vm_of(r->v);
     for (unsigned n = 0; n < vm->vcpus; n++) {
@@ -266,7 +268,7 @@ static bool parse_vcpu(const char **args, struct vcpu **v)
     return false;
 }
 
-static void move(const struct request *r)
+static void move(struct request *r)
 {
     const char *args = r->args;
     struct vcpu *v = r->v;
@@ -276,7 +278,7 @@ static void move(const struct request *r)
         return;
     }
     if (!parse_decimal(&args, &number) || *args != '\0') {
-        text_add(r->out, "usage: move [VM/VCPU] CORE\n");
+        r->refused = true;
         return;
     }
     const char *name = v->guest->name;
@@ -291,23 +293,27 @@ static void move(const struct request *r)
         text_add(r->out, "%s/%u is not started, or on its way already\n", name, v->index);
 }
 
-static void bitmaps(const struct request *r)
+static void bitmaps(struct request *r)
 {
     monitor_bitmaps(r->v, r->out);
 }
 
-static void intercept(const struct request *r)
+static void intercept(struct request *r)
 {
     monitor_intercept(r->v != NULL ? vm_of(r->v) : NULL, r->args, r->out);
 }
 
-static void show_log(const struct request *r)
+static void show_log(struct request *r)
 {
     static char tail[8192];
     const char *args = r->args;
     unsigned wanted;
-    if (!parse_decimal(&args, &wanted) || wanted == 0)
+    if (*args == '\0') {
         wanted = LOG_LINES_DEFAULT;
+    } else if (!parse_decimal(&args, &wanted) || *args != '\0' || wanted == 0) {
+        r->refused = true;
+        return;
+    }
     size_t n = log_tail(tail, sizeof(tail)), from = n;
     for (unsigned lines = 0; from > 0; from--) {
         if (tail[from - 1] == '\n' && from != n && ++lines == wanted)
@@ -319,7 +325,7 @@ static void show_log(const struct request *r)
 static const struct {
     const char *name;
     bool wants_vcpu;
-    void (*run)(const struct request *r);
+    void (*run)(struct request *r);
 } commands[] = {
     {"vms", false, list_vms},        {"vcpus", false, list_vcpus},    {"cores", false, list_cores},
     {"vmcs", true, show_vmcs},       {"rdmsr", true, show_rdmsr},     {"wrmsr", true, show_wrmsr},
@@ -339,7 +345,7 @@ bool target_monitor(unsigned pid, unsigned index, const char *command, const cha
             text_add(out, "no such vCPU\n");
         else
             commands[i].run(&r);
-        return true;
+        return !r.refused;
     }
     return false;
 }

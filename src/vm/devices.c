@@ -191,7 +191,7 @@ static u64 hypercall(struct vcpu *v, u64 number)
 
 static void triple_fault(struct vcpu *v)
 {
-    vm_request_end(vm_of(v), END_RESET, 0, "triple fault");
+    vm_request_end(vm_of(v), END_TRIPLE_FAULT, 0, "triple fault");
 }
 
 static COLD void crash(struct vcpu *v, const char *reason)

@@ -261,6 +261,7 @@ void vm_end_text(const struct vm *vm, struct text *t)
         text_add(t, "poweroff");
         break;
     case END_RESET:
+    case END_TRIPLE_FAULT:
         text_add(t, "reset");
         break;
     case END_EXIT:
@@ -308,13 +309,18 @@ static const struct core *lost_core(const struct vm *vm)
     return NULL;
 }
 
+static bool is_reset(const struct vm *vm)
+{
+    return vm->ending == END_RESET || vm->ending == END_TRIPLE_FAULT;
+}
+
 static void run_end(struct vm *vm, const struct core *lost)
 {
     for (unsigned i = 0; i < vm->vcpus; i++) {
         vcpu_hold_for(vm->vcpu[i], HOLD_VM);
         vcpu_call(vm->vcpu[i], stop_timer, vm->vcpu[i]);
     }
-    if (lost != NULL && (vm->ending == END_NONE || vm->ending == END_RESET)) {
+    if (lost != NULL && (vm->ending == END_NONE || is_reset(vm))) {
         vm->ending = END_CRASH;
         str_format(vm->reason, sizeof(vm->reason), "core %u was lost: %s", lost->number,
                    lost->lost_by);
@@ -325,10 +331,10 @@ static void run_end(struct vm *vm, const struct core *lost)
     char buf[200];
     struct text t = TEXT(buf);
     vm_end_text(vm, &t);
-    bool again = vm->ending == END_RESET && !vm->config->reset_stops;
+    bool again = is_reset(vm) && !vm->config->reset_stops;
     if (vm->ending == END_EXIT)
         log_line("vm", "%s exit 0xf4: %u", vm->config->name, vm->exit_value);
-    if (vm->ending == END_RESET)
+    if (is_reset(vm))
         log_line("vm", "%s reset (%s)%s", vm->config->name, vm->reason,
                  again ? ", starting it again" : "");
     if (!again) {

@@ -20,7 +20,16 @@
 
 enum vm_state { VM_LEFT_OUT, VM_STARTING, VM_RUNNING, VM_ENDED };
 
-enum vm_end { END_NONE, END_POWEROFF, END_RESET, END_EXIT, END_KILLED, END_CRASH };
+// A triple fault is a reset like others, but in what a debugger is told.
+enum vm_end {
+    END_NONE,
+    END_POWEROFF,
+    END_RESET,
+    END_TRIPLE_FAULT,
+    END_EXIT,
+    END_KILLED,
+    END_CRASH,
+};
 
 // A vCPU's local APIC and what the hardware shares of it.
 struct vapic {

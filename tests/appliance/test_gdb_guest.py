@@ -8,7 +8,7 @@ from appliance import vm
 from debugger import HELLO_LIFE, STEPS_LIFE, Scenario
 
 HELLO = Scenario("hello", vm("hello", cmdline="period=20", cores="0") +
-                 vm("steps", cmdline="period=50", cores="1") + vm("spin", cores="0-1"),
+                 vm("steps", cmdline="period=50", cores="1", reset="stop") + vm("spin", cores="0-1"),
                  life={"hello": HELLO_LIFE, "steps": STEPS_LIFE})
 
 HANDLER = "interrupt|common|on_timer"
@@ -299,7 +299,12 @@ def test_monitor(bench):
     out = gdb("monitor log 3")
     assert len(out.splitlines()) == 3 and re.search(r"core \d+: \w+: ", out), out
     assert 'unknown command "nonsense"' in gdb("monitor nonsense")
+    for command, usage in (("vcpus x", "vcpus"), ("nmi 3", "nmi"), ("log zz", "log [LINES]"),
+                           ("log 0", "log [LINES]"), ("move", "move [VM/VCPU] CORE"),
+                           ("rdmsr 10 zz", "rdmsr MSR"), ("wrmsr 10 x", "wrmsr MSR VALUE")):
+        assert gdb(f"monitor {command}") == f"usage: {usage}\n"
     bench.detach(gdb)
+
 
 @HELLO.check
 def test_monitor_nmi(bench):
@@ -318,15 +323,58 @@ def test_monitor_nmi(bench):
 
 
 @HELLO.check
-def test_state_that_no_entry_takes(bench):
-    """D2, D10: the VM's end names the field of the VMCS; the others go on."""
+def test_packets_out_of_turn(bench):
+    """9: a break-in that comes before guests go on stops them then, apart from the packet or in one
+    write with it; R has no answer."""
+    with bench.wire() as wire:
+        wire.ask("qSupported:multiprocess+")
+        for together in (False, True):
+            wire.write(b"\x03" + wire.packet("vCont;c:p1.-1") if together else b"\x03")
+            assert together or wire.ask("qC") == "QCp1.1"
+            if not together:
+                wire.write(wire.packet("vCont;c:p1.-1"))
+            assert wire.read_until(rb"\$([^#]*)#..")[1].startswith(b"T02thread:p1.1;")
+            wire.write(b"+" + wire.packet("vCont;c:p1.-1"))
+            bench.goes_on("hello")  # stopped once
+            wire.write(b"\x03")
+            assert wire.read_until(rb"\$([^#]*)#..")[1].startswith(b"T02thread:p1.1;")
+            wire.write(b"+")
+        wire.write(wire.packet("R00"))
+        assert wire.ask("qC") == "QCp1.1"
+        assert wire.ask("vMustReplyEmpty") == ""
+        assert wire.ask("D") == "OK"
+
+
+@HELLO.check
+def test_triple_fault_is_told(bench):
+    """2: with `reset = stop` it is no end that the guest wanted."""
     gdb = bench.attach("steps.elf", pid=2)
     del bench.life["steps"]
-    gdb("set $pc = 0x800000000000")
+    gdb("set $idtr_limit = 0")  # at its next #BP
     since = bench.now
     out = gdb("continue")
-    bench.wait("vm: steps ended: crash: VM entry would be refused: GUEST_RIP = 800000000000: ", since)
-    assert "[Inferior 1 (process 2) exited" in out or "Program terminated" in out, out
+    bench.wait(r"vm: steps reset \(triple fault\)", since)
+    bench.wait("vm: steps ended: reset", since)
+    assert "steps ended: reset (triple fault)\n" in out, out
+    assert "Program terminated with signal SIGSEGV" in out, out
     gdb.quit()
+
+
+@HELLO.check
+def test_crash_is_told(bench):
+    """2, 10: the reason comes before the signal, and the monitor knows what has become of vCPUs."""
+    gdb = bench.attach("hello.elf")
+    del bench.life["hello"]
+    gdb("set $rsp = 0xfec00800")  # its timer's interrupt finds no stack
+    since = bench.now
+    out = gdb("continue")
+    bench.wait("vm: hello ended: crash: event .* cannot be delivered: ", since)
+    assert re.search("^hello ended: crash: event .* is not RAM$", out, re.M), out
+    assert "Program terminated with signal SIGABRT" in out, out
+    gdb("attach 3")
+    out = gdb("monitor vcpus")
+    assert re.search(r"^hello/0 crashed on core 0, ran \d+ ms", out, re.M), out
+    assert re.search(r"^steps/0 ended on core 1, ran \d+ ms", out, re.M), out
+    bench.detach(gdb)
 
 

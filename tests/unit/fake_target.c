@@ -348,6 +348,11 @@ bool target_exit_code(unsigned pid, u8 *code)
     return fake[pid].exited;
 }
 
+void target_end_text(unsigned pid, struct text *out)
+{
+    text_add(out, "killed (%u)", pid);
+}
+
 unsigned target_vcpu_count(unsigned pid)
 {
     return pid >= 1 && pid <= vm_count ? FAKE_VCPUS : 0;
@@ -437,6 +442,10 @@ bool target_monitor(unsigned pid, unsigned index, const char *command, const cha
     } else if (strcmp(command, "log") == 0) {
         for (unsigned i = 0; i < 600; i++)
             text_add(out, "line %u of a long log\n", i);
+    } else if (strcmp(command, "rdmsr") == 0) {
+        if (strcmp(args, "10") != 0)
+            return false;
+        text_add(out, "77\n");
     } else if (strcmp(command, "ept") == 0) {
         text_add(out, "ept of p%x.%x: %s\n", pid, index, args);
     } else {

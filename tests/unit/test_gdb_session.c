@@ -103,6 +103,25 @@ static void thread_texts(void **state)
     assert_answer("qXfer:threads:read::ffffffffffffffff,10", "l");
 }
 
+static void send_ctrl_c(void)
+{
+    client_at = fake_sent_len = 0;
+    gdbstub_input(0x03);
+}
+
+static void send_vCtrlC(void)
+{
+    assert_ok("vCtrlC");
+}
+
+// Past the words for gdb to print, which come first.
+static const char *told(const char *now)
+{
+    while (now != NULL && now[0] == 'O' && now[1] != 'K')
+        now = next_packet() ? answer : NULL;
+    return now;
+}
+
 static void continue_and_break_in(void **state)
 {
     (void)state;
@@ -116,12 +135,76 @@ static void continue_and_break_in(void **state)
     assert_true(next_packet());
     assert_has(answer, "T02thread:p1.1;");
     assert_true(stopped(1));
-    gdbstub_input(0x03); // of no use while stopped
-    assert_false(next_packet());
     assert_null(ask("vCont;c"));
     gdbstub_break();
     assert_true(next_packet());
     assert_has(answer, "T02thread:p1.1;");
+}
+
+static void a_break_in_while_stopped_waits(void **state)
+{
+    (void)state;
+    loop_at(1, 0x1000);
+    static void (*const how[])(void) = {send_ctrl_c, gdbstub_break, send_vCtrlC};
+    for (unsigned i = 0; i < ARRAY_SIZE(how); i++) {
+        u64 executed = fake[1].vcpu[0].executed;
+        how[i]();
+        assert_false(next_packet());
+        assert_non_null(ask("g")); // gdb looks round before it goes on
+        assert_answer("vCont;c:p9.1", "E03");
+        assert_has(ask("vCont;c:p1.-1"), "T02thread:p1.1;");
+        assert_true(stopped(1));
+        assert_int_equal(fake[1].vcpu[0].executed, executed);
+        assert_null(ask("vCont;c")); // once
+        gdbstub_input(0x03);
+        assert_true(next_packet());
+    }
+    // In one write: what comes first is told first, and the other waits for the next start.
+    assert_null(ask("vCont;c"));
+    client_at = fake_sent_len = 0;
+    gdbstub_input(0x03);
+    gdbstub_input(0x03);
+    assert_true(next_packet());
+    assert_has(answer, "T02");
+    assert_false(next_packet());
+    assert_has(ask("vCont;s:p1.1"), "T02");
+    // A stop that is due is the stop that was asked for.
+    fake[1].vcpu[0].regs.rip = fake[1].vcpu[1].regs.rip = 0x1100;
+    assert_ok("Z0,1104,1");
+    assert_null(ask("vCont;c"));
+    fake_run(20, 8);
+    assert_true(next_packet());
+    assert_has(answer, "T05thread:p1.1;swbreak:;");
+    gdbstub_input(0x03);
+    assert_has(ask("vCont;c"), "T05thread:p1.2;swbreak:;");
+    assert_ok("z0,1104,1");
+    assert_null(ask("vCont;c"));
+    // Nobody is attached: there is nothing to stop.
+    gdbstub_input(0x03);
+    assert_ok("D");
+    gdbstub_input(0x03);
+    ask("vAttach;1");
+    assert_null(ask("vCont;c"));
+    gdbstub_input(0x03);
+    gdbstub_input(0x03);
+    connect_gdb(); // another client
+    assert_null(ask("vCont;c"));
+}
+
+static void some_packets_have_no_reply(void **state)
+{
+    (void)state;
+    assert_null(ask("R00"));
+    assert_answer("qC", "QCp1.1");
+    assert_null(ask("r"));
+    assert_answer("qC", "QCp1.1");
+    assert_answer("ra", ""); // another packet, which nobody knows
+    assert_null(ask("vCont;c"));
+    assert_null(ask("R00"));
+    assert_null(ask("r"));
+    assert_null(ask("k"));
+    assert_answer("g", "E23");
+    assert_true(running(1));
 }
 
 static void only_what_gdb_names_runs(void **state)
@@ -204,7 +287,6 @@ static void while_guests_run_other_packets_are_refused(void **state)
     assert_has(ask("?"), "T05thread:p1.1;");
     assert_true(stopped(1));
     assert_non_null(ask("g"));
-    assert_ok("vCtrlC");
     assert_null(ask("vCont;c"));
     assert_ok("vCtrlC");
     assert_true(next_packet());
@@ -288,7 +370,8 @@ static void the_end_of_a_vm_is_told(void **state)
     debug_hooks->event(&fake[2].vcpu[0], DEBUG_ENDED, 0);
     debug_hooks->event(&fake[1].vcpu[0], DEBUG_ENDED, 0);
     // It ended while it was held: told when gdb wants to go on.
-    assert_string_equal(ask("vCont;c"), "X09;process:1");
+    assert_has(ask("vCont;c"), "O6f6e6520656e6465643a206b696c6c6564"); // "one ended: killed"
+    assert_string_equal(told(answer), "X09;process:1");
     assert_answer("vCont;c", "E03");
 }
 
@@ -303,7 +386,7 @@ static void two_vms_that_end_at_once_are_told_one_by_one(void **state)
     }
     gdbstub_poll();
     assert_true(next_packet());
-    assert_string_equal(answer, "X09;process:1");
+    assert_string_equal(told(answer), "X09;process:1");
     assert_answer("g", "E03");
     assert_answer("qfThreadInfo", "l");
     assert_answer("Hgp2.1", "E03");
@@ -476,6 +559,10 @@ static void monitor_commands(void **state)
     assert_string_equal(text, "2 VMs\n");
     monitor("nonsense 1", text);
     assert_has(text, "unknown command \"nonsense\"; `monitor help`");
+    monitor("ept 1000", text); // not for users
+    assert_has(text, "unknown command \"ept\"");
+    monitor("rdmsr   10 ", text);
+    assert_string_equal(text, "77\n");
     monitor("log", text);
     assert_true(strlen(text) > 10000);
     assert_has(text, "line 599 of a long log");
@@ -490,6 +577,8 @@ static void monitor_commands(void **state)
     assert_has(text, "0000000000001000 int3 at physical 1000, 0 hits");
     assert_has(text, "ffffffff81000000 waits for its page, by debug register");
     assert_has(text, "0000000000008000 debug register, write, 4 bytes");
+    monitor("translate 1234", text);
+    assert_string_equal(text, "paging is off: 1234 is guest-physical 1234\nept of p1.0: 1234\n");
     fake_long_mode(1, true);
     monitor("translate 0xffffffff80001234", text);
     assert_has(text, "PML4E at 4ff8: 0000000000005003\n");
@@ -515,6 +604,30 @@ static void monitor_commands(void **state)
     assert_has(text, "no memory");
     assert_answer("qRcmd,6", "E01");
     assert_answer("qRcmd,6x", "E01");
+}
+
+static void wrong_arguments_of_the_monitor(void **state)
+{
+    (void)state;
+    char text[65536], first[64];
+    static const char *const wrong[] = {
+        "help me",     "vms 1",           "vcpus x",     "cores 0",   "vmcs guest rip",
+        "rdmsr",       "rdmsr 10 10",     "rdmsr zz",    "wrmsr 10",  "wrmsr 10 1 1",
+        "translate",   "translate 10 10", "translate x", "phys",      "phys 10 10 10",
+        "phys 10 zz",  "breakpoints 1",   "pending now", "exits all", "move",
+        "move a 1 2",  "nmi 3",           "bitmaps 1",   "log 1 2",   "layout 31",
+        "layout 64 32"};
+    for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
+        monitor(wrong[i], text);
+        snprintf(first, sizeof(first), "usage: %.*s", (int)strcspn(wrong[i], " "), wrong[i]);
+        if (strncmp(text, first, strlen(first)) != 0 ||
+            strchr(text, '\n') != text + strlen(text) - 1)
+            fail_msg("%s: %s", wrong[i], text);
+    }
+    monitor("vms 1", text);
+    assert_string_equal(text, "usage: vms\n");
+    monitor("phys", text);
+    assert_string_equal(text, "usage: phys ADDRESS [BYTES]\n");
 }
 
 int main(void)
@@ -544,6 +657,9 @@ int main(void)
         cmocka_unit_test_setup(a_dead_line_lets_everything_run, connected),
         cmocka_unit_test_setup(garbage_on_the_line_does_no_harm, connected),
         cmocka_unit_test_setup(monitor_commands, connected),
+        cmocka_unit_test_setup(wrong_arguments_of_the_monitor, connected),
+        cmocka_unit_test_setup(a_break_in_while_stopped_waits, connected),
+        cmocka_unit_test_setup(some_packets_have_no_reply, connected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
