@@ -45,8 +45,10 @@ SRC_C := $(sort $(wildcard src/*.c src/*/*.c))
 SRC_S := $(sort $(wildcard src/*/*.S))
 OBJ   := $(SRC_C:%.c=$B/obj/%.o) $(SRC_S:%.S=$B/obj/%.S.o)
 
-# Sources without privileged instructions; each room names its own.
+# Sources without privileged instructions, and what is made for some of them to include; each room
+# names its own.
 PURE :=
+GENERATED :=
 include $(wildcard src/*/pure.mk)
 include $(wildcard images/images.mk)
 
@@ -79,7 +81,7 @@ $B/obj/flags: FORCE
 
 # Speed counts where a guest's exit passes; elsewhere size does (the budget is 512 KiB).
 SMALL := src/boot/% src/gdbstub/% src/vm/config src/vm/config_% src/vm/load src/vm/load_% \
-         src/vm/life src/vm/appliance src/vm/console src/vm/hostdev src/vm/shuffle src/vdev/acpi \
+         src/vm/life src/vm/appliance src/vm/console src/vm/display src/vm/hostdev src/vm/shuffle src/vdev/acpi \
          src/vdev/calendar src/vdev/fwcfg src/vdev/rtc src/vdev/smbios src/vdev/board \
          src/vdev/sysctrl src/vmx/caps src/vmx/check src/vmx/vmcs src/vmx/vmcs_setup src/vmx/debug \
          src/vmx/intercept src/vmx/intercept_% src/vmx/msr_bitmap src/vmx/exit_carried \
@@ -220,7 +222,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_CFLAGS := -std=gnu17 -O1 -g -Isrc -I$B/gen -DHOST_BUILD=1 -DDEBUG=1 \
                -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
-$B/fuzz/src/%.o: src/%.c $B/gen/dsdt.inc Makefile
+$B/fuzz/src/%.o: src/%.c $(GENERATED) Makefile
 	@mkdir -p $(@D)
 	@clang $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
 
@@ -242,7 +244,7 @@ fuzz-%: $B/fuzz/fuzz_%
 # ---- style ---------------------------------------------------------------------------------
 lint: ## formatting, static analysis, shell and Python checkers
 	@ci/deps lint
-	+@$(SUBMAKE) $B/gen/dsdt.inc
+	+@$(SUBMAKE) $(GENERATED)
 	+@$(SUBMAKE) -k -f ci/lint.mk
 
 format: ## format all C

@@ -9,6 +9,7 @@
 #include "boot/panic.h"
 #include "boot/power.h"
 #include "boot/record.h"
+#include "boot/screen.h"
 #include "boot/selftest.h"
 #include "boot/serial.h"
 #include "gdbstub/line.h"
@@ -22,6 +23,7 @@
 #include "smp/watchdog.h"
 #include "vm/appliance.h"
 #include "vm/console.h"
+#include "vm/display.h"
 #include "vm/shuffle.h"
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
@@ -95,6 +97,7 @@ static NORETURN void boot_core_main(void)
 
     start_vmx();
     console_init();
+    display_init();
     gdb_line_init();
     appliance_start();
     shuffle_start();
@@ -116,6 +119,7 @@ void main(u32 magic, hpa_t info)
     memory_init();
     record_init();
     paging_init();
+    screen_init();
     acpi_missing = acpi_init();
     selftest_acpi();
     smp_init();

@@ -32,6 +32,11 @@ header:
     .balign 8
     .short 6, 0
     .long 8
+    // A screen, if there is one: of dots, of whatever size, or VGA's text.
+    .balign 8
+    .short 5, 1
+    .long 20
+    .long 0, 0, 0
     // Relocatable: any page from 1 MiB up, as low as it goes.
     .balign 8
     .short 10, 1
@@ -58,7 +63,7 @@ entry32:
     mov %eax, PHYS(boot_handover_tsc)(%ebp)
     mov %edx, PHYS(boot_handover_tsc + 4)(%ebp)
 
-    // Long mode, or there is nothing that we can do; say so on COM1.
+    // Long mode, or there is nothing that we can do.
     mov $0x80000000, %eax
     mov %ebx, %edi
     cpuid
@@ -143,18 +148,8 @@ entry32:
 
 no_long_mode:
     lea PHYS(no_long_mode_text)(%ebp), %esi
-6:  mov $0x3fd, %dx
-    in %dx, %al
-    test $0x20, %al
-    jz 6b
-    lodsb
-    test %al, %al
-    jz 7f
-    mov $0x3f8, %dx
-    out %al, %dx
-    jmp 6b
-7:  hlt
-    jmp 7b
+    lea PHYS(boot_stack_top)(%ebp), %esp
+    jmp last_words
 
 no_long_mode_text:
     .asciz "vitrine: this CPU has no 64-bit mode\r\n"

@@ -10,6 +10,7 @@ static u64 ring_head; // bytes ever written
 struct spinlock log_lock = {.breakable = true};
 
 void (*log_sink)(const char *line, size_t n);
+void (*log_changed)(void);
 u64 (*log_clock)(void);
 unsigned (*log_core)(void);
 
@@ -40,21 +41,33 @@ void log_line(const char *part, const char *fmt, ...)
         line[t.len] = '\n';
         serial_write(&serial_console, line, t.len + 1, false);
     }
+    if (log_changed != NULL)
+        log_changed();
 }
 
 void log_take_over(void)
 {
     log_lock = (struct spinlock){.breakable = true};
     log_sink = NULL;
+    log_changed = NULL;
+}
+
+size_t log_read(u64 *position, u64 most, char *buf, size_t n)
+{
+    spin_lock(&log_lock);
+    u64 have = MIN(MIN(ring_head - *position, most), (u64)LOG_RING_SIZE);
+    u64 from = ring_head - have;
+    n = MIN(n, have);
+    size_t first = MIN(n, LOG_RING_SIZE - from % LOG_RING_SIZE);
+    memcpy(buf, ring + from % LOG_RING_SIZE, first);
+    memcpy(buf + first, ring, n - first);
+    *position = from + n;
+    spin_unlock(&log_lock);
+    return n;
 }
 
 size_t log_tail(char *buf, size_t n)
 {
-    spin_lock(&log_lock);
-    u64 have = MIN(ring_head, (u64)LOG_RING_SIZE);
-    n = MIN(n, have);
-    for (size_t i = 0; i < n; i++)
-        buf[i] = ring[(ring_head - n + i) % LOG_RING_SIZE];
-    spin_unlock(&log_lock);
-    return n;
+    u64 position = 0;
+    return log_read(&position, n, buf, n);
 }

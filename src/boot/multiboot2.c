@@ -12,6 +12,7 @@ enum {
     TAG_CMDLINE = 1,
     TAG_MODULE = 3,
     TAG_MMAP = 6,
+    TAG_FRAMEBUFFER = 8,
     TAG_ACPI_OLD = 14,
     TAG_ACPI_NEW = 15
 };
@@ -36,6 +37,15 @@ struct mmap_entry {
     u64 start, size;
     u32 type, zero;
 };
+
+struct tag_framebuffer {
+    struct tag tag;
+    u64 start;
+    u32 pitch, width, height;
+    u8 bits, kind;
+    u16 reserved;
+    struct color_field red, green, blue; // where it has dots with these
+} PACKED;
 
 struct boot_info boot_info;
 
@@ -71,6 +81,20 @@ static void read_memory(const struct tag_mmap *t)
     }
 }
 
+static void read_framebuffer(const struct tag_framebuffer *t)
+{
+    if (t->tag.size < offsetof(struct tag_framebuffer, red))
+        return;
+    boot_info.has_framebuffer = true;
+    struct framebuffer *fb = &boot_info.framebuffer;
+    *fb = (struct framebuffer){HPA(t->start), t->pitch, t->width, t->height, t->bits, t->kind};
+    if (t->tag.size < sizeof(*t))
+        return;
+    fb->red = t->red;
+    fb->green = t->green;
+    fb->blue = t->blue;
+}
+
 bool multiboot2_read(u32 magic, hpa_t info)
 {
     if (magic != MULTIBOOT2_BOOTLOADER_MAGIC)
@@ -95,6 +119,9 @@ bool multiboot2_read(u32 magic, hpa_t info)
             break;
         case TAG_MMAP:
             read_memory(p);
+            break;
+        case TAG_FRAMEBUFFER:
+            read_framebuffer(p);
             break;
         case TAG_ACPI_OLD:
             // The newer table, where there is one, has a signature already or overwrites this.

@@ -27,12 +27,29 @@ struct memory_range {
     u32 type; // enum memory_type
 };
 
+enum framebuffer_kind { FRAMEBUFFER_PALETTE, FRAMEBUFFER_RGB, FRAMEBUFFER_TEXT };
+
+struct color_field {
+    u8 position, size; // bits, in a dot's value
+};
+
+struct framebuffer {
+    hpa_t start;
+    u32 pitch;         // bytes from one row to the next
+    u32 width, height; // dots; of text: letters
+    u8 bits;           // of a dot
+    u8 kind;           // enum framebuffer_kind
+    struct color_field red, green, blue;
+};
+
 struct boot_info {
     char cmdline[512];
     struct boot_module module[BOOT_MODULES_MAX];
     unsigned modules, modules_left_out;
     struct memory_range memory[BOOT_MEMORY_MAX];
     unsigned memory_ranges;
+    bool has_framebuffer;
+    struct framebuffer framebuffer; // as it was told: see framebuffer.h
     u8 rsdp[36]; // copy of the RSDP from the tags; signature absent when there was none
     hpa_t info_start;
     u64 info_size;

@@ -41,12 +41,16 @@ static inline hpa_t virt_to_phys(const void *va)
 void paging_init(void);
 
 // Turns on, on the calling core, what the CPU has of NX, SMEP, SMAP, write protection and global
-// pages, and loads the final page tables.
+// pages, and loads the final page tables and the memory types that these speak of.
 void paging_enable(void);
 
 // Maps size bytes of device memory uncached and returns its address; never unmapped. NULL when
 // page tables run out.
 volatile void *mmio_map(hpa_t start, u64 size);
+
+// The same for memory that is written and not read: writes are collected into whole lines (write
+// combining; SDM Vol. 3, 11.3.1).
+volatile void *mmio_map_combining(hpa_t start, u64 size);
 
 // Allocates and maps a stack of size bytes with an unmapped page below it. Returns its top (the
 // address after its last byte) or NULL.

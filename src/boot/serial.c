@@ -10,6 +10,7 @@ enum { IIR_NONE = 1 };
 enum { IER_RX = 1, IER_TX = 2, IER_LINE = 4 };
 enum { LCR_FORMAT = 0x3f }; // all but the break and the divisor latch's bit
 enum { LSR_DATA = 0x01, LSR_BREAK = 0x10, LSR_THRE = 0x20, LSR_IDLE = 0x40 };
+enum { MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_DCD = 0x80 };
 
 #define FIFO_SIZE   16
 #define RECEIVE_MAX 64
@@ -43,6 +44,11 @@ bool serial_answers(u16 base)
 {
     outb(base + REG_SCRATCH, 0x5a);
     return inb(base + REG_SCRATCH) == 0x5a;
+}
+
+bool serial_is_attended(const struct serial_line *u)
+{
+    return u->port != 0 && (inb(u->port + REG_MSR) & (MSR_CTS | MSR_DSR | MSR_DCD)) != 0;
 }
 
 void serial_quiet(u16 base)

@@ -38,6 +38,9 @@ void serial_init(void);
 // Whether a UART answers there. Writes its scratch register only.
 bool serial_answers(u16 base);
 
+// Whether somebody at the other end says so, by CTS, DSR or DCD. Any core.
+bool serial_is_attended(const struct serial_line *u);
+
 // A line that is nobody's any more: no interrupts, DTR and RTS off. What is in the transmitter
 // still goes out.
 void serial_quiet(u16 base);

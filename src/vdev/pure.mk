@@ -6,6 +6,7 @@ $(patsubst src/%.c,$B/obj/src/%.o,$(wildcard src/vdev/lapic*.c src/vdev/board_io
     CFLAGS += -fomit-frame-pointer
 
 # The DSDT: ASL to AML to the bytes of a C array.
+GENERATED += $B/gen/dsdt.inc
 $B/gen/dsdt.aml: src/vdev/acpi/dsdt.asl
 	@mkdir -p $(@D)
 	@echo "  IASL    $<"
