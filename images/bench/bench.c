@@ -13,7 +13,8 @@
 // Under a hypervisor that counts also "count NAME RUNS VMREADS VMWRITES MSRS EXITS", for all runs.
 #include "bench.h"
 
-enum { ELCR_PORT = 0x4d0, DEADLINE_AHEAD = 20000, HYPERCALL_COUNT = 0x100 };
+enum { ELCR_PORT = 0x4d0, ABSENT_PORT = 0x2c8, ABSENT_MEMORY = 0xfed40000 };
+enum { DEADLINE_AHEAD = 20000, HYPERCALL_COUNT = 0x100, HYPERCALL_UNKNOWN = 0x1000 };
 
 volatile u64 bench_taken;
 u64 iterations, overhead;
@@ -89,6 +90,12 @@ static inline void vmcall(void)
     __asm__ volatile("vmcall" : "+a"(number)::"memory");
 }
 
+static inline void vmcall_unknown(void)
+{
+    u64 number = HYPERCALL_UNKNOWN;
+    __asm__ volatile("vmcall" : "+a"(number)::"memory");
+}
+
 static int vmcall_try(void)
 {
     u64 number = 0;
@@ -107,6 +114,8 @@ static void bench_instructions(void)
         else
             printf("bench: vmcall is absent\n");
     }
+    if (wanted("vmcall-unknown") && has_vmcall)
+        MEASURE("vmcall-unknown", vmcall_unknown());
     if (wanted("msr")) {
         u64 value;
         u32 msr = (u32)option_number("msr", MSR_MISC_ENABLE);
@@ -149,6 +158,12 @@ static void bench_devices(void)
     u64 ioapic = acpi.ioapic_address;
     if (wanted("port"))
         MEASURE("port", inb(ELCR_PORT));
+    if (wanted("port-write"))
+        MEASURE("port-write", outb(ELCR_PORT, 0));
+    if (wanted("port-wide"))
+        MEASURE("port-wide", outl(ELCR_PORT, 0));
+    if (wanted("port-absent"))
+        MEASURE("port-absent", inb(ABSENT_PORT));
     if (wanted("pmtimer") && pm_timer != 0)
         MEASURE("pmtimer", inl(pm_timer));
     else if (wanted("pmtimer"))
@@ -163,6 +178,8 @@ static void bench_devices(void)
         MEASURE("mmio", read32(ioapic));
     else if (wanted("mmio"))
         printf("bench: mmio is absent: the MADT names no IOAPIC\n");
+    if (wanted("mmio-absent"))
+        MEASURE("mmio-absent", read32(ABSENT_MEMORY));
 }
 
 // Interrupts on for one instruction, which is enough to take what is pending.

@@ -6,6 +6,9 @@
 //   hltoff            HLT with interrupts off
 //   exit=N            exit value N
 //   flood=N           N lines of 100 characters, as fast as the UART takes them
+//   lost=N            N accesses to a port where nothing is; with `memory`, to memory; with
+//   `tables`,
+//                     by the CPU itself; with `again`, a reset, and so once more
 //   port msr vmx mmio what no guest has: answered as hardware would, with verdicts
 //   tcg               with vmx: leave out what QEMU's own emulator has not (MSRs) or hangs at
 //   (CR4.VMXE)
@@ -81,6 +84,11 @@ int main(void)
         flood(lines);
         return EXIT_OK;
     }
+    u64 accesses = option_number("lost", 0);
+    if (accesses != 0) {
+        faults_lost(accesses);
+        return EXIT_OK;
+    }
     for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
         if (option(ways[i].word)) {
             ways[i].action();
@@ -88,6 +96,6 @@ int main(void)
         }
     }
     printf("faults: the command line names none of triple ud pf hltoff reset port msr vmx mmio "
-           "exit=N flood=N\n");
+           "exit=N flood=N lost=N\n");
     return EXIT_FAILED;
 }

@@ -73,6 +73,19 @@ void board_reset(struct board *b, u64 now);
 // answers; a write takes it from there. Returns whether a device did answer.
 bool board_io(struct board *b, u16 port, unsigned size, bool write, u32 *value, u64 now);
 
+// Nearly all ports are nobody's, so they stand in blocks of 16: who is where in those that are not
+// empty, and which of these a block is.
+#define BOARD_NOBODY 0
+#define BOARD_BLOCKS 0xd0
+extern const u8 board_device_in[][16], board_block_at[BOARD_BLOCKS];
+
+// Who answers at a port, BOARD_NOBODY or a number that says no more. Without the lock.
+static inline unsigned board_find_device(u16 port)
+{
+    return port >> 4 < BOARD_BLOCKS ? board_device_in[board_block_at[port >> 4]][port & 15]
+                                    : BOARD_NOBODY;
+}
+
 // What kernels read most, and nothing follows from reading: the PM timer, and the trigger modes.
 // Without the lock. False: board_io() must do it.
 static inline bool board_peek(const struct board *b, u16 port, unsigned size, u64 now, u32 *value)

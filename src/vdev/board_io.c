@@ -3,7 +3,7 @@
 #include "vdev/board_internal.h"
 
 enum device {
-    NOBODY,
+    NOBODY = BOARD_NOBODY,
     PIC,
     PIT,
     RTC,
@@ -16,9 +16,7 @@ enum device {
     DELAY,
 };
 
-// Nearly all ports are nobody's, so they stand in blocks of 16: who is where in those that are not
-// empty, and which of these a block is.
-static const u8 device_in[][16] = {
+const u8 board_device_in[][16] = {
     [1] = {[0x0 ... 0x1] = PIC},
     [2] = {[0x0 ... 0x3] = PIT},
     [3] = {[0x0] = SYSCTRL, [0x1] = PIT, [0x4] = SYSCTRL},
@@ -33,7 +31,7 @@ static const u8 device_in[][16] = {
     [12] = {[0x0 ... PM_LENGTH - 1] = PM},
     [13] = {[0x8] = PCI, [0x9] = SYSCTRL, [0xc ... 0xf] = PCI},
 };
-static const u8 block_at[0xd0] = {
+const u8 board_block_at[BOARD_BLOCKS] = {
     [0x02] = 1,  [0x04] = 2, [0x06] = 3,  [0x07] = 4,          [0x08] = 5,
     [0x09] = 6,  [0x0a] = 1, [0x0b] = 7,  [0x0f] = 8,          [0x2f] = 9,
     [0x3f] = 10, [0x4d] = 1, [0x51] = 11, [PM_BASE >> 4] = 12, [0xcf] = 13,
@@ -41,7 +39,14 @@ static const u8 block_at[0xd0] = {
 
 static enum device find_device(u16 port)
 {
-    return port >> 4 < ARRAY_SIZE(block_at) ? device_in[block_at[port >> 4]][port & 15] : NOBODY;
+    return (enum device)board_find_device(port);
+}
+
+// Whose interrupts may come, and so which timers count, hangs on these.
+static u32 pic_masks(const struct pic *p)
+{
+    return p->chip[0].imr | (u32)p->chip[1].imr << 8 | (u32)p->chip[0].ready << 16 |
+           (u32)p->chip[1].ready << 17;
 }
 
 // Timer events up to now come before what the guest does to their interrupt controllers.
@@ -49,8 +54,9 @@ static void pic_io(struct board *b, u16 port, bool write, u32 *value, u64 now)
 {
     board_expire(b, now);
     if (write) {
+        u32 masks = pic_masks(&b->pic);
         pic_write(&b->pic, port, (u8)*value);
-        b->moved = true;
+        b->moved |= pic_masks(&b->pic) != masks;
         return;
     }
     // Only who looks at the request register sees the PIT's output fall between two edges.
@@ -161,15 +167,11 @@ static bool wide_io(struct board *b, u16 port, unsigned size, bool write, u32 *v
     }
 }
 
-static bool general_io(struct board *b, u16 port, unsigned size, bool write, u32 *value, u64 now)
+bool board_io(struct board *b, u16 port, unsigned size, bool write, u32 *value, u64 now)
 {
+    now = board_advance(b, now);
     u32 mask = size >= 4 ? UINT32_MAX : (1u << 8 * size) - 1;
     u32 v = *value & mask;
-    if (find_device(port) == NOBODY && size == 1) {
-        if (!write)
-            *value = mask;
-        return false;
-    }
     bool claimed = find_device(port) != NOBODY;
     if (!wide_io(b, port, size, write, &v, now)) {
         // As on the ISA bus: a wide access is one to each port in turn.
@@ -186,14 +188,6 @@ static bool general_io(struct board *b, u16 port, unsigned size, bool write, u32
     if (!write)
         *value = v & mask;
     return claimed;
-}
-
-bool board_io(struct board *b, u16 port, unsigned size, bool write, u32 *value, u64 now)
-{
-    now = board_advance(b, now);
-    if (!write && board_peek(b, port, size, now, value))
-        return true;
-    return general_io(b, port, size, write, value, now);
 }
 
 bool board_mmio(struct board *b, gpa_t gpa, unsigned size, bool write, u64 *value, u64 now)

@@ -43,6 +43,8 @@ static int request(const struct pic_chip *c)
     if (!c->ready)
         return -1;
     u8 wanted = irr(c) & ~c->imr;
+    if (wanted == 0) // as nearly always
+        return -1;
     u8 serving = c->special_mask ? c->isr & ~c->imr : c->isr;
     for (unsigned i = 1; i <= 8; i++) {
         unsigned n = (c->lowest + i) & 7;

@@ -7,6 +7,8 @@
 #include "vmx/stats.h"
 #include "vmx/vmm.h"
 
+#define ABSENT_TOLD 10000 // accesses
+
 void devices_unlock_board(struct vm *vm, struct vcpu *v)
 {
     u64 deadline = board_deadline(&vm->board);
@@ -30,13 +32,32 @@ static void unlock_board(struct vm *vm, struct vcpu *v)
         spin_unlock(&vm->lock);
 }
 
-static NOINLINE u32 port_in_locked(struct vcpu *v, u16 port, unsigned size)
+// ---- accesses ----------------------------------------------------------------------------------
+
+// Nothing answered an access. A guest that goes on like this has lost its way: it is told of, once
+// a start.
+static NOINLINE void nothing_there(struct vcpu *v, const char *kind, u64 at)
+{
+    struct vm *vm = vm_of(v);
+    if (__builtin_expect(__atomic_add_fetch(&vm->absent, 1, __ATOMIC_RELAXED) != ABSENT_TOLD, 1))
+        return;
+    log_line("vm", "%s: 10,000 accesses to %s%llx, where there is nothing; rip %llx",
+             vm->config->name, kind, (unsigned long long)at, (unsigned long long)vmread(GUEST_RIP));
+}
+
+static NOINLINE u32 port_in_any(struct vcpu *v, u16 port, unsigned size)
 {
     struct vm *vm = vm_of(v);
     u32 value = UINT32_MAX;
+    if (size == 1 && board_find_device(port) == BOARD_NOBODY) {
+        nothing_there(v, "port ", port);
+        return value;
+    }
     spin_lock(&vm->lock);
-    board_io(&vm->board, port, size, false, &value, vm_time(vm));
+    bool there = board_io(&vm->board, port, size, false, &value, vm_time(vm));
     unlock_board(vm, v);
+    if (__builtin_expect(!there, 0))
+        nothing_there(v, "port ", port);
     return value;
 }
 
@@ -46,15 +67,21 @@ static u32 port_in(struct vcpu *v, u16 port, unsigned size)
     u32 value;
     if (board_peek(&vm->board, port, size, vm_time(vm), &value))
         return value;
-    return port_in_locked(v, port, size);
+    return port_in_any(v, port, size);
 }
 
 static void port_out(struct vcpu *v, u16 port, unsigned size, u32 value)
 {
     struct vm *vm = vm_of(v);
+    if (size == 1 && board_find_device(port) == BOARD_NOBODY) {
+        nothing_there(v, "port ", port);
+        return;
+    }
     spin_lock(&vm->lock);
-    board_io(&vm->board, port, size, true, &value, vm_time(vm));
+    bool there = board_io(&vm->board, port, size, true, &value, vm_time(vm));
     unlock_board(vm, v);
+    if (__builtin_expect(!there, 0))
+        nothing_there(v, "port ", port);
 }
 
 static u64 mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
@@ -64,8 +91,10 @@ static u64 mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
     if (vapic_claims(v, gpa))
         return vapic_mmio_read(v, gpa, size);
     spin_lock(&vm->lock);
-    board_mmio(&vm->board, gpa, size, false, &value, vm_time(vm));
+    bool there = board_mmio(&vm->board, gpa, size, false, &value, vm_time(vm));
     unlock_board(vm, v);
+    if (__builtin_expect(!there, 0))
+        nothing_there(v, "", gpa.v);
     return value;
 }
 
@@ -77,9 +106,19 @@ static void mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, u64 value)
         return;
     }
     spin_lock(&vm->lock);
-    board_mmio(&vm->board, gpa, size, true, &value, vm_time(vm));
+    bool there = board_mmio(&vm->board, gpa, size, true, &value, vm_time(vm));
     unlock_board(vm, v);
+    if (__builtin_expect(!there, 0))
+        nothing_there(v, "", gpa.v);
 }
+
+static void no_memory(struct vcpu *v, gpa_t gpa)
+{
+    if (!vapic_claims(v, gpa) && (gpa.v & PAGE_MASK) != IOAPIC_BASE)
+        nothing_there(v, "", gpa.v);
+}
+
+// ---- timers ------------------------------------------------------------------------------------
 
 // A deadline in the guest's time as the host's.
 static u64 host_deadline(u64 deadline, u64 tsc_offset)
@@ -280,6 +319,7 @@ const struct guest_ops vm_guest_ops = {
     .port_out = port_out,
     .mmio_read = mmio_read,
     .mmio_write = mmio_write,
+    .no_memory = no_memory,
     .msr_read = vapic_msr_read,
     .msr_write = vapic_msr_write,
     .set_deadline = vapic_set_deadline,

@@ -203,6 +203,7 @@ static void run_start(struct message *m)
     if (vm->starts > 0)
         board_reset(&vm->board, vm_time(vm));
     vm->board_deadline = board_deadline(&vm->board);
+    __atomic_store_n(&vm->absent, 0, __ATOMIC_RELAXED);
     spin_unlock(&vm->lock);
     hostdev_start(vm);
     __atomic_store_n(&vm->ending, (u32)END_NONE, __ATOMIC_SEQ_CST);

@@ -72,6 +72,7 @@ struct vm {
     int protected_pages;
 };
 
+    u64 absent;                 // accesses since then that nothing answered; any core
 extern struct vm *vms[VMS_MAX];
 extern unsigned vm_count;
 

@@ -125,10 +125,12 @@ void exit_ept_violation(struct vcpu *v)
                        (unsigned long long)gpa.v, (unsigned long long)q);
     } else if ((q & EPT_VIOLATION_LINEAR_VALID) && !(q & EPT_VIOLATION_TRANSLATED)) {
         // A paging structure outside RAM reads as ones: reserved bits are set.
+        v->guest->ops->no_memory(v, gpa);
         vcpu_raise_pf(v, vmread(GUEST_LINEAR_ADDRESS),
                       PF_PRESENT | PF_RESERVED | (q & EPT_VIOLATION_WRITE ? PF_WRITE : 0) |
                           (q & EPT_VIOLATION_FETCH ? PF_FETCH : 0));
     } else if (q & EPT_VIOLATION_FETCH) {
+        v->guest->ops->no_memory(v, gpa);
         vcpu_raise_ud(v); // code outside RAM reads as ones, an undefined opcode
     } else if (v->event & EVENT_VALID) {
         // A descriptor table or stack outside RAM while an event is delivered.

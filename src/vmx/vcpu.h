@@ -33,6 +33,8 @@ struct guest_ops {
     // One access of 1 to 8 bytes to guest-physical memory that is not RAM.
     u64 (*mmio_read)(struct vcpu *v, gpa_t gpa, unsigned size);
     void (*mmio_write)(struct vcpu *v, gpa_t gpa, unsigned size, u64 value);
+    // The CPU wanted code or a paging structure where no RAM is, and was answered by an exception.
+    void (*no_memory)(struct vcpu *v, gpa_t gpa);
     // An MSR that vmx does not know itself. False: #GP.
     bool (*msr_read)(struct vcpu *v, u32 msr, u64 *value);
     bool (*msr_write)(struct vcpu *v, u32 msr, u64 value);

@@ -43,7 +43,8 @@ def everything(tmp_path_factory):
 
 
 def test_a_round_trip_is_one_exit(one_cpu):
-    for name in ("cpuid", "vmcall", "port", "pmtimer", "mmio", "mmio-pair", "mmio-pair-write",
+    for name in ("cpuid", "vmcall", "vmcall-unknown", "port", "port-write", "port-wide",
+                 "port-absent", "pmtimer", "mmio", "mmio-absent", "mmio-pair", "mmio-pair-write",
                  "port-pair", "msr", "hlt-wake"):
         assert one_cpu[name]["exits"] == 1, name
         assert 0 < one_cpu[name]["ticks"] < 1000, name
@@ -79,7 +80,8 @@ def test_the_local_apic_is_served_without_an_exit(one_cpu):
 
 
 def test_an_exit_reads_and_writes_little(one_cpu):
-    for name in ("cpuid", "vmcall", "port", "pmtimer", "msr"):
+    for name in ("cpuid", "vmcall", "vmcall-unknown", "port", "port-wide", "port-absent", "pmtimer",
+                 "msr"):
         row = one_cpu[name]
         assert 1 <= row["vmreads"] <= 6, name
         assert 1 <= row["vmwrites"] <= 2, name  # RIP and the preemption timer

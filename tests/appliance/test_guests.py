@@ -158,6 +158,25 @@ def test_others_go_on(record):
     assert len([line for line in record.guest("hello") if "tick" in line]) == 21, record
 
 
+LOST = (ENDS_BY_ITSELF + vm("few", "faults", cmdline="lost=9999") +
+        vm("ports", "faults", cmdline="lost=20000 again") +
+        vm("memory", "faults", cmdline="lost=10000 memory") +
+        vm("tables", "faults", cmdline="lost=10000 tables"))
+lost = runs(Run(LOST))
+
+
+@lost
+@pytest.mark.parametrize("name, place, starts", [
+    ("few", "", 1), ("ports", "port 2c8", 2), ("memory", "fffef000", 1), ("tables", "d0000000", 1)])
+def test_accesses_where_nothing_is_are_told_of(record, name, place, starts):
+    """E2, A6: at 10,000 of them, once a start, each element of a string instruction."""
+    told = [text for text in record.texts("vm") if text.startswith(f"{name}: ")]
+    about = rf"{name}: 10,000 accesses to {place}, where there is nothing; rip [0-9a-f]+"
+    assert len(told) == (starts if place else 0), record
+    assert all(re.fullmatch(about, text) for text in told), record
+    assert record.ended(name) == "exit 0", record
+
+
 def until_third_start(console):
     console.until("triple reset .triple fault., starting it again", times=3)
     console.until("reset reset .reset by a port., starting it again", times=3)
