@@ -49,6 +49,7 @@ void faults_msr(void)
     report(fault == VECTOR_GP, "A8: a reserved bit of IA32_EFER gives #GP");
     fault = wrmsr_try(MSR_IA32_EFER, rdmsr(MSR_IA32_EFER) & ~(u64)EFER_LME);
     report(fault == VECTOR_GP, "A9: clearing EFER.LME under paging gives #GP");
+    faults_msr_bits();
 }
 
 void faults_mmio(void)

@@ -6,6 +6,7 @@
 
 void faults_port(void);
 void faults_msr(void);
+void faults_msr_bits(void); // a part of that
 void faults_vmx(void);
 void faults_mmio(void);
 

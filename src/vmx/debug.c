@@ -392,6 +392,7 @@ void exit_mov_dr(struct vcpu *v)
     if (v->guest_dr7 & DR7_GD) {
         v->guest_dr7 &= ~DR7_GD;
         write_dr6(read_dr6() | DR6_BD);
+        vcpu_end_debugctl(v);
         vcpu_raise(v, VECTOR_DB, false, 0);
         return;
     }

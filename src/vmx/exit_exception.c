@@ -7,7 +7,6 @@
 
 #define DR6_HITS     0xfull
 #define DR7_GD       BIT(13)
-#define DEBUGCTL_LBR BIT(0)
 #define DEBUG_EVENTS 0xe00full // B0 to B3, BD, BS, BT
 #define NO_FAULTS    (BIT(VECTOR_DB) | BIT(VECTOR_DF) | BIT(VECTOR_MC))
 
@@ -20,7 +19,7 @@ static void debug_exception_taken(struct vcpu *v, u32 type)
     if (v->debug_registers)
         v->guest_dr7 &= ~DR7_GD;
     vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~DR7_GD);
-    vmwrite(GUEST_DEBUGCTL, vmread(GUEST_DEBUGCTL) & ~DEBUGCTL_LBR);
+    vcpu_end_debugctl(v);
 }
 
 // Makes it v->event as it came, merged with nothing.

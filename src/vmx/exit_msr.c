@@ -19,12 +19,19 @@ enum {
     MSR_MCG_STATUS = 0x17a,
     MSR_MCG_CTL = 0x17b,
     MSR_PERF_STATUS = 0x198,
+    MSR_LASTBRANCHFROMIP = 0x1db,
+    MSR_LASTINTTOIP = 0x1de,
     MSR_MTRR_PHYSBASE0 = 0x200,
     MSR_MTRR_PHYSMASK7 = 0x20f,
     MSR_MTRR_DEF_TYPE = 0x2ff,
     MSR_PLATFORM_INFO = 0xce,
     MSR_MISC_FEATURES = 0x140,
 };
+
+// Of IA32_MISC_ENABLE guests have fast strings, and read that there are no counters, no BTS and no
+// PEBS, whatever they write there. The other bits are those of features that they have not got.
+#define MISC_ENABLE_WRITABLE  BIT(0)
+#define MISC_ENABLE_READ_ONLY (BIT(7) | BIT(11) | BIT(12))
 
 #define MTRR_VARIABLE 8
 #define MTRRCAP       (MTRR_VARIABLE | BIT(8) | BIT(10)) // fixed ranges, write-combining
@@ -41,6 +48,8 @@ static u64 *remembered(struct vcpu *v, u32 msr)
         return &v->mtrr_def_type;
     case MSR_IA32_BIOS_SIGN_ID:
         return &v->bios_sign_id;
+    case MSR_IA32_DEBUGCTL:
+        return &v->debugctl;
     case MSR_IA32_TSC_ADJUST:
         return &v->tsc_adjust;
     default:
@@ -74,7 +83,7 @@ bool msr_read_caught(struct vcpu *v, u32 msr, u64 *value)
     case MSR_PERF_STATUS:
     case MSR_PLATFORM_INFO:
     case MSR_MISC_FEATURES:
-    case MSR_IA32_DEBUGCTL:
+    case MSR_LASTBRANCHFROMIP ... MSR_LASTINTTOIP:
         *value = 0;
         return true;
     case MSR_IA32_FEATURE_CONTROL:
@@ -116,14 +125,32 @@ static void set_tsc_adjust(struct vcpu *v, u64 adjust)
     vmwrite(TSC_OFFSET, v->tsc_offset);
 }
 
+static bool set_misc_enable(struct vcpu *v, u64 value)
+{
+    if ((value & ~(MISC_ENABLE_WRITABLE | MISC_ENABLE_READ_ONLY)) != 0)
+        return false;
+    v->misc_enable = (v->misc_enable & ~MISC_ENABLE_WRITABLE) | (value & MISC_ENABLE_WRITABLE);
+    return true;
+}
+
+static bool set_debugctl(struct vcpu *v, u64 value)
+{
+    if ((value & ~(DEBUGCTL_LBR | DEBUGCTL_BTF)) != 0)
+        return false;
+    v->debugctl = value;
+    vmwrite(GUEST_DEBUGCTL, value & DEBUGCTL_BTF);
+    return true;
+}
+
 bool msr_write_caught(struct vcpu *v, u32 msr, u64 value)
 {
     if (msr - MSR_IA32_X2APIC < 0x40)
         return v->guest->ops->msr_write(v, msr, value);
     switch (msr) {
     case MSR_IA32_MISC_ENABLE:
-        v->misc_enable = value;
-        return true;
+        return set_misc_enable(v, value);
+    case MSR_IA32_DEBUGCTL:
+        return set_debugctl(v, value);
     case MSR_IA32_BIOS_SIGN_ID:
         return true; // writing 0 before CPUID is how software asks; the answer stays
     case MSR_IA32_TSC_ADJUST:
@@ -152,12 +179,12 @@ bool msr_write_caught(struct vcpu *v, u32 msr, u64 value)
     case MSR_TSC: // moves TSC_ADJUST by as much (SDM 18.17.3)
         set_tsc_adjust(v, v->tsc_adjust + value - vcpu_guest_tsc(v, rdtsc()));
         return true;
-    case MSR_BIOS_UPDT_TRIG:
+    case MSR_BIOS_UPDT_TRIG: // where the update lies; none is taken
+        return canonical(value);
     case MSR_P5_MC_ADDR:
     case MSR_P5_MC_TYPE:
         return true;
     case MSR_MCG_STATUS:
-    case MSR_IA32_DEBUGCTL:
     case MSR_MISC_FEATURES:
         return value == 0;
     default:

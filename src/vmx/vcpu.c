@@ -271,8 +271,8 @@ void vcpu_skip_rare(struct vcpu *v, u64 blocking, u64 rflags)
     vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
     if (rflags & RFLAGS_RF)
         vmwrite(GUEST_RFLAGS, rflags & ~RFLAGS_RF);
-    // An instruction that we carried out is stepped over like any other.
-    if (rflags & RFLAGS_TF)
+    // An instruction that we carried out is stepped over like any other. It was no branch.
+    if ((rflags & RFLAGS_TF) && !(v->debugctl & DEBUGCTL_BTF))
         vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | BIT(14));
     step_over_end(v);
     if (v->single_step) {

@@ -206,6 +206,7 @@ struct vcpu {
 
     // MSRs that are only remembered.
     u64 misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_variable[16], bios_sign_id;
+    u64 debugctl; // the CPU has of it what works for guests
     u64 tsc_adjust;
     u64 tsc_offset; // as in the VMCS
 

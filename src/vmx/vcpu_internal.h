@@ -132,6 +132,21 @@ bool vcpu_follow(struct vcpu *v, const struct follow *f);
 void io_set_rax(struct vcpu *v, unsigned size, u32 value);
 
 // exit_msr.c: MSRs that RDMSR and WRMSR exit for. False: #GP.
+// IA32_DEBUGCTL's bits that guests have (SDM 18.4.1). The CPU gets BTF of them: there are no MSRs
+// of last branches, and where LBRs are architectural (SDM 19) the bit is reserved.
+#define DEBUGCTL_LBR BIT(0)
+#define DEBUGCTL_BTF BIT(1)
+
+// A debug exception is taken: it ends both (SDM 18.4.2, 18.4.3), and does not when it exits or is
+// injected (SDM 28.1, 27.6.1).
+static inline void vcpu_end_debugctl(struct vcpu *v)
+{
+    if (v->debugctl == 0)
+        return;
+    v->debugctl = 0;
+    vmwrite(GUEST_DEBUGCTL, 0);
+}
+
 bool msr_read_caught(struct vcpu *v, u32 msr, u64 *value);
 bool msr_write_caught(struct vcpu *v, u32 msr, u64 value);
 

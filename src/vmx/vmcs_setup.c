@@ -128,4 +128,5 @@ void vmcs_reset_guest(struct vcpu *v)
     vmwrite(ENTRY_CONTROLS, vmx_caps.base.entry & ~(u32)ENTRY_IA32E_GUEST);
     vmwrite(ENTRY_INTERRUPTION_INFO, 0);
     v->guest_dr7 = 0x400;
+    v->debugctl = 0;
 }
