@@ -16,6 +16,11 @@ void check_nmi(void);
 void check_destinations(void); // the other CPUs are up
 void check_startup(void);      // and one of them is taken down and started again
 
+// kept.c: fills what INIT leaves alone, and some that it does not; looks at it; prints verdicts.
+void kept_write(void);
+void kept_read(void);
+void kept_report(void);
+
 // Not verdicts: work whose exits the appliance counts; and counting what should not come.
 void do_counted_work(void);
 void listen(void);

@@ -6,7 +6,7 @@
 #include "cpus.h"
 #include "guest.h"
 
-enum { PAGE_A = 0x5000, PAGE_B = 0x6000, STARTED = 0xf00, CR0_AFTER_INIT = 0x60000010 };
+enum { PAGE_A = 0x5000, PAGE_B = 0x6000, STARTED = 0xf00, CR0_AFTER_INIT = CR0_CD | 0x10 };
 enum { ROUNDS = 50, ICR_LEVEL = BIT(15) };
 
 struct started { // as start.S writes it
@@ -65,6 +65,12 @@ static bool answers(unsigned cpu)
     return answers_within(cpu, 1000);
 }
 
+// Of CR0 INIT leaves this and NW as they are; NW is 0 already.
+static void set_cd(void)
+{
+    __asm__ volatile("mov %0, %%cr0" ::"r"(read_cr0() | CR0_CD));
+}
+
 static void check_state(void)
 {
     volatile struct started *s = at(PAGE_A);
@@ -85,6 +91,7 @@ static void check_start(void)
     apic_send(target, ICR_INIT | ICR_LEVEL);
     report(answers(last), "F11: %s: INIT level de-assert does nothing", mode_name());
 
+    on_cpu(last, set_cd);
     sipi(PAGE_A); // lost, even if the CPU has not seen it yet
     init();
     report(starts(0, 0), "F11: %s: after INIT it waits", mode_name());
@@ -125,14 +132,24 @@ static void check_nobody_else(void)
     report(right, "F11: %s: the others went on", mode_name());
 }
 
-// As the runtime starts CPUs; it gets the next number.
-static void check_online_again(void)
+// As the runtime starts CPUs; it gets this number, which is the next.
+static bool goes_online(unsigned cpu)
 {
     init();
     delay_us(1000);
     apic_send(target, ICR_STARTUP | ICR_ASSERT | AP_START_PAGE >> PAGE_SHIFT);
-    bool up = WAIT_FOR(smp_apic_id(online) == target, 1000);
-    report(up && answers(online), "F11: %s: an operating system's CPU again", mode_name());
+    return WAIT_FOR(smp_apic_id(cpu) == target, 1000);
+}
+
+static void check_online_again(void)
+{
+    unsigned cpu = online;
+    report(goes_online(cpu) && answers(cpu), "F11: %s: an operating system's CPU again",
+           mode_name());
+    on_cpu(cpu, kept_write);
+    if (goes_online(++cpu))
+        on_cpu(cpu, kept_read);
+    kept_report();
 }
 
 static void check_others(void)

@@ -228,7 +228,7 @@ COLD void vapic_startup(struct vcpu *v, bool init, bool sipi)
         timer_stop(&v->timer);
         __atomic_fetch_and(&v->requests, ~(u32)REQUEST_NMI, __ATOMIC_SEQ_CST);
         lapic_reset(&a->lapic, true);
-        vcpu_reset(v);
+        vcpu_init(v);
         setup_vmcs(v);
         vmm_take_off(v, VCPU_WAIT_SIPI); // last: the time that it takes is v's own
     }

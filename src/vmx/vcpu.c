@@ -168,19 +168,31 @@ static void reset_vector_state(struct vcpu *v)
     v->extended = false;
 }
 
-COLD void vcpu_reset(struct vcpu *v)
+// What RESET and INIT do alike. Its VMCS is current.
+static void begin_again(struct vcpu *v)
 {
-    if (v->core->vmm->on_core == v)
-        v->core->vmm->on_core = NULL;
     memset(v->gpr, 0, sizeof(v->gpr));
     v->gpr[RDX] = cpuid(1, 0).eax;
     v->event = v->deferred_interrupt = 0;
     v->nmi_latched = false;
     v->interrupt_window = v->nmi_window = false;
     v->caught_waits = false;
-    v->cr2 = v->kernel_gs_base = v->star = v->lstar = v->cstar = v->fmask = v->tsc_aux = 0;
+    v->cr2 = 0;
     memset(v->dr, 0, sizeof(v->dr));
     v->dr6 = DR6_RESET;
+    step_over_end(v);
+    vmcs_setup(v);
+    vmcs_init_guest(v);
+    vcpu_note(v, REQUEST_DEBUG);
+    vpid_flush(v->vpid);
+    guest_flush(v->guest);
+}
+
+COLD void vcpu_reset(struct vcpu *v)
+{
+    if (v->core->vmm->on_core == v)
+        v->core->vmm->on_core = NULL;
+    v->kernel_gs_base = v->star = v->lstar = v->cstar = v->fmask = v->tsc_aux = 0;
     v->misc_enable = MISC_ENABLE_RESET;
     v->mtrr_def_type = MTRR_DEF_TYPE_RESET;
     for (unsigned i = 0; i < ARRAY_SIZE(v->mtrr_fixed); i++)
@@ -188,14 +200,18 @@ COLD void vcpu_reset(struct vcpu *v)
     memset(v->mtrr_variable, 0, sizeof(v->mtrr_variable));
     v->tsc_adjust = 0;
     reset_vector_state(v);
-
     vcpu_load(v);
-    step_over_end(v);
-    vmcs_setup(v);
     vmcs_reset_guest(v);
-    vcpu_note(v, REQUEST_DEBUG);
-    vpid_flush(v->vpid);
-    guest_flush(v->guest);
+    begin_again(v);
+}
+
+COLD void vcpu_init(struct vcpu *v)
+{
+    vcpu_load(v);
+    switch_save(v);
+    if (v->core->vmm->on_core == v)
+        v->core->vmm->on_core = NULL; // what is kept goes there anew, beside what is not
+    begin_again(v);
 }
 
 void vcpu_load(struct vcpu *v)

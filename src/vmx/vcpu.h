@@ -241,8 +241,11 @@ struct vcpu {
 // Allocates what a vCPU of guest needs, owned by core. NULL when memory runs out.
 struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *core);
 
-// Puts it into the state after RESET with everything cleared (SDM 10.1.1), off. Its own core.
+// Puts it into the state after RESET, off, or into that after INIT, which leaves alone what is not
+// on the way of a new start: vector state, XCR0, MTRRs and nearly all other MSRs, the TSC, CR0's CD
+// and NW (SDM 10.1, Table 10-1). The local APIC is not its affair. Its own core.
 void vcpu_reset(struct vcpu *v);
+void vcpu_init(struct vcpu *v);
 
 // Makes v's VMCS current on the calling core, which owns it.
 void vcpu_load(struct vcpu *v);

@@ -97,7 +97,8 @@ static inline void vcpu_skip_instruction(struct vcpu *v)
 // vmcs_setup.c
 void vmcs_setup(struct vcpu *v);
 void vmcs_set_core(struct vcpu *v);
-void vmcs_reset_guest(struct vcpu *v);
+void vmcs_init_guest(struct vcpu *v);     // the guest state after INIT
+void vmcs_reset_guest(struct vcpu *v);    // of that after RESET, what INIT leaves alone
 u32 vmcs_secondary(const struct vcpu *v); // the secondary controls that it has for itself
 
 // vcpu.c: something waits that ends HLT.

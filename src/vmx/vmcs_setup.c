@@ -10,7 +10,7 @@
 #define ACCESS_LDTR    0x82
 #define ACCESS_TR      0x8b
 #define PAT_RESET      0x0007040600070406ull
-#define CR0_RESET      0x60000010ull
+#define CR0_RESET      (CR0_CD | CR0_NW | CR0_ET)
 
 u32 vmcs_secondary(const struct vcpu *v)
 {
@@ -39,7 +39,7 @@ static void setup_controls(struct vcpu *v)
     vmwrite(IO_BITMAP_B, virt_to_phys(g->io_bitmap + PAGE_SIZE).v);
     vmwrite(MSR_BITMAP, virt_to_phys(v->msr_bitmap).v);
     vmwrite(EPT_POINTER, vcpu_ept_pointer(v));
-    v->tsc_offset = g->tsc_offset;
+    v->tsc_offset = g->tsc_offset + v->tsc_adjust;
     vmwrite(TSC_OFFSET, v->tsc_offset);
     if (c->secondary & SECONDARY_VPID)
         vmwrite(VPID, v->vpid);
@@ -92,8 +92,19 @@ static void reset_segment(enum segment_name n, u32 access)
 
 void vmcs_reset_guest(struct vcpu *v)
 {
-    vmwrite(GUEST_CR0, (CR0_RESET & ~CR0_HOST_OWNED) | CR0_NE);
     vmwrite(CR0_SHADOW, CR0_RESET);
+    vmwrite(GUEST_PAT, PAT_RESET);
+    vmwrite(GUEST_DEBUGCTL, 0);
+    vmwrite(GUEST_SYSENTER_CS, 0);
+    vmwrite(GUEST_SYSENTER_ESP, 0);
+    vmwrite(GUEST_SYSENTER_EIP, 0);
+    v->debugctl = 0;
+}
+
+void vmcs_init_guest(struct vcpu *v)
+{
+    vmwrite(GUEST_CR0, CR0_ET | CR0_NE);
+    vmwrite(CR0_SHADOW, (vmread(CR0_SHADOW) & (CR0_CD | CR0_NW)) | CR0_ET);
     vmwrite(GUEST_CR4, CR4_VMXE);
     vmwrite(CR4_SHADOW, 0);
     cpuid_follow_cr4(v, 0);
@@ -115,11 +126,6 @@ void vmcs_reset_guest(struct vcpu *v)
     vmwrite(GUEST_IDTR_LIMIT, 0xffff);
 
     vmwrite(GUEST_EFER, 0);
-    vmwrite(GUEST_PAT, PAT_RESET);
-    vmwrite(GUEST_DEBUGCTL, 0);
-    vmwrite(GUEST_SYSENTER_CS, 0);
-    vmwrite(GUEST_SYSENTER_ESP, 0);
-    vmwrite(GUEST_SYSENTER_EIP, 0);
     vmwrite(GUEST_INTERRUPTIBILITY, 0);
     vmwrite(GUEST_ACTIVITY, 0);
     vmwrite(GUEST_PENDING_DEBUG, 0);
@@ -128,5 +134,4 @@ void vmcs_reset_guest(struct vcpu *v)
     vmwrite(ENTRY_CONTROLS, vmx_caps.base.entry & ~(u32)ENTRY_IA32E_GUEST);
     vmwrite(ENTRY_INTERRUPTION_INFO, 0);
     v->guest_dr7 = 0x400;
-    v->debugctl = 0;
 }
