@@ -45,9 +45,21 @@ static bool as_after_reset(void)
     return same && all_zero(APIC_IRR) && all_zero(APIC_ISR) && all_zero(APIC_TMR);
 }
 
+// The APIC is not in its page: nothing is (11.4.3, 11.12).
+static void check_absent(const char *when)
+{
+    for (u32 reg = 0; reg < PAGE_SIZE; reg += 16)
+        write32(PAGE_HERE + reg, 0x12345678);
+    bool ones = true;
+    for (u32 reg = 0; reg < PAGE_SIZE; reg += 4)
+        ones &= read32(PAGE_HERE + reg) == UINT32_MAX;
+    report(ones, "F3: %s: there is nothing at 0x%x", when, PAGE_HERE);
+}
+
 static void check_disabled(void)
 {
     u64 value;
+    check_absent("disabled");
     report(!cpuid_shows_apic(), "F3: disabled: CPUID shows no APIC");
     report(rdmsr_try(0x802, &value) == VECTOR_GP && wrmsr_try(0x808, 0) == VECTOR_GP,
            "F3: disabled: no x2APIC registers");
@@ -138,6 +150,7 @@ static void check_x2apic_registers(void)
     };
     u64 value;
     unsigned wrong = 0;
+    check_absent("x2APIC");
     for (size_t i = 0; i < ARRAY_SIZE(absent); i++) {
         bool right =
             rdmsr_try(absent[i], &value) == VECTOR_GP && wrmsr_try(absent[i], 0) == VECTOR_GP;
@@ -183,6 +196,7 @@ static void check_moved(void)
     noted = 0;
     report((read32(PAGE_OTHER + APIC_IRR + VECTOR_HERE / 32 * 16) >> VECTOR_HERE % 32 & 1) != 0,
            "F3: xAPIC: and works there");
+    check_absent("moved");
     wrmsr(MSR_APIC_BASE, base);
     report(apic_read(APIC_VERSION) == version && apic_bit(APIC_IRR, VECTOR_HERE),
            "F3: xAPIC: and back");

@@ -132,6 +132,30 @@ static void check_nobody_else(void)
     report(right, "F11: %s: the others went on", mode_name());
 }
 
+static u32 other_sees; // at the xAPIC's page
+
+static void go_to_other_mode(void)
+{
+    apic_set_x2apic(!apic_is_x2apic());
+    if (apic_is_x2apic())
+        write32(XAPIC_PAGE + APIC_VERSION, 0x12345678);
+    other_sees = read32(XAPIC_PAGE + APIC_VERSION);
+}
+
+// The page is there for a CPU in xAPIC mode and for no other, whatever mode the rest is in.
+static void check_page(unsigned cpu)
+{
+    bool x2apic = apic_is_x2apic();
+    u32 version = apic_read(APIC_VERSION);
+    u32 mine = x2apic ? UINT32_MAX : version, others = x2apic ? version : UINT32_MAX;
+    on_cpu(cpu, go_to_other_mode);
+    report(read32(XAPIC_PAGE + APIC_VERSION) == mine && other_sees == others,
+           "F3: %s: the page is there in xAPIC mode alone", mode_name());
+    on_cpu(cpu, go_to_other_mode);
+    report(read32(XAPIC_PAGE + APIC_VERSION) == mine && other_sees == mine,
+           "F3: %s: the same with all in one mode", mode_name());
+}
+
 // As the runtime starts CPUs; it gets this number, which is the next.
 static bool goes_online(unsigned cpu)
 {
@@ -150,6 +174,7 @@ static void check_online_again(void)
     if (goes_online(++cpu))
         on_cpu(cpu, kept_read);
     kept_report();
+    check_page(cpu);
 }
 
 static void check_others(void)

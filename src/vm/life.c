@@ -59,17 +59,12 @@ static const char *make_memory(struct vm *vm)
     if (reason != NULL)
         return reason;
 
-    hpa_t io = memory_alloc(2 * PAGE_SIZE, PAGE_SIZE), apic = page_alloc();
-    if (io.v == 0 || apic.v == 0)
+    hpa_t io = memory_alloc(2 * PAGE_SIZE, PAGE_SIZE);
+    if (io.v == 0)
         return "no memory for its bitmaps";
     g->io_bitmap = phys_to_virt(io);
     memset(g->io_bitmap, 0xff, 2 * PAGE_SIZE);
-    vm->apic_page = phys_to_virt(apic);
-    memset(vm->apic_page, 0xff, PAGE_SIZE);
-    if (vmx_has_pin(PIN_POSTED_INTERRUPTS) &&
-        ept_map(&g->ept, GPA(LAPIC_DEFAULT_BASE), apic, PAGE_SIZE, EPT_READ | EPT_WRITE) != OK)
-        return "no memory for its EPT";
-    return NULL;
+    return apic_page_create(vm) ? NULL : "no memory for its EPT";
 }
 
 // The online core of the VM's set that has the fewest vCPUs so far.
@@ -203,12 +198,12 @@ static void run_start(struct message *m)
     if (vm->starts > 0)
         board_reset(&vm->board, vm_time(vm));
     vm->board_deadline = board_deadline(&vm->board);
-    __atomic_store_n(&vm->absent, 0, __ATOMIC_RELAXED);
     spin_unlock(&vm->lock);
     hostdev_start(vm);
     __atomic_store_n(&vm->ending, (u32)END_NONE, __ATOMIC_SEQ_CST);
     vm->starts++;
     vm->started = rdtsc();
+    __atomic_store_n(&vm->absent, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_SEQ_CST);
     log_line("vm", "%s started", vm->config->name);
     vmm_work_due(&ends); // if it was to end meanwhile

@@ -170,6 +170,7 @@ static COLD void setup_vmcs(struct vcpu *v)
 {
     struct vapic *a = vapic_of(v);
     a->extint = 0;
+    a->place = APIC_ANYWHERE;
     a->mode_changed = true;
     if (vmx_caps.base.primary & PRIMARY_TPR_SHADOW) {
         vmwrite(VIRTUAL_APIC_ADDRESS, virt_to_phys(a->lapic.regs).v);
@@ -179,7 +180,7 @@ static COLD void setup_vmcs(struct vcpu *v)
         return;
     lapic_set_virtual_delivery(&a->lapic, true);
     vapic_moved(v);
-    vmwrite(APIC_ACCESS_ADDRESS, virt_to_phys(vm_of(v)->apic_page).v);
+    vmwrite(APIC_ACCESS_ADDRESS, vm_of(v)->apic_page.v);
     vmwrite(POSTED_INTERRUPT_NOTIFICATION_VECTOR, VECTOR_POSTED);
     vmwrite(POSTED_INTERRUPT_DESCRIPTOR_ADDRESS, virt_to_phys(&a->pid).v);
     vmwrite(GUEST_INTERRUPT_STATUS, 0);
@@ -205,11 +206,13 @@ static void adapt(struct vcpu *v, struct vapic *a)
     u64 c = vmread(SECONDARY_CONTROLS) & ~(u64)modes;
     enum lapic_mode mode = lapic_mode(&a->lapic);
     bool x2apic = mode == LAPIC_X2APIC && (vmx_caps.allowed1.secondary & SECONDARY_X2APIC);
+    bool here = mode == LAPIC_XAPIC && lapic_base(&a->lapic).v == LAPIC_DEFAULT_BASE;
     if (x2apic)
         c |= SECONDARY_X2APIC;
-    else if (mode == LAPIC_XAPIC && lapic_base(&a->lapic).v == LAPIC_DEFAULT_BASE)
+    else if (here)
         c |= SECONDARY_APIC_ACCESSES;
     vmwrite(SECONDARY_CONTROLS, c);
+    apic_page_follow(v, here);
     // Writes that the processor virtualizes: TPR, EOI, self-IPI; all others are ours.
     u64 writes = BIT(0x08) | BIT(0x0b) | BIT(0x3f);
     msr_bitmap_x2apic(v, x2apic ? LAPIC_X2APIC_PAGE_READS : 0, x2apic ? writes : 0);

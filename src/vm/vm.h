@@ -31,10 +31,14 @@ enum vm_end {
     END_CRASH,
 };
 
+// Where a vCPU's xAPIC page is. One that has not run since it was reset does not care yet.
+enum apic_place { APIC_ANYWHERE, APIC_HERE, APIC_ELSEWHERE };
+
 // A vCPU's local APIC and what the hardware shares of it.
 struct vapic {
     struct posted_interrupt_descriptor pid;
     struct lapic lapic;
+    u8 place;           // enum apic_place; others look at it under the VM's lock
     bool mode_changed;  // the VMCS's controls do not fit the APIC's mode yet
     bool status_masked; // RVI was written as 0 for a step
     u32 stale;          // LAPIC_CHANGED_… not yet in the VMCS
@@ -55,7 +59,8 @@ struct vm {
     struct board board;
     u64 board_deadline; // as the timer of vCPU 0 knows it
     u32 arbitration;
-    u8 *apic_page; // behind the xAPIC's address where the CPU virtualizes accesses to it
+    hpa_t apic_page; // behind the xAPIC's address where the CPU virtualizes accesses to it
+    bool apic_page_mapped;
 
     struct console_vm console;
 
@@ -67,12 +72,12 @@ struct vm {
     struct message start_message;
     u64 starts;
     u64 started;                // host TSC at the last start
+    u64 absent;                 // accesses since then that nothing answered; any core
     struct timer restart_timer; // the duty core's
     u64 frozen_at;              // host TSC; 0: time goes on
     int protected_pages;
 };
 
-    u64 absent;                 // accesses since then that nothing answered; any core
 extern struct vm *vms[VMS_MAX];
 extern unsigned vm_count;
 
@@ -153,6 +158,15 @@ bool vapic_deadline_due(struct vcpu *v);
 void vapic_expire(struct vcpu *v, u64 now); // now: the guest's TSC; its timer is due
 void vapic_startup(struct vcpu *v, bool init, bool sipi);
 void vapic_tsc_written(struct vcpu *v, u64 before, u64 after);
+
+// ---- the xAPIC's page (apic_page.c) ---------------------------------------------------------
+
+// Makes the page, if the CPU virtualizes it, and maps it. False: no memory.
+bool apic_page_create(struct vm *vm);
+
+// The local APIC of v, which is about to run, is at the default address in xAPIC mode, or not. v's
+// core.
+void apic_page_follow(struct vcpu *v, bool here);
 
 // ---- devices (devices.c) -------------------------------------------------------------------
 
