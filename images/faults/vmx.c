@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// VMX instructions in a guest that is not offered VMX (COVERAGE C6).
+// VMX instructions in a guest that is not offered VMX (COVERAGE C6), and those of SMX and SGX.
 #include "faults.h"
 #include "guest.h"
 
@@ -43,6 +43,8 @@ void faults_vmx(void)
     EXPECT_UD("INVEPT", "invept %1, %2", : "m"(descriptor), "r"(2ul) : "memory", "cc");
     EXPECT_UD("INVVPID", "invvpid %1, %2", : "m"(descriptor), "r"(2ul) : "memory", "cc");
     EXPECT_UD("GETSEC", "getsec", : "a"(0), "b"(0) : "memory", "cc");
+    EXPECT_UD("ENCLS", ".byte 0x0f, 0x01, 0xcf", : "a"(0) : "memory", "cc");
+    EXPECT_UD("ENCLV", ".byte 0x0f, 0x01, 0xc0", : "a"(0) : "memory", "cc");
     if (option("qemu"))
         return;
     report(rdmsr_try(MSR_VMX_BASIC, &value) == VECTOR_GP, "C6: IA32_VMX_BASIC gives #GP");

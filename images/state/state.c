@@ -84,6 +84,18 @@ static void write_pkru(u32 value)
     __asm__ volatile("wrpkru" ::"a"(value), "c"(0), "d"(0));
 }
 
+// TSC_AUX as programs read it, by RDTSCP and RDPID, is what RDMSR gives.
+static bool same_for_programs(u64 value)
+{
+    u32 aux = (u32)value;
+    u64 pid = value;
+    if (cpuid(0x80000001, 0).edx & BIT(27))
+        __asm__ volatile("rdtscp" : "=c"(aux)::"rax", "rdx");
+    if (cpuid(7, 0).ecx & BIT(22))
+        __asm__ volatile("rdpid %0" : "=r"(pid));
+    return aux == value && pid == value;
+}
+
 static void read_state(struct state *s, bool avx)
 {
     read_vectors(&s->vectors, avx);
@@ -152,7 +164,7 @@ int main(void)
     static struct state wanted, seen;
     u64 seed = option_number("seed", 1), rounds = option_number("rounds", 20);
     u64 avx_after = option_number("avx", UINT64_MAX);
-    bool avx = false, same = true, upper_clear = true;
+    bool avx = false, same = true, same_aux = true, upper_clear = true;
     if (avx_after != UINT64_MAX && !(cpuid(1, 0).ecx & CPUID_1_ECX_AVX)) {
         report_skip("A11: no AVX");
         avx_after = UINT64_MAX;
@@ -179,7 +191,9 @@ int main(void)
         until_another_had_the_core();
         read_state(&seen, avx);
         same &= memcmp(&seen, &wanted, sizeof(seen)) == 0;
+        same_aux &= same_for_programs(wanted.msr[5]);
     }
+    report(same_aux, "D9: nothing of others by RDTSCP and RDPID");
     report(same, "A11: all registers kept over %lu turns", rounds);
     if (keys)
         report(pkru_clear, "D9: nothing of others in PKRU");

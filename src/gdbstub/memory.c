@@ -50,6 +50,7 @@ enum error translate(unsigned pid, const struct vcpu_regs *regs, u64 address,
                               .efer = regs->efer,
                               .rflags = regs->rflags,
                               .cpl = current_ring(regs)};
+    target_paging_limits(pid, &ps);
     return guest_walk(&ps, target_memory(pid), GVA(address), 0, out);
 }
 

@@ -90,6 +90,12 @@ const struct guest_memory *target_memory(unsigned pid)
     return &vm_at(pid)->guest.memory;
 }
 
+void target_paging_limits(unsigned pid, struct paging_state *ps)
+{
+    ps->maxphyaddr = vm_at(pid)->guest.maxphyaddr;
+    ps->no_1gb_pages = !cpuid_info.pages_1g;
+}
+
 enum error target_write_code(unsigned pid, gpa_t gpa, const void *buf, u64 len)
 {
     // Guests' caches are coherent with ours, and an entry serializes instruction fetch.

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "ept/memory.h"
+#include "ept/walk.h"
 #include "lib/error.h"
 #include "lib/format.h"
 #include "lib/types.h"
@@ -42,6 +43,10 @@ bool target_identify(const struct vcpu *v, unsigned *pid, unsigned *index);
 
 // The VM's RAM. Must not wait: called in hooks.
 const struct guest_memory *target_memory(unsigned pid);
+
+// What the VM's CPUID says of paging: the width of a physical address, whether there are pages of
+// 1 GiB. Puts it into *ps. Must not wait: called in hooks.
+void target_paging_limits(unsigned pid, struct paging_state *ps);
 
 // Copies len bytes to guest RAM at gpa, whatever the EPT permissions there, in a way that a vCPU
 // which runs these bytes next sees them. All or nothing: ERR_FAULT when a byte is not RAM. Must not

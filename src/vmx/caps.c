@@ -30,6 +30,7 @@ enum {
 #define FEATURE_CONTROL_LOCK     BIT(0)
 #define FEATURE_CONTROL_VMX      BIT(2) // outside SMX
 #define CPUID_1_ECX_VMX          BIT(5)
+#define CPUID_EXT1_EDX_RDTSCP    BIT(27)
 #define BASIC_MEMORY_TYPE(basic) ((basic) >> 50 & 15)
 #define MEMORY_TYPE_WRITE_BACK   6
 
@@ -119,7 +120,8 @@ static void choose(void)
         .secondary = SECONDARY_APIC_ACCESSES | SECONDARY_EPT | SECONDARY_RDTSCP | SECONDARY_VPID |
                      SECONDARY_WBINVD_EXITING | SECONDARY_UNRESTRICTED_GUEST |
                      SECONDARY_APIC_REGISTERS | SECONDARY_VIRTUAL_INTERRUPT_DELIVERY |
-                     SECONDARY_INVPCID | SECONDARY_PAUSE_LOOP_EXITING,
+                     SECONDARY_INVPCID | SECONDARY_PAUSE_LOOP_EXITING | SECONDARY_ENCLS_EXITING |
+                     SECONDARY_ENCLV_EXITING,
         .exit = EXIT_SAVE_DEBUG_CONTROLS | EXIT_HOST_64BIT | EXIT_ACKNOWLEDGE_INTERRUPT |
                 EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER,
         .entry = ENTRY_LOAD_DEBUG_CONTROLS | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER,
@@ -130,6 +132,11 @@ static void choose(void)
         *word(&vmx_caps.base, o) =
             vmx_control(*word(&w, o), *word(&vmx_caps.allowed0, o), *word(&vmx_caps.allowed1, o));
     }
+
+    // Of one control hang RDTSCP and RDPID. Where the CPU does not say that it has RDTSCP, a guest
+    // is not told of either, and must not read by them what others left in TSC_AUX.
+    if (!(cpuid(0x80000001, 0).edx & CPUID_EXT1_EDX_RDTSCP))
+        vmx_caps.base.secondary &= ~(u32)SECONDARY_RDTSCP;
 
     if (!(vmx_caps.base.primary & PRIMARY_TPR_SHADOW))
         vmx_caps.base.primary |= PRIMARY_CR8_LOAD_EXITING | PRIMARY_CR8_STORE_EXITING;

@@ -22,6 +22,7 @@ struct cpuid_info {
     u64 crystal_hz; // CPUID leaf 15H's crystal: the local APIC timer's clock
     unsigned maxphyaddr;
     bool rdtscp;
+    bool pages_1g;
 };
 
 extern struct cpuid_info cpuid_info;

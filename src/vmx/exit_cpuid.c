@@ -48,6 +48,7 @@
 // Leaf 80000001H ECX: LAHF, LZCNT, PREFETCHW. EDX: SYSCALL, NX, 1-GiB pages, LM.
 #define EXT1_ECX               (BIT(0) | BIT(5) | BIT(8))
 #define EXT1_EDX               (BIT(11) | BIT(20) | BIT(26) | BIT(29))
+#define EXT1_EDX_PAGES_1G      BIT(26)
 #define EXT1_EDX_RDTSCP        BIT(27)
 #define EXT7_EDX_INVARIANT_TSC BIT(8)
 
@@ -147,6 +148,7 @@ static COLD void init_extended(void)
     cpuid_info.maxphyaddr = MIN(phys != 0 ? phys : 36, 46u);
     extended[8] = (struct cpuid){.eax = cpuid_info.maxphyaddr | MIN(linear, 48u) << 8};
     cpuid_info.rdtscp = extended[1].edx & EXT1_EDX_RDTSCP;
+    cpuid_info.pages_1g = extended[1].edx & EXT1_EDX_PAGES_1G;
 }
 
 static COLD void init_cr4(void)

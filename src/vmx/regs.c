@@ -173,6 +173,7 @@ void vcpu_paging_state(struct vcpu *v, struct paging_state *ps)
         .rflags = vmread(GUEST_RFLAGS),
         .cpl = guest_cpl(),
         .maxphyaddr = v->guest->maxphyaddr,
+        .no_1gb_pages = !cpuid_info.pages_1g,
         .use_pdpte = true,
     };
     for (unsigned i = 0; i < 4; i++)

@@ -132,7 +132,6 @@ bool vcpu_follow(struct vcpu *v, const struct follow *f);
 // exit_io.c: what an IN of 1, 2 or 4 bytes gives.
 void io_set_rax(struct vcpu *v, unsigned size, u32 value);
 
-// exit_msr.c: MSRs that RDMSR and WRMSR exit for. False: #GP.
 // IA32_DEBUGCTL's bits that guests have (SDM 18.4.1). The CPU gets BTF of them: there are no MSRs
 // of last branches, and where LBRs are architectural (SDM 19) the bit is reserved.
 #define DEBUGCTL_LBR BIT(0)
@@ -148,6 +147,7 @@ static inline void vcpu_end_debugctl(struct vcpu *v)
     vmwrite(GUEST_DEBUGCTL, 0);
 }
 
+// exit_msr.c: MSRs that RDMSR and WRMSR exit for. False: #GP.
 bool msr_read_caught(struct vcpu *v, u32 msr, u64 *value);
 bool msr_write_caught(struct vcpu *v, u32 msr, u64 value);
 

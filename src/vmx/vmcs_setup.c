@@ -44,6 +44,12 @@ static void setup_controls(struct vcpu *v)
     if (c->secondary & SECONDARY_VPID)
         vmwrite(VPID, v->vpid);
     vmwrite(VMCS_LINK_POINTER, UINT64_MAX);
+    // All leaves of SGX's instructions, which no guest has been told of. (ENCLU cannot be caught;
+    // it has no enclave to enter.)
+    if (c->secondary & SECONDARY_ENCLS_EXITING)
+        vmwrite(ENCLS_EXITING_BITMAP, UINT64_MAX);
+    if (c->secondary & SECONDARY_ENCLV_EXITING)
+        vmwrite(ENCLV_EXITING_BITMAP, UINT64_MAX);
     // The rest, which the guest's items have a say in, is intercept_apply's.
 }
 

@@ -139,7 +139,7 @@ def test_faults_exit_value():
 
 
 def test_modes():
-    check_verdicts("modes")
+    check_verdicts("modes", "qemu")
 
 
 def test_devices():

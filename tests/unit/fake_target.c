@@ -376,6 +376,12 @@ const struct guest_memory *target_memory(unsigned pid)
     return &fake[pid].memory;
 }
 
+void target_paging_limits(unsigned pid, struct paging_state *ps)
+{
+    ps->maxphyaddr = 40;
+    ps->no_1gb_pages = fake[pid].no_1gb_pages;
+}
+
 enum error target_write_code(unsigned pid, gpa_t gpa, const void *buf, u64 len)
 {
     return guest_write(&fake[pid].memory, gpa, buf, len);

@@ -32,7 +32,7 @@ struct vcpu {
 };
 
 struct fake_vm {
-    bool exists, exited, killed, frozen, avx, is_32bit, fail_watch, catch_in;
+    bool exists, exited, killed, frozen, avx, is_32bit, fail_watch, catch_in, no_1gb_pages;
     u8 code;
     struct guest_memory memory;
     u8 *ram;

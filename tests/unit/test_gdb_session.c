@@ -630,6 +630,23 @@ static void wrong_arguments_of_the_monitor(void **state)
     assert_string_equal(text, "usage: phys ADDRESS [BYTES]\n");
 }
 
+// As the CPU: a page of 1 GiB where it has none, and bits above its physical addresses, are
+// reserved.
+static void memory_is_seen_as_by_the_cpu(void **state)
+{
+    (void)state;
+    fake_long_mode(1, true);
+    u64 *pml4 = (u64 *)(void *)(fake[1].ram + 0x4000),
+        *pdpt = (u64 *)(void *)(fake[1].ram + 0x8000);
+    pml4[1] = 0x8003;
+    pdpt[0] = 0x83;
+    pdpt[1] = BIT(40) | 0x83;
+    assert_answer("m8000001000,2", "9090");
+    assert_answer("m8040001000,2", "E0e");
+    fake[1].no_1gb_pages = true;
+    assert_answer("m8000001000,2", "E0e");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -660,6 +677,7 @@ int main(void)
         cmocka_unit_test_setup(wrong_arguments_of_the_monitor, connected),
         cmocka_unit_test_setup(a_break_in_while_stopped_waits, connected),
         cmocka_unit_test_setup(some_packets_have_no_reply, connected),
+        cmocka_unit_test_setup(memory_is_seen_as_by_the_cpu, connected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
