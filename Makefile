@@ -10,6 +10,7 @@ DEBUG   ?= 1
 CPUS    ?= 4
 MEMORY  ?= 2048
 MACHINE ?= auto
+LINE    ?= build/gdb
 JOBS    ?= $(shell nproc)
 CC      := gcc
 HOSTCC  := gcc
@@ -59,16 +60,20 @@ all: iso
 # As many jobs as there are processors, unless make was told how many.
 SUBMAKE = $(MAKE) -s --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
+# make passes SIGTERM on to its own children alone, and its end by SIGKILL to nobody.
+TIED := setpriv --pdeathsig TERM
+
 help: ## this list
 	@echo "Targets (make alone builds the ISO):"
 	@awk -F ':.*## ' '/^[a-zA-Z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Variables and their defaults:"
-	@echo "  CONFIG=config/default.conf   what the ISO holds and runs (iso, run, gdb)"
+	@echo "  CONFIG=config/default.conf   what the ISO holds and runs (iso, run)"
 	@echo "  CMDLINE=                     the appliance's command line (docs/configuration.md; iso, run)"
 	@echo "  CPUS=4 MEMORY=2048           the emulated machine: processors, MB (run; smoke: processors)"
 	@echo "  MACHINE=auto                 bochs, qemu, or auto: QEMU where KVM offers VMX (run, smoke)"
 	@echo "  SMOKE_ARGS=                  more options for ci/smoke, which --help lists (smoke)"
 	@echo "  VM=NAME                      the VM to debug; by default the first (gdb)"
+	@echo "  LINE=build/gdb               the debugger's line: a link (run, gdb), or a serial port (gdb)"
 	@echo "  DEBUG=1                      0: without the checks before each VM entry"
 
 deps: ## install what building, running, testing and linting need (Debian)
@@ -131,13 +136,13 @@ tools: ## build what ci/smoke needs for a kernel of your own: docs/ci.md
 
 # ---- running -------------------------------------------------------------------------------
 run: ## boot it in an emulator, with this terminal as its console
-	+@ci/prepare run '$(MACHINE)' 'booting; Linux is at its shell in half a minute' $(SUBMAKE) iso
-	@ci/gdb --config $(CONFIG) --line $B/gdb --how
-	@ci/appliance --iso $B/vitrine.iso --machine $(MACHINE) --cpus $(CPUS) --memory $(MEMORY) \
-	    --gdb $B/gdb || [ $$? -eq 130 ] # Ctrl-A x
+	+@$(TIED) ci/prepare run '$(MACHINE)' 'booting; Linux is at its shell in half a minute' $(SUBMAKE) iso
+	@ci/gdb --config $(CONFIG) --line $(LINE) --how
+	@$(TIED) ci/appliance --user-ends --iso $B/vitrine.iso --config $(CONFIG) --gdb $(LINE) \
+	    --machine $(MACHINE) --cpus $(CPUS) --memory $(MEMORY)
 
 gdb: ## attach gdb, with symbols, to what `make run` runs in another terminal
-	@ci/gdb --config $(CONFIG) --line $B/gdb $(VM)
+	@ci/gdb $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG)) --line $(LINE) $(VM)
 
 # ---- host tools and unit tests -------------------------------------------------------------
 PURE_OBJ := $(PURE:%.c=$B/host/%.o)
@@ -173,12 +178,12 @@ PYTEST := $(PYTHON) -B -m pytest
 TEST_IMAGES := $B/images/load.gz $B/images/vmlinux
 
 test: ## all tests but the long ones: unit tests, the appliance in emulators, gdb
-	+@ci/prepare test bochs 'the tests, 20 minutes' \
+	+@$(TIED) ci/prepare test bochs 'the tests, 20 minutes' \
 	    $(SUBMAKE) iso tests-built $B/count/vitrine.bin $(TEST_IMAGES)
 	@$(PYTEST) -m 'not long' $(PYTEST_ARGS)
 
 test-long: ## all tests
-	+@ci/prepare test bochs 'the tests, an hour' \
+	+@$(TIED) ci/prepare test bochs 'the tests, an hour' \
 	    $(SUBMAKE) iso tests-built $B/count/vitrine.bin $(TEST_IMAGES)
 	@$(PYTEST) $(PYTEST_ARGS)
 
@@ -188,23 +193,23 @@ unit: ## unit tests on the host
 	@$(PYTEST) $(PYTEST_ARGS) tests/unit
 
 smoke: ## boot it, wait for Linux's shell, gdb and the end: a minute
-	+@ci/prepare run '$(MACHINE)' 'the smoke test, a minute' \
+	+@$(TIED) ci/prepare run '$(MACHINE)' 'the smoke test, a minute' \
 	    $(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
-	@ci/smoke --machine $(MACHINE) --cpus $(CPUS) $(SMOKE_ARGS)
+	@$(TIED) ci/smoke --machine $(MACHINE) --cpus $(CPUS) $(SMOKE_ARGS)
 
 # With APICv, without it, and without EPT's accessed and dirty bits; see docs/nested.md.
 smoke-nested: ## the same in QEMU with nested KVM, which runs in Bochs: some minutes for each lane
-	+@ci/prepare run bochs 'the smoke test in the emulated Linux, two minutes a lane' \
+	+@$(TIED) ci/prepare run bochs 'the smoke test in the emulated Linux, two minutes a lane' \
 	    $(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
 	@ci/smoke-nested $(LANES)
 
 bench: ## count round trips, exits and sizes, beside their budgets
-	+@ci/prepare run bochs 'the benchmark, two minutes' \
+	+@$(TIED) ci/prepare run bochs 'the benchmark, two minutes' \
 	    $(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images $B/count/vitrine.bin
 	@ci/bench $(BENCH_ARGS)
 
 bench-compare: ## the same round trips under Linux's KVM with QEMU, in the same emulator
-	+@ci/prepare run bochs 'the comparison, some minutes' \
+	+@$(TIED) ci/prepare run bochs 'the comparison, some minutes' \
 	    $(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
 	@ci/bench-compare
 

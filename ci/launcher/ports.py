@@ -249,6 +249,24 @@ def make_link(target: str, link: str) -> None:
         raise
 
 
+@contextlib.contextmanager
+def link_to(target: str | None, link: str) -> typing.Iterator[None]:
+    """A link that is there meanwhile; without a target, none that an earlier run has left."""
+    if target is None:
+        if os.path.islink(link):
+            os.unlink(link)
+        yield
+        return
+    target = os.path.abspath(target)
+    make_link(target, link)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            if os.readlink(link) == target:
+                os.unlink(link)
+
+
 class NotesPort(Port):
     """Tells each line as it comes."""
 

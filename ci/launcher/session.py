@@ -75,6 +75,7 @@ class Session:
         self.timeout = timeout
         self.verdict = Verdict()
         self.message: str | None = None  # why the status is not 0
+        self.switched_off = False  # by the user
 
     def run(self) -> int:
         """Run until the end and return the exit status. The emulator has ended then."""
@@ -88,6 +89,7 @@ class Session:
             if self.signals.received is not None:
                 return self._stopped_by_user(self.signals.received)
             if any(isinstance(port, TerminalPort) and port.wants_end for _, port in self.lines):
+                self.switched_off = True
                 return self._stopped_by_user(signal.SIGINT)
             if done_at is not None:
                 if now >= done_at + GRACE:
@@ -109,7 +111,8 @@ class Session:
 
     def _stopped_by_user(self, number: int) -> int:
         self.emulator.kill()
-        self.message = f"ended by {signal.Signals(number).name}"
+        self.message = ("switched off" if self.switched_off
+                        else f"ended by {signal.Signals(number).name}")
         return STATUS_SIGNAL + number
 
     def _judge(self) -> int:

@@ -6,6 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from .process import dying_with_parent
+
 CI = Path(__file__).resolve().parent.parent
 
 
@@ -29,7 +31,8 @@ class Watched:
         self.log = open(log, "wb", buffering=0)
         self.process = subprocess.Popen(
             [CI / "appliance", "--gdb", line, *map(str, options)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+            preexec_fn=dying_with_parent())
         self.tell("the machine starts: its firmware and GRUB, for a few seconds")
 
     def tell(self, what: str) -> None:

@@ -9,6 +9,8 @@
 #include "gdbstub/stop.h"
 #include "lib/string.h"
 
+static unsigned wanted; // by attach_next(); 0: none
+
 static void clear_threads(struct process *p)
 {
     for (unsigned i = 0; i < GDB_MAX_VCPUS; i++)
@@ -110,9 +112,29 @@ void detach_all(void)
     line.running = false;
 }
 
+void attach_next(unsigned pid)
+{
+    wanted = pid;
+}
+
+// The VM that a new client is given; 0: there is none.
+static unsigned first_choice(void)
+{
+    unsigned pid = wanted;
+    if (pid == 0 || !target_vm_exists(pid)) {
+        for (pid = 1; pid <= target_vm_count() && !target_vm_exists(pid); pid++)
+            ;
+    }
+    return pid <= target_vm_count() ? pid : 0;
+}
+
 void attach_first(void)
 {
     if (next_attached(0) != 0)
+        return;
+    unsigned first = first_choice();
+    wanted = 0;
+    if (first != 0 && attach_process(first))
         return;
     for (unsigned pid = 1; pid <= target_vm_count(); pid++) {
         if (attach_process(pid))
@@ -122,12 +144,9 @@ void attach_first(void)
 
 void session_reset(void)
 {
-    // The first one stays held in between, so that the client's death does not let it run.
-    unsigned first = next_attached(0);
-    bool kept = first != 0 && target_vm_exists(first);
-    for (unsigned pid = 1; pid < first; pid++)
-        kept &= !target_vm_exists(pid);
-    if (kept) {
+    // That one stays held in between, so that the last client's death does not let it run.
+    unsigned first = first_choice();
+    if (process_attached(first) != NULL) {
         clean(first);
         catch_breakpoints(first, false);
         leave(first);

@@ -19,11 +19,15 @@ void forget_process(unsigned pid);
 // All of them run, nothing of the session is left.
 void detach_all(void);
 
-// A client introduces itself: what an earlier one left is undone, and the first VM is stopped.
+// A client introduces itself: what an earlier one left is undone, and as attach_first() says.
 void session_reset(void);
 
-// Attaches the first VM that has not ended, unless something is attached.
+// Attaches the VM of attach_next(), else the first that has not ended, unless something is
+// attached.
 void attach_first(void);
+
+// Has the next client be given this VM, once.
+void attach_next(unsigned pid);
 
 // D, vAttach, vKill, k, and the choice of threads: H, T.
 void packet_D(const char *args);

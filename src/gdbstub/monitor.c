@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "gdbstub/monitor.h"
 
+#include "gdbstub/attach.h"
 #include "gdbstub/breakpoints.h"
 #include "gdbstub/debug_registers.h"
 #include "gdbstub/memory.h"
@@ -28,6 +29,7 @@ static bool list_breakpoints(const char *args);
 static bool show_translation(const char *args);
 static bool dump_physical(const char *args);
 static bool layout(const char *args);
+static bool connect(const char *args);
 
 static const struct command commands[] = {
     {"help", "", "this list; in a command $rip, $cr3, ... are the current vCPU's registers", 0, 0,
@@ -54,6 +56,8 @@ static const struct command commands[] = {
     {"log", "[LINES]", "the end of the appliance's log", 0, 1, NULL},
     {"layout", "[32|64|auto]", "registers that the next attach shows: i386, x86-64, as the VM is",
      0, 1, layout},
+    {"connect", "VM [32|64|auto]", "the VM that the next gdb gets when it connects, and its layout",
+     1, 2, connect},
 };
 
 static bool help(const char *args)
@@ -158,22 +162,53 @@ static bool dump_physical(const char *args)
     return true;
 }
 
+static bool is_layout(const char *s)
+{
+    return strcmp(s, "32") == 0 || strcmp(s, "64") == 0 || strcmp(s, "auto") == 0;
+}
+
+static void set_layout(struct process *p, const char *layout)
+{
+    p->layout_forced = layout[0] != 'a';
+    p->forced_32 = layout[0] == '3';
+}
+
+// For those who know the VM before they connect: gdb itself is given one without being asked.
+static bool connect(const char *args)
+{
+    const char *blank = strchr(args, ' ');
+    size_t n = blank != NULL ? (size_t)(blank - args) : strlen(args);
+    const char *wanted = blank != NULL ? blank + 1 : "auto";
+    unsigned pid = 1, count = MIN(target_vm_count(), (unsigned)GDB_MAX_VMS);
+
+    if (!is_layout(wanted))
+        return false;
+    while (pid <= count &&
+           (strlen(target_vm_name(pid)) != n || memcmp(target_vm_name(pid), args, n) != 0))
+        pid++;
+    if (pid > count || !target_vm_exists(pid)) {
+        text_add(&out, "no VM %.*s runs\n", (int)n, args);
+        return true;
+    }
+    set_layout(&processes[pid], wanted);
+    attach_next(pid);
+    text_add(&out, "the next gdb that connects gets %s\n", target_vm_name(pid));
+    return true;
+}
+
 // gdb reads the registers' description when it attaches, and keeps to it.
 static bool layout(const char *args)
 {
     struct process *p = process_attached(session.general_pid);
-    bool number = strcmp(args, "32") == 0 || strcmp(args, "64") == 0;
 
-    if (!number && strcmp(args, "auto") != 0 && *args != '\0')
+    if (*args != '\0' && !is_layout(args))
         return false;
     if (p == NULL) {
         text_add(&out, "no VM is attached\n");
         return true;
     }
     if (*args != '\0')
-        p->layout_forced = number;
-    if (number)
-        p->forced_32 = args[0] == '3';
+        set_layout(p, args);
     text_add(&out, "now %s; the next attach: %s\n", p->layout_32 ? "i386" : "x86-64",
              !p->layout_forced ? "as the VM is"
              : p->forced_32    ? "i386"

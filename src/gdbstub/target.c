@@ -156,10 +156,11 @@ bool target_has_avx(unsigned pid)
 
 bool target_is_32bit(unsigned pid)
 {
-    // A kernel on its way to long mode runs unpaged; one that pages outside it stays there.
+    // A kernel that pages outside long mode stays there; one that does not page yet may be on its
+    // way to it, and only its image tells.
     struct vcpu_regs regs;
     vcpu_read_regs(target_vcpu(pid, 0), &regs);
-    return (regs.cr0 & CR0_PG) && !(regs.efer & EFER_LMA);
+    return regs.cr0 & CR0_PG ? !(regs.efer & EFER_LMA) : vm_at(pid)->i386_kernel;
 }
 
 // ---- the line ----------------------------------------------------------------------------------

@@ -74,7 +74,8 @@ bool target_watch_page(unsigned pid, gpa_t page, bool on);
 // Whether the VM's CPUID offers AVX (and so its vector state has the upper halves).
 bool target_has_avx(unsigned pid);
 
-// Whether the VM's image says that it is a 32-bit kernel. Asked for vCPUs outside long mode only.
+// Whether the VM pages outside long mode or, when it does not page, its image says that it is a
+// 32-bit kernel. Asked for vCPUs outside long mode only.
 bool target_is_32bit(unsigned pid);
 
 // What the vCPU did that made it report DEBUG_INTERCEPT last; it is held since. Then: whether that

@@ -161,6 +161,7 @@ static const char *load(struct vm *vm, struct entry_state *entry)
     clear_memory(&vm->guest.memory);
     if (config_load_request(vm->config, appliance_image, NULL, &request, w) != OK)
         return w->text;
+    vm->i386_kernel = image_is_i386(&request.kernel);
     if (acpi_build(&tables, &vm->guest.memory) != OK || smbios_build(&vm->guest.memory) != OK)
         return "no room for its ACPI tables";
     request.rsdp = GPA(ACPI_RSDP);

@@ -66,6 +66,10 @@ enum image_format image_format(const struct image *image);
 // file". Writes into buf (size bytes) and returns it.
 const char *image_describe(const struct image *image, char *buf, size_t size);
 
+// Whether an image is an ELF file for the i386, and so most likely a 32-bit kernel: nothing else
+// tells one that never pages from one on its way to long mode.
+bool image_is_i386(const struct image *image);
+
 #define LOAD_MODULES 8u
 
 struct load_module {

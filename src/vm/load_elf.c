@@ -12,6 +12,11 @@ struct elf {
     bool is64;
 };
 
+bool image_is_i386(const struct image *i)
+{
+    return i->size >= 20 && memcmp(i->data, "\177ELF\1\1", 6) == 0 && get16(i->data + 18) == EM_386;
+}
+
 // A field whose offset and size differ between the two classes.
 static u64 field(const struct elf *f, const u8 *base, unsigned offset32, unsigned offset64)
 {

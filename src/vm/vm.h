@@ -70,6 +70,7 @@ struct vm {
     u32 exit_value;
     char reason[160];
     struct message start_message;
+    bool i386_kernel; // its image is one
     u64 starts;
     u64 started;                // host TSC at the last start
     u64 absent;                 // accesses since then that nothing answered; any core

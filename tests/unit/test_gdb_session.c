@@ -548,6 +548,44 @@ static void monitor(const char *command, char *text)
     } while (next_packet());
 }
 
+// What ci/gdb asks without a session: nothing is attached then, nor afterwards.
+static void the_next_client_gets_the_vm_that_was_asked_for(void **state)
+{
+    (void)state;
+    static char text[4096];
+    gdbstub_line_dead();
+    monitor("vms", text);
+    assert_string_equal(text, "2 VMs\n");
+    monitor("connect <two> 32", text);
+    assert_string_equal(text, "the next gdb that connects gets <two>\n");
+    assert_true(running(1));
+    assert_true(running(2));
+    gdbstub_line_dead();
+    connect_gdb();
+    assert_has(ask("?"), "T05thread:p2.1;");
+    assert_true(running(1));
+    assert_has(ask("qXfer:features:read:target.xml:0,100"), "<architecture>i386</architecture>");
+    monitor("connect <two> 64", text);
+    connect_gdb();
+    assert_has(ask("qXfer:features:read:target.xml:0,100"), "i386:x86-64");
+    assert_has(ask("?"), "T05thread:p2.1;");
+    connect_gdb(); // once
+    assert_has(ask("?"), "T05thread:p1.1;");
+    assert_true(running(2));
+    monitor("connect <two>", text);
+    fake[2].exists = false;
+    connect_gdb();
+    assert_has(ask("?"), "T05thread:p1.1;");
+    monitor("connect", text);
+    assert_string_equal(text, "usage: connect VM [32|64|auto]\n");
+    monitor("connect one 33", text);
+    assert_string_equal(text, "usage: connect VM [32|64|auto]\n");
+    monitor("connect <two", text);
+    assert_string_equal(text, "no VM <two runs\n");
+    monitor("connect <two>", text);
+    assert_string_equal(text, "no VM <two> runs\n");
+}
+
 static void monitor_commands(void **state)
 {
     (void)state;
@@ -673,6 +711,7 @@ int main(void)
         cmocka_unit_test_setup(a_new_client_takes_over_from_a_dead_one, connected),
         cmocka_unit_test_setup(a_dead_line_lets_everything_run, connected),
         cmocka_unit_test_setup(garbage_on_the_line_does_no_harm, connected),
+        cmocka_unit_test_setup(the_next_client_gets_the_vm_that_was_asked_for, connected),
         cmocka_unit_test_setup(monitor_commands, connected),
         cmocka_unit_test_setup(wrong_arguments_of_the_monitor, connected),
         cmocka_unit_test_setup(a_break_in_while_stopped_waits, connected),

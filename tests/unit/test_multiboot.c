@@ -391,6 +391,21 @@ static void test_every_truncation_with_addresses(void **state)
     try_truncations();
 }
 
+static void test_an_i386_image_is_told(void **state)
+{
+    elf32(state);
+    assert_true(image_is_i386(&request.kernel));
+    request.kernel.size = 19;
+    assert_false(image_is_i386(&request.kernel));
+    set16(file + 18, 40); // an ARM's
+    request.kernel.size = sizeof(file);
+    assert_false(image_is_i386(&request.kernel));
+    elf64(state);
+    assert_false(image_is_i386(&request.kernel));
+    kludge(state);
+    assert_false(image_is_i386(&request.kernel));
+}
+
 static void test_every_field_overflowing(void **state)
 {
     elf32(state);
@@ -423,6 +438,7 @@ int main(void)
         cmocka_unit_test_setup(test_every_truncation_of_elf64, elf64),
         cmocka_unit_test_setup(test_every_truncation_with_addresses, kludge),
         cmocka_unit_test_setup(test_every_field_overflowing, elf32),
+        cmocka_unit_test_setup(test_an_i386_image_is_told, elf32),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
