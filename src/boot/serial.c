@@ -9,13 +9,14 @@ enum { REG_DATA, REG_IER, REG_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRAT
 enum { IIR_NONE = 1 };
 enum { IER_RX = 1, IER_TX = 2, IER_LINE = 4 };
 enum { LCR_FORMAT = 0x3f }; // all but the break and the divisor latch's bit
-enum { LSR_DATA = 0x01, LSR_BREAK = 0x10, LSR_THRE = 0x20, LSR_IDLE = 0x40 };
+enum { LSR_DATA = 0x01, LSR_BREAK = 0x10, LSR_THRE = 0x20, LSR_IDLE = 0x40, LSR_NONE = 0xff };
 enum { MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_DCD = 0x80 };
 
 #define FIFO_SIZE   16
 #define RECEIVE_MAX 64
 #define CAUSES_MAX  8
-#define SPIN_MAX    100000000u // polls before a transmitter counts as dead
+#define POST_PORT   0x80           // takes anything, and does nothing
+#define PATIENCE    20000000000ull // ticks before a transmitter counts as dead: 5 s at 4 GHz
 
 static u8 console_tx[SERIAL_TX_SIZE], debug_tx[SERIAL_TX_SIZE];
 struct serial_line serial_console = {.tx = RING(console_tx), .lock = {.breakable = true}};
@@ -42,8 +43,14 @@ static void parse(const char *text, unsigned *number, u32 *baud)
 
 bool serial_answers(u16 base)
 {
-    outb(base + REG_SCRATCH, 0x5a);
-    return inb(base + REG_SCRATCH) == 0x5a;
+    static const u8 values[] = {0x5a, 0xa5};
+    for (unsigned i = 0; i < ARRAY_SIZE(values); i++) {
+        outb(base + REG_SCRATCH, values[i]);
+        outb(POST_PORT, (u8)~values[i]); // a bus without a UART may keep what was on it last
+        if (inb(base + REG_SCRATCH) != values[i])
+            return false;
+    }
+    return inb(base + REG_LSR) != LSR_NONE;
 }
 
 bool serial_is_attended(const struct serial_line *u)
@@ -112,14 +119,16 @@ static void update_ier(struct serial_line *u)
     outb(u->port + REG_IER, ier);
 }
 
-// With the lock held.
-static void transmit(struct serial_line *u)
+// Returns whether the transmitter has taken something. With the lock held.
+static bool transmit(struct serial_line *u)
 {
     if (ring_used(&u->tx) == 0 || !(inb(u->port + REG_LSR) & LSR_THRE))
-        return;
+        return false;
     u8 byte;
     for (unsigned i = 0; i < FIFO_SIZE && ring_get(&u->tx, &byte); i++)
         outb(u->port + REG_DATA, byte);
+    u->dead = false;
+    return true;
 }
 
 // Puts bytes into the ring; returns how many fitted. With the lock held.
@@ -131,12 +140,18 @@ static size_t queue(struct serial_line *u, const u8 *bytes, size_t n)
     return done;
 }
 
-// A full ring takes 11 s to drain.
-static void wait_more(void)
+// Waits a little, unless nothing has moved since that tick for too long. A full ring takes 11 s to
+// drain.
+static bool wait_more(struct serial_line *u, u64 since)
 {
+    if (u->dead || rdtsc() - since > PATIENCE) {
+        u->dead = true;
+        return false;
+    }
     if (core_waits != NULL)
         core_waits();
     cpu_relax();
+    return true;
 }
 
 void serial_write(struct serial_line *u, const void *bytes, size_t n, bool wait)
@@ -145,10 +160,11 @@ void serial_write(struct serial_line *u, const void *bytes, size_t n, bool wait)
         return;
     spin_lock(&u->lock);
     size_t done = queue(u, bytes, n);
-    for (u32 spins = 0; wait && done < n && spins < SPIN_MAX; spins++) {
-        transmit(u);
+    u64 moved = rdtsc();
+    while (wait && done < n && wait_more(u, moved)) {
+        if (transmit(u))
+            moved = rdtsc();
         done += queue(u, (const u8 *)bytes + done, n - done);
-        wait_more();
     }
     u->dropped += n - done;
     transmit(u);
@@ -194,12 +210,13 @@ void serial_flush(struct serial_line *u)
 {
     if (u->port == 0)
         return;
-    for (u32 spins = 0; ring_used(&u->tx) > 0 && spins < SPIN_MAX; spins++) {
-        transmit(u);
-        wait_more();
+    u64 moved = rdtsc();
+    while (ring_used(&u->tx) > 0 && wait_more(u, moved)) {
+        if (transmit(u))
+            moved = rdtsc();
     }
-    for (u32 spins = 0; !(inb(u->port + REG_LSR) & LSR_IDLE) && spins < SPIN_MAX; spins++)
-        cpu_relax();
+    while (!(inb(u->port + REG_LSR) & LSR_IDLE) && wait_more(u, moved))
+        ;
 }
 
 void serial_enable_interrupts(struct serial_line *u)

@@ -21,7 +21,8 @@ struct serial_line {
     u16 port; // base; 0: there is no such line
     u8 irq;   // ISA interrupt
     bool interrupts;
-    u8 ier; // as in the register
+    u8 ier;    // as in the register
+    bool dead; // the transmitter took nothing for so long that nobody waits for it any more
     struct ring tx;
     struct spinlock lock; // the transmitter and the producer's end of the ring
     u64 dropped;          // bytes that found the ring full
@@ -57,7 +58,7 @@ void serial_write(struct serial_line *u, const void *bytes, size_t n, bool wait)
 // The core that owns the lines.
 void serial_pump(struct serial_line *u);
 
-// Waits until all queued bytes are out.
+// Waits until all queued bytes are out, or the transmitter counts as dead.
 void serial_flush(struct serial_line *u);
 
 // From now on the line interrupts (its IRQ is routed): receive and transmit by serial_pump from

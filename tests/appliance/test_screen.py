@@ -2,6 +2,8 @@
 """What is on the machine's screen, without a serial line: why the appliance does not run, and a
 panic's report. In QEMU's own emulator, which has no VMX."""
 
+import contextlib
+import os
 import shutil
 
 import pytest
@@ -83,3 +85,21 @@ def test_can_be_left_alone(tmp_path):
     with Machine(run(cmdline="screen=off"), tmp_path) as machine:
         machine.until_off()
         assert "core 0" not in "\n".join(machine.text())
+
+
+@pytest.mark.long
+def test_a_serial_line_that_takes_nothing(tmp_path):
+    """It is given up after a while, and the screen does not wait for it. (The other end of its pipe
+    reads nothing, and the pipe is full.)"""
+    for end in ["in", "out"]:
+        os.mkfifo(tmp_path / f"com1.{end}")
+    pipe = os.open(tmp_path / "com1.out", os.O_RDWR | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(pipe, bytes(512))
+    with Machine(run(), tmp_path, "-chardev", "pipe,id=com1,path=com1",
+                 "-serial", "chardev:com1") as machine:
+        machine.until("appliance: done: failed: ")
+        assert not machine.is_off
+        machine.until_off()
+    os.close(pipe)
