@@ -43,6 +43,8 @@ bool screen_is_there(void)
 bool screen_draw(u64 ticks)
 {
     char chunk[CHUNK];
+    if (!screen_is_there())
+        return false;
     u64 start = rdtsc(), most = (u64)text.columns * text.rows;
     drawing = core_number() + 1;
     for (u64 done = 0, n; done < most; done += n) { // others may write on
@@ -162,6 +164,12 @@ void screen_finish(void)
         find(false);
     else if (panic_is_on())
         begin_anew();
-    if (screen_is_there())
-        screen_draw(UINT64_MAX);
+    screen_draw(UINT64_MAX);
 }
+
+#if DEBUG
+void screen_break(void)
+{
+    surface.memory = (volatile u8 *)PAGE_SIZE; // nothing is mapped there
+}
+#endif

@@ -27,3 +27,6 @@ void screen_take(void);
 // Draws all that is left, also before screen_init(). Whoever ends the appliance; at a panic the
 // core that drew is stopped, and may be this one.
 void screen_finish(void);
+
+// For tests: whoever draws next faults. Debug builds only.
+void screen_break(void);

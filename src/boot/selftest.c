@@ -8,6 +8,7 @@
 #include "boot/paging.h"
 #include "boot/panic.h"
 #include "boot/record.h"
+#include "boot/screen.h"
 #include "lib/string.h"
 #include "lib/x86.h"
 
@@ -47,6 +48,12 @@ __attribute__((noinline)) void do_panic(void)
     panic("asked for by test.fault");
 }
 
+void fault_in_drawing(void)
+{
+    screen_break();
+    log_line("boot", "this is not drawn");
+}
+
 // Makes a page of data executable, and has the page tables walked.
 static void allow_data_to_execute(void)
 {
@@ -64,8 +71,9 @@ static void allow_data_to_execute(void)
 }
 
 static const struct selftest faults[] = {
-    {"ud", undefined_opcode},  {"text", write_text}, {"data", execute_data},
-    {"stack", overflow_stack}, {"panic", do_panic},  {"wx", allow_data_to_execute},
+    {"ud", undefined_opcode},      {"text", write_text}, {"data", execute_data},
+    {"stack", overflow_stack},     {"panic", do_panic},  {"screen", fault_in_drawing},
+    {"wx", allow_data_to_execute},
 };
 
 static void add_absent_cpu(void)

@@ -41,9 +41,10 @@ static void fault_with_log(void)
 }
 
 static const struct selftest tests[] = {
-    {"core-ud", undefined_opcode}, {"core-pf", write_nowhere}, {"core-df", overflow_stack},
-    {"core-panic", do_panic},      {"core-loop", loop},        {"core-held", fault_with_lock},
-    {"core-log", fault_with_log},
+    {"core-ud", undefined_opcode}, {"core-pf", write_nowhere},
+    {"core-df", overflow_stack},   {"core-panic", do_panic},
+    {"core-loop", loop},           {"core-held", fault_with_lock},
+    {"core-log", fault_with_log},  {"core-screen", fault_in_drawing},
 };
 
 static u64 number(const char *key, u64 otherwise)

@@ -49,8 +49,6 @@ static void take(void)
     timer_init(&timer, draw);
     drawing = false;
     screen_take();
-    if (!screen_is_there())
-        log_changed = NULL;
 }
 
 void display_init(void)

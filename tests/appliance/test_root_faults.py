@@ -63,6 +63,12 @@ def test_panic_gives_its_reason(record):
     assert record.done == "failed: asked for by test.fault", record
 
 
+@pytest.mark.parametrize("record", [fault("screen")], indirect=True, ids=str)
+def test_what_fails_in_drawing_is_not_drawn(record):
+    """Another fault there would leave the machine on, without a word."""
+    check_panic(record, "exception 14 (#PF page fault) in root mode", "surface_put+")
+
+
 FAILURES = {
     "vmread": "VMREAD 681e failed: VMfailInvalid: no current VMCS",
     "vmread-field": "VMREAD 7ffe (address) failed: VMfailValid, error 12: VMREAD/VMWRITE from/to "

@@ -137,6 +137,8 @@ LOST = {"core-ud": (UD, "undefined_opcode"),
         "core-df": (r"exception 8 \(#DF double fault\) in root mode", "grow_stack"),
         "core-panic": ("asked for by test.fault", "do_panic"),
         "core-log": (UD, "fault_with_log"),
+        "core-screen": (r"exception 14 \(#PF page fault\) in root mode at \w+, error code 2",
+                        "surface_put"),
         "core-loop": ("stuck for 1 s in root mode at", "loop")}
 
 
@@ -147,9 +149,10 @@ LOST = {"core-ud": (UD, "undefined_opcode"),
     pytest.param(fault("core-panic"), marks=pytest.mark.long),
     fault("core-loop", period=60),
     pytest.param(fault("core-loop", cpu=HASWELL, core=0, period=60), marks=pytest.mark.long),
-    fault("core-log", core=0)], indirect=True, ids=str)
+    fault("core-log", core=0), fault("core-screen", core=0)], indirect=True, ids=str)
 def test_vms_elsewhere_go_on_to_their_end(record):
-    """Also when the core is stuck, and when it has the log's lock, which is taken from it."""
+    """Also when the core is stuck, when it has the log's lock, which is taken from it, and when it
+    draws: the next one does not draw."""
     name = record.run.cmdline.rpartition("=")[2]
     core = int(re.search(r"test.core=(\d)", record.run.cmdline)[1])
     reason, function = LOST[name]
