@@ -15,6 +15,7 @@ from appliance import LIMIT, ROOT, make_iso
 sys.path[:0] = [str(ROOT / "ci"), str(ROOT / "src/boot")]
 
 from font import HEIGHT, letters  # noqa: E402
+from launcher.bochs import BOCHS_BIOS, BOCHS_IPS  # noqa: E402
 from launcher.qemu import Qemu  # noqa: E402
 from launcher.wanted import Wanted  # noqa: E402
 
@@ -49,17 +50,21 @@ def read_vga(memory):
     return [codes[at:at + VGA_COLUMNS].rstrip() for at in range(0, len(codes), VGA_COLUMNS)]
 
 
+def wanted_of(run, iso, **more):
+    """The launcher's word for a Run's machine."""
+    return Wanted(**{"iso": iso, "cpu": run.cpu, "cpus": run.cpus, "memory": run.memory,
+                     "firmware": run.firmware, "accel": run.accel, "ips": BOCHS_IPS,
+                     "medium": run.medium, "board": run.board, "rtc": None, "log": False,
+                     "bios": BOCHS_BIOS, "kvm": "", **more})
+
+
 class Machine:
     """Boots a Run's ISO. A machine that switches itself off is kept as it is then."""
 
     def __init__(self, run, directory, *options):
         self.directory = directory
-        iso = make_iso(run, directory)
-        wanted = Wanted(iso=iso, cpu=run.cpu, cpus=run.cpus, memory=run.memory, firmware=run.firmware,
-                        accel=run.accel, ips=0, medium=run.medium, board=run.board, rtc=None,
-                        log=False, bios=None, kvm="")
         self.is_text = run.firmware == "bios" and run.grub is None
-        command = Qemu(wanted).command(directory, [])
+        command = Qemu(wanted_of(run, make_iso(run, directory))).command(directory, [])
         self.process = subprocess.Popen(
             [*command, "-no-shutdown", "-qmp", "unix:qmp,server=on,wait=off", *options],
             cwd=directory, stdin=subprocess.DEVNULL)
