@@ -47,6 +47,7 @@ def test_shell(record):
     assert record.life("linux") == [
         "linux started", "linux reset (reset by a port), starting it again", "linux started",
         "linux ended: poweroff"], record
+    assert not [text for text in record.texts("vm") if "where there is nothing" in text], record
 
 
 @runs(Run(ENDS_BY_ITSELF + linux("linux", "cat /sys/hypervisor/type; mount -t sysfs none /sys; dmesg",
