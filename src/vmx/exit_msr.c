@@ -48,8 +48,6 @@ static u64 *remembered(struct vcpu *v, u32 msr)
         return &v->mtrr_def_type;
     case MSR_IA32_BIOS_SIGN_ID:
         return &v->bios_sign_id;
-    case MSR_IA32_DEBUGCTL:
-        return &v->debugctl;
     case MSR_IA32_TSC_ADJUST:
         return &v->tsc_adjust;
     default:
@@ -74,6 +72,9 @@ bool msr_read_caught(struct vcpu *v, u32 msr, u64 *value)
     switch (msr) {
     case MSR_IA32_MTRRCAP:
         *value = MTRRCAP;
+        return true;
+    case MSR_IA32_DEBUGCTL:
+        *value = v->debugctl;
         return true;
     case MSR_P5_MC_ADDR:
     case MSR_P5_MC_TYPE:
