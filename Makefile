@@ -90,7 +90,7 @@ SMALL := src/boot/% src/gdbstub/% src/vm/config src/vm/config_% src/vm/load src/
          src/vdev/calendar src/vdev/fwcfg src/vdev/rtc src/vdev/smbios src/vdev/board \
          src/vdev/sysctrl src/vmx/caps src/vmx/check src/vmx/vmcs src/vmx/vmcs_setup src/vmx/debug \
          src/vmx/intercept src/vmx/intercept_% src/vmx/msr_bitmap src/vmx/exit_carried \
-         src/vmx/exit_exception src/vmx/msr_access src/vmx/regs src/vmx/selftest src/vmx/stats \
+         src/vmx/exit_exception src/vmx/msr_access src/vmx/regs src/vmx/regs_check src/vmx/selftest src/vmx/stats \
          src/smp/lost src/smp/lost_test src/smp/skew src/smp/start src/smp/time src/smp/watchdog src/lib/error \
          src/lib/format src/lib/lock
 $(SMALL:%=$B/obj/%.o): OPT := -Os
@@ -237,7 +237,7 @@ $B/fuzz/libpure.a: $(PURE:%.c=$B/fuzz/%.o)
 
 $B/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $B/fuzz/libpure.a
 	@echo "  FUZZCC  $<"
-	@clang $(FUZZ_CFLAGS) -fsanitize=fuzzer $< $B/fuzz/libpure.a -o $@
+	@clang $(FUZZ_CFLAGS) -MMD -MP -fsanitize=fuzzer $< $B/fuzz/libpure.a -o $@
 
 fuzz-%: $B/fuzz/fuzz_%
 	@mkdir -p $B/corpus/$*
@@ -259,4 +259,4 @@ format: ## format all C
 clean: ## remove build/
 	@rm -rf $B
 
--include $(OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(PURE:%.c=$B/fuzz/%.d) $(UNIT:=.d) $B/host/vitrine-config.d
+-include $(OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(PURE:%.c=$B/fuzz/%.d) $(wildcard $B/fuzz/*.d) $(UNIT:=.d) $B/host/vitrine-config.d

@@ -155,7 +155,7 @@ static void write_control(u8 *area, unsigned index, u32 value)
         set(area, AT_FDP, 4, value);
         break;
     default:
-        set(area, AT_FOP, 2, value & 0x7ff);
+        set(area, AT_FOP, 2, value);
     }
 }
 
@@ -198,7 +198,7 @@ void fpu_read(const u8 *area, enum fpu_register kind, unsigned index, u8 *out)
     }
 }
 
-bool fpu_write(u8 *area, enum fpu_register kind, unsigned index, const u8 *in)
+const char *fpu_write(u8 *area, enum fpu_register kind, unsigned index, const u8 *in)
 {
     u32 v;
 
@@ -209,15 +209,17 @@ bool fpu_write(u8 *area, enum fpu_register kind, unsigned index, const u8 *in)
         break;
     case FPU_CONTROL:
         if (index != FIOFF && index != FOOFF && v > 0xffff)
-            return false;
+            return "it has 16 bits";
+        if (index == FOP && v > 0x7ff)
+            return "it has 11 bits";
         write_control(area, index, v);
         break;
     case FPU_XMM:
         write_vector(area, STATE_SSE, AT_XMM + 16 * index, 16, in);
         break;
     case FPU_MXCSR:
-        if (v > 0xffff) // reserved bits; loading them is a #GP
-            return false;
+        if (v > 0xffff) // loading them is a #GP
+            return "reserved bits are clear";
         leave_initial(area, STATE_SSE);
         memcpy(area + AT_MXCSR, in, 4);
         break;
@@ -225,5 +227,5 @@ bool fpu_write(u8 *area, enum fpu_register kind, unsigned index, const u8 *in)
         write_vector(area, STATE_AVX, AT_YMMH + 16 * index, 16, in);
         break;
     }
-    return true;
+    return NULL;
 }

@@ -16,6 +16,6 @@ enum fpu_register {
 // Reads a register from the area into out.
 void fpu_read(const u8 *area, enum fpu_register kind, unsigned index, u8 *out);
 
-// Writes it; the state component it belongs to leaves its initial state. False, and nothing is
-// changed, for a value that the register cannot hold.
-bool fpu_write(u8 *area, enum fpu_register kind, unsigned index, const u8 *in);
+// Writes it; the state component it belongs to leaves its initial state. NULL, or, and nothing is
+// changed, the rule that the value breaks.
+const char *fpu_write(u8 *area, enum fpu_register kind, unsigned index, const u8 *in);

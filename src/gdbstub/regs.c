@@ -3,6 +3,7 @@
 
 #include "gdbstub/memory.h"
 #include "gdbstub/reg_table.h"
+#include "gdbstub/segments.h"
 #include "lib/string.h"
 
 bool layout_wanted(unsigned pid)
@@ -17,7 +18,10 @@ bool layout_wanted(unsigned pid)
 struct state {
     struct vcpu *vcpu;
     struct vcpu_regs regs;
+    struct selectors selectors; // to be loaded
     bool fpu_read, regs_changed, fpu_changed;
+    char reason[200];
+    struct text why; // not empty: what was written cannot be
 };
 
 static ALIGNED(64) u8 fpu_area[FPU_STATE_SIZE];
@@ -61,59 +65,60 @@ static void read_register(struct state *s, const struct reg_entry *e, unsigned i
     }
 }
 
-// In real and virtual-8086 mode the base follows from the selector; elsewhere the descriptor that
-// is loaded stays, until the guest loads the register itself.
-static bool write_selector(struct vcpu_regs *regs, unsigned segment, const u8 *in)
+static void write_selector(struct state *s, unsigned segment, u32 selector)
 {
-    u32 selector;
-
-    memcpy(&selector, in, sizeof(selector));
     if (selector > 0xffff)
-        return false;
-    regs->seg[segment].selector = (u16)selector;
-    bool real = (regs->cr0 & BIT(0)) == 0 || (regs->rflags & BIT(17)) != 0;
-    if (real && segment <= SEG_GS)
-        regs->seg[segment].base = (u64)selector << 4;
-    return true;
+        text_add(&s->why, "%x: a selector has 16 bits", selector);
+    s->selectors.value[segment] = (u16)selector;
+    s->selectors.given[segment] = true;
+    s->regs_changed = true;
 }
 
-static bool write_register(struct state *s, const struct reg_entry *e, unsigned i, const u8 *in)
+static void write_register(struct state *s, const struct reg_entry *e, unsigned i, const u8 *in)
 {
     u64 value = 0;
+    const char *rule;
 
+    memcpy(&value, in, MIN(e->bytes, (u8)8));
     switch (e->kind) {
     case FIELD:
     case FIELD32:
-        memcpy(&value, in, e->bytes);
         memcpy((u8 *)&s->regs + e->where + 8 * i, &value, e->kind == FIELD ? 8 : 4);
+        s->regs_changed = true;
         break;
     case SELECTOR:
-        if (!write_selector(&s->regs, e->where, in))
-            return false;
+        write_selector(s, e->where, (u32)value);
         break;
     case VECTOR:
         load_fpu(s);
         s->fpu_changed = true;
-        return fpu_write(fpu_area, (enum fpu_register)e->where, vector_index(e, i), in);
+        rule = fpu_write(fpu_area, (enum fpu_register)e->where, vector_index(e, i), in);
+        if (rule != NULL)
+            text_add(&s->why, "%s = %lx: %s", e->name, value, rule);
+        break;
     }
-    s->regs_changed = true;
-    return true;
 }
 
-static enum error store(struct state *s)
+// Sets the reply: done, or why not.
+static void store(struct state *s)
 {
-    enum error e = OK;
+    bool ok = s->why.len == 0;
 
-    if (s->regs_changed)
-        e = vcpu_write_regs(s->vcpu, &s->regs);
-    if (e == OK && s->fpu_changed)
-        e = vcpu_write_fpu(s->vcpu, fpu_area);
-    return e;
+    if (ok && s->regs_changed)
+        ok = segments_load(session.general_pid, &s->regs, &s->selectors, &s->why) &&
+             vcpu_write_regs(s->vcpu, &s->regs, &s->why) == OK;
+    if (ok && s->fpu_changed)
+        ok = vcpu_write_fpu(s->vcpu, fpu_area, &s->why) == OK;
+    if (ok)
+        reply_ok();
+    else
+        reply_refused(s->why.buf);
 }
 
 static bool open(struct state *s)
 {
     *s = (struct state){.vcpu = current_vcpu()};
+    s->why = TEXT(s->reason);
     if (s->vcpu == NULL)
         return false;
     vcpu_read_regs(s->vcpu, &s->regs);
@@ -147,15 +152,16 @@ void packet_G(const char *args)
         return;
     for (const struct reg_entry *e = reg_table(session.general_pid);
          ok && *args != '\0' && reg_in_g(e); e++) {
-        for (unsigned i = 0; ok && *args != '\0' && i < e->count; i++)
-            ok = hex_bytes(&args, value, e->bytes) && write_register(&s, e, i, value);
+        for (unsigned i = 0; ok && *args != '\0' && i < e->count; i++) {
+            ok = hex_bytes(&args, value, e->bytes);
+            if (ok)
+                write_register(&s, e, i, value);
+        }
     }
     if (!ok || *args != '\0')
         reply_error(E_FORMAT, "not the registers that g gives");
-    else if (store(&s) != OK)
-        reply_error(E_INVALID, "the vCPU cannot be in such a state");
     else
-        reply_ok();
+        store(&s);
 }
 
 void packet_p(const char *args)
@@ -195,14 +201,30 @@ void packet_P(const char *args)
     if (!open(&s))
         return;
     const struct reg_entry *e = reg_lookup(session.general_pid, number, &i);
-    if (e == NULL)
+    if (e == NULL) {
         reply_error(E_INVALID, "no such register");
-    else if (!hex_bytes(&args, value, e->bytes) || *args != '\0')
+        return;
+    }
+    if (!hex_bytes(&args, value, e->bytes) || *args != '\0') {
         reply_error(E_FORMAT, "malformed register value");
-    else if (!write_register(&s, e, i, value) || store(&s) != OK)
-        reply_error(E_INVALID, "the vCPU cannot be in such a state");
-    else
-        reply_ok();
+        return;
+    }
+    write_register(&s, e, i, value);
+    store(&s);
+}
+
+bool write_rip(struct vcpu *v, u64 rip)
+{
+    struct vcpu_regs regs;
+    char reason[200] = "";
+    struct text why = TEXT(reason);
+
+    vcpu_read_regs(v, &regs);
+    regs.rip = rip;
+    if (vcpu_write_regs(v, &regs, &why) == OK)
+        return true;
+    reply_refused(reason);
+    return false;
 }
 
 void expedite(unsigned pid, const struct vcpu_regs *regs, struct text *out)

@@ -15,6 +15,9 @@ void description(unsigned pid, struct window *w);
 // Adds frame pointer, stack pointer and program counter as a stop reply carries them.
 void expedite(unsigned pid, const struct vcpu_regs *regs, struct text *out);
 
+// Moves a held vCPU to an address. False, and the reply says why: it cannot be there.
+bool write_rip(struct vcpu *v, u64 rip);
+
 void packet_g(const char *args);
 void packet_G(const char *args);
 void packet_p(const char *args);

@@ -5,6 +5,7 @@
 #include "gdbstub/debug_registers.h"
 #include "gdbstub/int3.h"
 #include "gdbstub/memory.h"
+#include "gdbstub/regs.h"
 #include "gdbstub/stop.h"
 
 #define RFLAGS_RF   BIT(16)
@@ -55,7 +56,10 @@ static void pass_debug_register(unsigned pid, unsigned index)
     if (regs.rip != t->reported_rip || !debug_register_executes(pid, linear_rip(&regs)))
         return;
     regs.rflags |= RFLAGS_RF;
-    (void)vcpu_write_regs(v, &regs); // cannot fail: only RF has changed
+    char reason[200] = "";
+    struct text why = TEXT(reason);
+    if (vcpu_write_regs(v, &regs, &why) != OK)
+        return; // the VM ends at its next entry, for what was wrong with it before
 }
 
 // Lets a thread leave the int3 it stands on, alone. False: none is there.
@@ -246,17 +250,12 @@ static void old_resume(const char *args, bool step)
         return;
     }
     if (*args != '\0' && !processes[pid].over) {
-        struct vcpu_regs regs;
         if (!hex_number(&args, &address) || *args != '\0') {
             reply_error(E_FORMAT, "malformed address");
             return;
         }
-        vcpu_read_regs(target_vcpu(pid, index), &regs);
-        regs.rip = address;
-        if (vcpu_write_regs(target_vcpu(pid, index), &regs) != OK) {
-            reply_error(E_INVALID, "the vCPU cannot be in such a state");
+        if (!write_rip(target_vcpu(pid, index), address))
             return;
-        }
     }
     if (step && (session.sstep & SSTEP_ENABLE) != 0)
         action[count++] = (struct action){.want = WANT_STEP, .id = {(int)pid, (int)index + 1}};

@@ -36,6 +36,12 @@ void reply_error(unsigned number, const char *why)
         text_add(&reply, "E%02x", number);
 }
 
+void reply_refused(const char *why)
+{
+    reply_start();
+    text_add(&reply, "E.%s", why);
+}
+
 void reply_console(const char *text, size_t n)
 {
     reply_start();

@@ -127,6 +127,9 @@ extern bool reply_later;
 void reply_ok(void);
 void reply_error(unsigned number, const char *why);
 
+// A value that is refused, with the reason, which every gdb shows for a register.
+void reply_refused(const char *why);
+
 // Sends text ahead of a reply, for gdb to print. It takes that while it waits for a stop, and for
 // the reply to qRcmd.
 void reply_console(const char *text, size_t n);

@@ -188,6 +188,8 @@ static void run_start(struct message *m)
 {
     struct vm *vm = CONTAINER_OF(m, struct vm, start_message);
     struct entry_state entry;
+    char text[160] = "";
+    struct text why = TEXT(text);
     struct vcpu *first = vm->vcpu[0];
     // This takes long, and no lock; the debugger's line has a buffer of 16 bytes, 1.4 ms.
     sti();
@@ -211,8 +213,9 @@ static void run_start(struct message *m)
 
     if (reason == NULL) {
         vcpu_load(first);
-        if (vcpu_set_regs(first, &entry.regs) != OK)
-            reason = "the loader's start state is refused";
+        text_add(&why, "the loader's start state is refused: ");
+        if (vcpu_set_regs(first, &entry.regs, &why) != OK)
+            reason = text;
     }
     if (reason != NULL) {
         vm_request_end(vm, END_CRASH, 0, reason);

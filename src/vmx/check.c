@@ -5,8 +5,13 @@
 #include "vmx/caps.h"
 #include "vmx/vcpu_internal.h"
 
+#define DEBUGCTL_BTF    BIT(1)
+#define PENDING_BS      BIT(14)
+#define PENDING_DEFINED (0xfull | BIT(12) | PENDING_BS | BIT(16))
+
 struct checker {
     struct text why;
+    unsigned maxphyaddr;
     bool failed;
 };
 
@@ -72,50 +77,43 @@ static void check_registers(struct checker *c)
     bool lma = efer & EFER_LMA;
     require(c, lma == !!(entry & ENTRY_IA32E_GUEST), GUEST_EFER, "LMA as the entry control says");
     require(c, !(cr0 & CR0_PG) || lma == !!(efer & EFER_LME), GUEST_EFER, "LMA = LME when paging");
+    require(c, (vmread(GUEST_CR3) & ~(BIT(c->maxphyaddr) - 1)) == 0, GUEST_CR3,
+            "bits beyond the physical-address width clear");
     require(c, vmread(GUEST_DR7) >> 32 == 0, GUEST_DR7, "bits 63:32 clear");
     require(c, canonical(vmread(GUEST_SYSENTER_ESP)), GUEST_SYSENTER_ESP, "canonical");
     require(c, canonical(vmread(GUEST_SYSENTER_EIP)), GUEST_SYSENTER_EIP, "canonical");
 }
 
-static void check_segment(struct checker *c, enum segment_name n, bool v8086)
+static void check_segments(struct checker *c)
 {
-    enum vmcs_field access_field = GUEST_ES_ACCESS + 2 * n, base_field = GUEST_ES_BASE + 2 * n;
-    u64 access = vmread(access_field), base = vmread(base_field);
-    u64 limit = vmread(GUEST_ES_LIMIT + 2 * n);
-    if (v8086 && n <= SEG_GS) {
-        require(c, base == vmread(GUEST_ES_SELECTOR + 2 * n) << 4, base_field,
-                "selector * 16 in virtual-8086 mode");
-        require(c, limit == 0xffff, GUEST_ES_LIMIT + 2 * n, "ffff in virtual-8086 mode");
-        require(c, access == 0xf3, access_field, "f3 in virtual-8086 mode");
-        return;
+    static const enum vmcs_field first[] = {[SEGMENT_SELECTOR] = GUEST_ES_SELECTOR,
+                                            [SEGMENT_BASE] = GUEST_ES_BASE,
+                                            [SEGMENT_LIMIT] = GUEST_ES_LIMIT,
+                                            [SEGMENT_ACCESS] = GUEST_ES_ACCESS};
+    struct segment_mode mode = {.v8086 = vmread(GUEST_RFLAGS) & RFLAGS_VM,
+                                .protected = vmread(GUEST_CR0) & CR0_PE,
+                                .long_mode = vmread(ENTRY_CONTROLS) & ENTRY_IA32E_GUEST,
+                                .cs_access = (u32)vmread(GUEST_CS_ACCESS),
+                                .ss_access = (u32)vmread(GUEST_SS_ACCESS)};
+    for (unsigned n = 0; n < SEG_COUNT; n++) {
+        struct segment s;
+        enum segment_field field = SEGMENT_ACCESS;
+        vmcs_get_segment((enum segment_name)n, &s);
+        const char *rule = segment_check((enum segment_name)n, &s, &mode, &field);
+        require(c, rule == NULL, first[field] + 2 * n, rule);
     }
-    if ((access & SEGMENT_UNUSABLE) && n != SEG_CS && n != SEG_TR)
-        return;
-    unsigned type = access & 15;
-    if (n == SEG_CS)
-        require(c, type == 3 || type == 9 || type == 11 || type == 13 || type == 15, access_field,
-                "an accessed code segment's type");
-    else if (n == SEG_TR)
-        require(c, type == 11 || (type == 3 && !(vmread(GUEST_EFER) & EFER_LMA)), access_field,
-                "a busy TSS's type");
-    else if (n == SEG_LDTR)
-        require(c, type == 2, access_field, "an LDT's type");
-    else
-        require(c, (type & 1) && (!(type & 8) || (type & 2)), access_field,
-                "an accessed, readable segment's type");
-    require(c, !!(access & BIT(4)) == (n <= SEG_GS), access_field, "S bit");
-    require(c, access & BIT(7), access_field, "present");
-    require(c, (access & 0xfffe0f00) == 0, access_field, "reserved bits clear");
-    require(c, (limit & 0xfff) == 0xfff || !(access & BIT(15)), access_field,
-            "G clear when bits 11:0 of the limit are not all 1");
-    require(c, limit >> 20 == 0 || (access & BIT(15)), access_field,
-            "G set when the limit is above 1 MiB");
-    if (n == SEG_CS && (vmread(GUEST_EFER) & EFER_LMA))
-        require(c, !(access & BIT(13)) || !(access & BIT(14)), access_field, "not both L and D");
-    if (n == SEG_TR || n == SEG_FS || n == SEG_GS || n == SEG_LDTR)
-        require(c, canonical(base), base_field, "canonical");
-    else
-        require(c, base >> 32 == 0, base_field, "bits 63:32 clear");
+}
+
+// SDM 27.3.1.5.
+static void check_pending_debug(struct checker *c)
+{
+    u64 pending = vmread(GUEST_PENDING_DEBUG), blocking = vmread(GUEST_INTERRUPTIBILITY);
+    bool shadow = (blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)) != 0 ||
+                  vmread(GUEST_ACTIVITY) == ACTIVITY_HLT;
+    bool traps = (vmread(GUEST_RFLAGS) & RFLAGS_TF) && !(vmread(GUEST_DEBUGCTL) & DEBUGCTL_BTF);
+    require(c, (pending & ~PENDING_DEFINED) == 0, GUEST_PENDING_DEBUG, "reserved bits");
+    require(c, !shadow || !!(pending & PENDING_BS) == traps, GUEST_PENDING_DEBUG,
+            "BS as RFLAGS.TF says, behind STI, MOV SS or HLT");
 }
 
 static void check_rest(struct checker *c)
@@ -147,14 +145,12 @@ static void check_rest(struct checker *c)
 
 const char *vmcs_check(struct vcpu *v, char *buf, size_t size)
 {
-    (void)v;
-    struct checker c = {.why = {.buf = buf, .size = size}};
+    struct checker c = {.why = {.buf = buf, .size = size}, .maxphyaddr = v->guest->maxphyaddr};
     buf[0] = '\0';
     check_controls(&c);
     check_registers(&c);
-    bool v8086 = vmread(GUEST_RFLAGS) & RFLAGS_VM;
-    for (unsigned n = 0; n < SEG_COUNT; n++)
-        check_segment(&c, (enum segment_name)n, v8086);
+    check_segments(&c);
     check_rest(&c);
+    check_pending_debug(&c);
     return c.failed ? buf : NULL;
 }

@@ -21,6 +21,7 @@ struct cpuid_info {
     u64 cr4;        // bits a guest may set in CR4
     u64 crystal_hz; // CPUID leaf 15H's crystal: the local APIC timer's clock
     unsigned maxphyaddr;
+    u32 mxcsr_mask; // bits that may be set in MXCSR
     bool rdtscp;
     bool pages_1g;
 };

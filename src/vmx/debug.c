@@ -108,6 +108,7 @@ struct regs_call {
     struct vcpu *v;
     void *out;
     const void *in;
+    struct text *why;
     enum error error;
 };
 
@@ -124,7 +125,7 @@ static void run_write_regs(void *arg)
     struct vcpu *v = c->v;
     vcpu_load(v);
     u64 rip = vmread(GUEST_RIP);
-    c->error = vcpu_set_regs(v, c->in);
+    c->error = vcpu_set_regs(v, c->in, c->why);
     if (c->error != OK || vmread(GUEST_RIP) == rip)
         return;
     end_sleep(v);
@@ -142,10 +143,19 @@ void vcpu_read_regs(struct vcpu *v, struct vcpu_regs *out)
         memset(out, 0, sizeof(*out));
 }
 
-enum error vcpu_write_regs(struct vcpu *v, const struct vcpu_regs *in)
+// What a call on the vCPU's core came to.
+static enum error called(bool done, const struct regs_call *c)
 {
-    struct regs_call c = {.v = v, .in = in};
-    return vcpu_call(v, run_write_regs, &c) ? c.error : ERR_NOT_FOUND;
+    if (done)
+        return c->error;
+    text_add(c->why, "the vCPU's core is lost");
+    return ERR_NOT_FOUND;
+}
+
+enum error vcpu_write_regs(struct vcpu *v, const struct vcpu_regs *in, struct text *why)
+{
+    struct regs_call c = {.v = v, .in = in, .why = why};
+    return called(vcpu_call(v, run_write_regs, &c), &c);
 }
 
 static void run_read_fpu(void *arg)
@@ -163,21 +173,14 @@ static void run_write_fpu(void *arg)
 {
     struct regs_call *c = arg;
     struct vcpu *v = c->v;
-    const u8 *area = c->in;
-    u64 xstate_bv, xcomp_bv;
-    u32 mxcsr;
-    memcpy(&mxcsr, area + XSAVE_MXCSR, sizeof(mxcsr));
-    memcpy(&xstate_bv, area + XSTATE_BV, sizeof(xstate_bv));
-    memcpy(&xcomp_bv, area + XSTATE_BV + 8, sizeof(xcomp_bv));
-    u64 allowed = v->guest->xcr0_allowed != 0 ? v->guest->xcr0_allowed : XSTATE_FXSR;
-    // What XRSTOR would refuse (SDM Vol. 1, 13.8).
-    if ((mxcsr & 0xffff0000) != 0 || (xstate_bv & ~allowed) != 0 || xcomp_bv != 0) {
+    struct regs_limits limits;
+    vcpu_limits(v, &limits);
+    if (!fpu_check(c->in, &limits, c->why)) {
         c->error = ERR_INVALID;
         return;
     }
     switch_save(v);
-    memcpy(v->xsave, area, FPU_STATE_SIZE);
-    memset(v->xsave + 528, 0, 48);
+    memcpy(v->xsave, c->in, FPU_STATE_SIZE);
     v->extended = v->guest->xcr0_allowed != 0;
     if (v->core->vmm->on_core == v)
         switch_load(v);
@@ -191,10 +194,10 @@ void vcpu_read_fpu(struct vcpu *v, void *area)
         memset(area, 0, FPU_STATE_SIZE);
 }
 
-enum error vcpu_write_fpu(struct vcpu *v, const void *area)
+enum error vcpu_write_fpu(struct vcpu *v, const void *area, struct text *why)
 {
-    struct regs_call c = {.v = v, .in = area};
-    return vcpu_call(v, run_write_fpu, &c) ? c.error : ERR_NOT_FOUND;
+    struct regs_call c = {.v = v, .in = area, .why = why};
+    return called(vcpu_call(v, run_write_fpu, &c), &c);
 }
 
 // ---- breakpoints -------------------------------------------------------------------------------

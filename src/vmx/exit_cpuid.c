@@ -172,12 +172,23 @@ static COLD void init_cr4(void)
     cpuid_info.cr4 = allowed & vmx_caps.cr4_fixed1;
 }
 
+// SDM Vol. 1, 11.6.6.
+static COLD void init_mxcsr(void)
+{
+    static u8 area[512] ALIGNED(16);
+    u32 mask;
+    __asm__ volatile("fxsave64 (%0)" ::"r"(area) : "memory");
+    memcpy(&mask, area + 28, sizeof(mask));
+    cpuid_info.mxcsr_mask = mask != 0 ? mask : 0xffbf;
+}
+
 COLD void cpuid_init(void)
 {
     init_basic();
     init_extended();
     init_xsave();
     init_cr4();
+    init_mxcsr();
 }
 
 static struct cpuid cache_leaf(const struct vcpu *v, u32 n)

@@ -38,10 +38,7 @@ void exit_preemption_timer(struct vcpu *v)
 void exit_xsetbv(struct vcpu *v)
 {
     u64 value = (v->gpr[RDX] << 32) | (u32)v->gpr[RAX];
-    u64 avx512 = value >> 5 & 7;
-    bool ok = (u32)v->gpr[RCX] == 0 && (value & ~v->guest->xcr0_allowed) == 0 && (value & 1) &&
-              (!(value & 4) || (value & 2)) && (avx512 == 0 || (avx512 == 7 && (value & 4)));
-    if (!ok) {
+    if ((u32)v->gpr[RCX] != 0 || !xcr0_ok(value, v->guest->xcr0_allowed)) {
         vcpu_raise_gp(v, 0);
         return;
     }

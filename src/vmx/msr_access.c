@@ -62,35 +62,10 @@ bool vcpu_read_msr(struct vcpu *v, u32 msr, u64 *value)
     return msr_read_direct(v, msr, value) || msr_read_caught(v, msr, value);
 }
 
-static bool pat_ok(u64 value)
-{
-    for (unsigned i = 0; i < 64; i += 8) {
-        u64 type = value >> i & 0xff;
-        if (type > 7 || type == 2 || type == 3)
-            return false;
-    }
-    return true;
-}
-
 // What WRMSR would refuse (SDM Vol. 4), and a VM entry too.
 static bool direct_value_ok(u32 msr, u64 value)
 {
-    switch (msr) {
-    case MSR_IA32_SYSENTER_CS:
-    case MSR_FMASK:
-    case MSR_TSC_AUX:
-        return value >> 32 == 0;
-    case MSR_IA32_PAT:
-        return pat_ok(value);
-    case MSR_EFER: // LME cannot change while paging, LMA never
-        return (value & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)) == 0 &&
-               ((value ^ vmread(GUEST_EFER)) & EFER_LMA) == 0 &&
-               (!(vmread(GUEST_CR0) & CR0_PG) || ((value ^ vmread(GUEST_EFER)) & EFER_LME) == 0);
-    case MSR_STAR:
-        return true;
-    default:
-        return canonical(value);
-    }
+    return msr_value_ok(msr, value, vmread(GUEST_EFER), vmread(GUEST_CR0));
 }
 
 bool vcpu_write_msr(struct vcpu *v, u32 msr, u64 value)
@@ -106,7 +81,7 @@ bool vcpu_write_msr(struct vcpu *v, u32 msr, u64 value)
         }
     }
     for (unsigned i = 0; i < ARRAY_SIZE(switched); i++) {
-        if (switched[i].msr == msr) {
+        if (switched[i].msr == msr && (msr != MSR_TSC_AUX || v->guest->has_rdtscp)) {
             if (!direct_value_ok(msr, value))
                 return false;
             switch_save(v);

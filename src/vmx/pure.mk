@@ -1,4 +1,5 @@
 # Sources that are also built for the host.
+PURE += src/vmx/regs_check.c
 PURE += src/vmx/intercept_names.c src/vmx/intercept_text.c
 PURE += src/vmx/decode.c src/vmx/alu.c src/vmx/emulate.c src/vmx/emulate_operand.c \
         src/vmx/emulate_string.c src/vmx/fetch.c src/vmx/follow.c

@@ -3,6 +3,7 @@
 #include "lib/string.h"
 #include "lib/x86.h"
 #include "vmx/caps.h"
+#include "vmx/cpuid.h"
 #include "vmx/guest_access.h"
 #include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"
@@ -86,9 +87,6 @@ static bool load_pdptes(struct vcpu *v, u64 cr0, u64 cr3, u64 cr4, u64 efer)
     return true;
 }
 
-#define CR0_DEFINED                                                                            \
-    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \
-     CR0_PG)
 // A change of these loads the PDPTEs.
 #define CR0_LOADS_PDPTES (CR0_CD | CR0_NW | CR0_PG)
 #define CR4_LOADS_PDPTES (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)
@@ -137,10 +135,15 @@ bool vcpu_set_cr3(struct vcpu *v, u64 value)
     return true;
 }
 
-static void set_cr4(struct vcpu *v, u64 value)
+static void write_cr4_field(u64 value)
 {
     vmwrite(CR4_SHADOW, value);
     vmwrite(GUEST_CR4, value | CR4_VMXE);
+}
+
+// What follows from a CR4 that has been written.
+static void follow_cr4(struct vcpu *v, u64 value)
+{
     if (value & CR4_PKE)
         switch_extend(v);
     cpuid_follow_cr4(v, value);
@@ -158,7 +161,8 @@ bool vcpu_set_cr4(struct vcpu *v, u64 value)
         return false;
     if (((value ^ old) & CR4_LOADS_PDPTES) && !load_pdptes(v, cr0, vmread(GUEST_CR3), value, efer))
         return false;
-    set_cr4(v, value);
+    write_cr4_field(value);
+    follow_cr4(v, value);
     vpid_flush(v->vpid);
     return true;
 }
@@ -205,28 +209,18 @@ void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *r)
     r->dr7 = v->debug_registers ? v->guest_dr7 : vmread(GUEST_DR7);
 }
 
-static bool regs_acceptable(struct vcpu *v, const struct vcpu_regs *r)
+void vcpu_limits(const struct vcpu *v, struct regs_limits *l)
 {
-    u64 efer_allowed = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
-    bool lma = (r->efer & EFER_LME) && (r->cr0 & CR0_PG);
-    return (r->efer & ~efer_allowed) == 0 && (r->cr4 & ~v->guest->cr4_allowed) == 0 &&
-           r->cr0 >> 32 == 0 && (!(r->cr0 & CR0_PG) || (r->cr0 & CR0_PE)) &&
-           (!lma || (r->cr4 & CR4_PAE)) && r->cr8 < 16 && r->dr7 >> 32 == 0 &&
-           (r->rflags & ~0x3f7fd7ull) == 0 && (r->rflags & RFLAGS_FIXED) &&
-           (r->xcr0 & ~(v->guest->xcr0_allowed | 1)) == 0 && (r->xcr0 & 1); // 1 without XSAVE
+    *l = (struct regs_limits){.cr4 = v->guest->cr4_allowed,
+                              .xcr0 = v->guest->xcr0_allowed,
+                              .maxphyaddr = v->guest->maxphyaddr,
+                              .mxcsr_mask = cpuid_info.mxcsr_mask};
 }
 
-enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r)
+// What of *r is in the VMCS.
+static void write_fields(struct vcpu *v, const struct vcpu_regs *r)
 {
-    if (!regs_acceptable(v, r))
-        return ERR_INVALID;
-    bool tables_changed = r->cr3 != vmread(GUEST_CR3) || r->cr0 != vcpu_cr0(v) ||
-                          r->cr4 != vcpu_cr4(v) || r->efer != vmread(GUEST_EFER);
-    if (tables_changed && !load_pdptes(v, r->cr0, r->cr3, r->cr4, r->efer))
-        return ERR_INVALID;
-    switch_save(v);
-    for (unsigned n = 0; n < GPR_COUNT; n++)
-        vcpu_set_gpr(v, n, r->gpr[n]);
+    vmwrite(GUEST_RSP, r->gpr[RSP]);
     vmwrite(GUEST_RIP, r->rip);
     vmwrite(GUEST_RFLAGS, r->rflags);
     for (unsigned n = 0; n < SEG_COUNT; n++)
@@ -235,15 +229,79 @@ enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r)
     vmwrite(GUEST_GDTR_LIMIT, r->gdtr.limit);
     vmwrite(GUEST_IDTR_BASE, r->idtr.base);
     vmwrite(GUEST_IDTR_LIMIT, r->idtr.limit);
-
     vmwrite(CR0_SHADOW, r->cr0);
     vmwrite(GUEST_CR0, (r->cr0 & ~CR0_HOST_OWNED) | CR0_NE);
     vmwrite(GUEST_CR3, r->cr3);
-    set_cr4(v, r->cr4);
+    write_cr4_field(r->cr4);
     update_long_mode(r->efer, r->cr0);
-    if (tables_changed)
-        vpid_flush(v->vpid);
+    if (!v->debug_registers)
+        vmwrite(GUEST_DR7, r->dr7);
+}
+
+static void read_interruptibility(struct interruptibility *i)
+{
+    i->blocking = vmread(GUEST_INTERRUPTIBILITY);
+    i->pending_debug = vmread(GUEST_PENDING_DEBUG);
+    i->halted = vmread(GUEST_ACTIVITY) == ACTIVITY_HLT;
+}
+
+static void write_interruptibility(const struct interruptibility *i)
+{
+    vmwrite(GUEST_INTERRUPTIBILITY, i->blocking);
+    vmwrite(GUEST_PENDING_DEBUG, i->pending_debug);
+}
+
+// Writes what is in the VMCS and looks at the result as the next entry will (SDM 27.3.1). False,
+// and all is as before: it would be refused.
+static bool enter_fields(struct vcpu *v, const struct vcpu_regs *old, const struct vcpu_regs *r,
+                         struct text *why)
+{
+    struct interruptibility before, after;
+    u64 pdpte[4];
+    char buf[160];
+    bool tables =
+        r->cr3 != old->cr3 || r->cr0 != old->cr0 || r->cr4 != old->cr4 || r->efer != old->efer;
+    for (unsigned i = 0; i < 4; i++)
+        pdpte[i] = vmread(GUEST_PDPTE0 + 2 * i);
+    if (tables && !load_pdptes(v, r->cr0, r->cr3, r->cr4, r->efer)) {
+        text_add(why, "cr3 = %llx: reserved bits are set in the PDPTEs there",
+                 (unsigned long long)r->cr3);
+        return false;
+    }
+    read_interruptibility(&before);
+    after = before;
+    regs_settle(old, r, &after);
+    write_fields(v, r);
+    write_interruptibility(&after);
+    const char *field = vmcs_check(v, buf, sizeof(buf));
+    if (field == NULL) {
+        if (tables)
+            vpid_flush(v->vpid);
+        return true;
+    }
+    write_fields(v, old);
+    write_interruptibility(&before);
+    for (unsigned i = 0; i < 4; i++)
+        vmwrite(GUEST_PDPTE0 + 2 * i, pdpte[i]);
+    text_add(why, "%s", field);
+    return false;
+}
+
+enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r, struct text *why)
+{
+    struct vcpu_regs old;
+    struct regs_limits limits;
+    vcpu_get_regs(v, &old); // which takes what is on the core
+    vcpu_limits(v, &limits);
+    if (!regs_check(&old, r, &limits, why) || !enter_fields(v, &old, r, why))
+        return ERR_INVALID;
+    for (unsigned n = 0; n < GPR_COUNT; n++)
+        vcpu_set_gpr(v, n, r->gpr[n]);
+    if (r->cr4 != old.cr4)
+        follow_cr4(v, r->cr4);
     v->guest->ops->cr8_write(v, r->cr8);
+    if (r->rflags != old.rflags)
+        v->sleeps_interruptible = r->rflags & RFLAGS_IF;
 
     v->cr2 = r->cr2;
     v->kernel_gs_base = r->kernel_gs_base;
@@ -253,8 +311,6 @@ enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r)
     memcpy(v->dr, r->dr, sizeof(v->dr));
     v->dr6 = r->dr6;
     v->guest_dr7 = r->dr7;
-    if (!v->debug_registers)
-        vmwrite(GUEST_DR7, r->dr7);
     if (v->core->vmm->on_core == v)
         switch_load(v);
     vcpu_note(v, REQUEST_CHECK);

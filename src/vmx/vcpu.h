@@ -343,9 +343,10 @@ void vcpu_paging_state(struct vcpu *v, struct paging_state *ps);
 enum error guest_protect(struct guest *g, gpa_t page, u32 permissions);
 void guest_flush(const struct guest *g);
 
-// Registers as in vmx/debug.h; the vCPU's core, its VMCS current.
+// Registers as in vmx/debug.h; the vCPU's core, its VMCS current. ERR_INVALID, and nothing is
+// changed: no CPU can have them, for the reason that `why` gets.
 void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *r);
-enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r);
+MUST_CHECK enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r, struct text *why);
 
 // CR0, CR3 and CR4 as the guest sees or writes them. False: the value raises #GP.
 u64 vcpu_cr0(const struct vcpu *v);

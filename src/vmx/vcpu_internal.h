@@ -4,6 +4,7 @@
 
 #include "boot/paging.h"
 #include "lib/x86.h"
+#include "vmx/regs_check.h"
 #include "vmx/vcpu.h"
 
 // CR0 bits that the guest does not change by itself: NE is fixed in VMX operation, CD and NW would
@@ -24,11 +25,6 @@ enum {
     EVENT_PRIVILEGED_SOFTWARE_EXCEPTION = 5,
     EVENT_SOFTWARE_EXCEPTION = 6,
 };
-
-// Guest interruptibility (SDM 25.4.2).
-#define BLOCKING_BY_STI    BIT(0)
-#define BLOCKING_BY_MOV_SS BIT(1)
-#define BLOCKING_BY_NMI    BIT(3)
 
 #define ACTIVITY_HLT 1 // guest activity state (SDM 25.4.2)
 
@@ -108,6 +104,7 @@ bool vcpu_would_wake(struct vcpu *v);
 void vcpu_forget_wake(struct vcpu *v);
 
 // regs.c
+void vcpu_limits(const struct vcpu *v, struct regs_limits *l);
 void vmcs_set_segment(enum segment_name n, const struct segment *s);
 void vmcs_get_segment(enum segment_name n, struct segment *s);
 

@@ -177,11 +177,11 @@ class Wire:
         return match
 
     def ask(self, body):
-        """A packet and its reply, acknowledged."""
+        """A packet and its reply, acknowledged, with its runs undone."""
         self.write(self.packet(body))
         reply = self.read_until(rb"\$([^#]*)#..")[1]
         self.write(b"+")
-        return reply.decode()
+        return re.sub(r"(.)\*(.)", lambda run: run[1] * (ord(run[2]) - 28), reply.decode())
 
 
 class Bench:

@@ -345,6 +345,41 @@ def test_packets_out_of_turn(bench):
         assert wire.ask("D") == "OK"
 
 
+# Number, a value that no CPU has (DR6, IA32_KERNEL_GS_BASE, XCR0), and the reason.
+IMPOSSIBLE_PACKETS = (("53", "f00f000001000000", "E.dr6 = 100000ff0: bits 63:32 are clear"),
+                      ("3f", "0000000000000080", "E.k_gs_base = 8000000000000000: it is canonical"),
+                      ("4e", "0500000000000000", "E.xcr0 = 5: "))
+IMPOSSIBLE = (("dr6", "0x100000ff0", "E.dr6 = 100000ff0: "), ("fs_base", "1UL << 47", "E.fs_base = "),
+              ("gs_base", "1UL << 47", "E.gs_base = "), ("cs", "0x99", "E.cs = 99: "),
+              ("cr0", "$cr0 & 0x7fffffff", "E.cr0 = "), ("cr3", "-1", "E.cr3 = "),
+              ("tr_base", "1UL << 47", "E.tr_base = "), ("efer", "0", "E.efer = 0: "),
+              ("gdtr_limit", "0xfffff", "E.gdtr_limit = fffff: "), ("mxcsr", "0x10000", "E.mxcsr = "),
+              ("pc", "0x800000000000", "E.rip = 800000000000: "))
+
+
+@HELLO.check
+def test_what_no_cpu_has_is_refused(bench):
+    """5: with a text, and nothing is changed: not the register, and not the VM or those beside it."""
+    with bench.wire() as wire:
+        wire.ask("qSupported:multiprocess+")
+        for number, value, reason in IMPOSSIBLE_PACKETS:
+            before = wire.ask(f"p{number}")
+            assert wire.ask(f"P{number}={value}").startswith(reason)
+            assert wire.ask(f"p{number}") == before
+        assert wire.ask("c0000800000000000").startswith("E.rip = 800000000000: it is canonical")
+        assert wire.ask("D") == "OK"
+    bench.goes_on()
+    gdb = bench.attach("hello.elf")
+    for name, value, reason in IMPOSSIBLE:
+        before = gdb.value(f"${name}")
+        out = gdb(f"set ${name} = {value}")
+        assert "Could not write register" in out and reason in out, out
+        assert gdb.value(f"${name}") == before
+    gdb("stepi")
+    bench.detach(gdb)
+    bench.goes_on()
+
+
 @HELLO.check
 def test_triple_fault_is_told(bench):
     """2: with `reset = stop` it is no end that the guest wanted."""

@@ -6,12 +6,28 @@
 #include <string.h>
 
 #include "ept/walk.h"
+#include "fake_cpu.c"
 
 struct fake_vm fake[FAKE_VMS + 1];
-bool fake_kicked;
+bool fake_kicked, fake_takes_all;
+const struct regs_limits fake_limits = {
+    .cr4 = 0x3707ff, .xcr0 = 7, .maxphyaddr = 40, .mxcsr_mask = 0xffff};
 u8 fake_sent[1 << 20];
 size_t fake_sent_len;
 
+// Code and data of ring 0, 64-bit code, the same of ring 3, a TSS, an LDT, data that is not
+// present.
+static const u64 fake_gdt[] = {0,
+                               0x00cf9b000000ffff,
+                               0x00cf93000000ffff,
+                               0x00af9b000000ffff,
+                               0x00cff3000000ffff,
+                               0x00affb000000ffff,
+                               0x00cf13000000ffff,
+                               0x000082007000000f,
+                               0,
+                               0x0000890000000067,
+                               0};
 static unsigned vm_count;
 static u8 rams[FAKE_VMS + 1][FAKE_RAM] __attribute__((aligned(4096)));
 
@@ -33,6 +49,7 @@ static void reset_vm(unsigned pid)
     memset(vm->ram, 0x90, FAKE_RAM);
     vm->memory = (struct guest_memory){
         .count = 1, .region = {{.start = GPA(0), .size = FAKE_RAM, .host = vm->ram}}};
+    memcpy(vm->ram + FAKE_GDT, fake_gdt, sizeof(fake_gdt));
     for (unsigned i = 0; i < FAKE_VCPUS; i++) {
         struct vcpu *v = &vm->vcpu[i];
         bool held = v->held;
@@ -40,7 +57,14 @@ static void reset_vm(unsigned pid)
         v->regs.rip = 0x1000;
         v->regs.cr0 = 0x11;
         v->regs.rflags = 2;
-        v->regs.seg[SEG_CS].access = 0x409b;
+        v->regs.dr6 = 0xffff0ff0;
+        v->regs.dr7 = 0x400;
+        v->regs.gdtr = (struct descriptor_table){FAKE_GDT, sizeof(fake_gdt) - 1};
+        for (unsigned n = SEG_ES; n <= SEG_GS; n++)
+            v->regs.seg[n] = (struct segment){0x10, 0xffffffff, 0xc093, 0};
+        v->regs.seg[SEG_CS] = (struct segment){8, 0xffffffff, 0xc09b, 0};
+        v->regs.seg[SEG_LDTR].access = 0x10000;
+        v->regs.seg[SEG_TR] = (struct segment){0x48, 0x67, 0x8b, 0};
         v->regs.gpr[RSP] = 0x9000;
         v->regs.gpr[RDI] = 0x8000;
         v->regs.xcr0 = 7;
@@ -51,7 +75,7 @@ static void reset_vm(unsigned pid)
 void fake_reset(unsigned vms)
 {
     vm_count = vms;
-    fake_kicked = false;
+    fake_kicked = fake_takes_all = false;
     fake_sent_len = 0;
     memset(fake, 0, sizeof(fake));
     for (unsigned pid = 1; pid <= vms; pid++) {
@@ -87,8 +111,10 @@ void fake_long_mode(unsigned pid, bool high)
         r->cr3 = 0x4000;
         r->cr4 = 0x20;
         r->efer = 0x500;
-        r->seg[SEG_CS].access = 0xa09b;
-        r->seg[SEG_CS].selector = 8;
+        r->rflags &= ~0x20000ull; // VM
+        for (unsigned n = SEG_ES; n <= SEG_GS; n++)
+            r->seg[n] = (struct segment){0x10, 0xffffffff, 0xc093, r->seg[n].base & 0xffffffff};
+        r->seg[SEG_CS] = (struct segment){0x18, 0xffffffff, 0xa09b, 0};
     }
 }
 
@@ -212,6 +238,11 @@ static void execute(struct vcpu *v)
         store(v, v->regs.gpr[RDI], (u8)v->regs.gpr[RAX]);
         dr6 = slots_hit(v, v->regs.gpr[RDI], 1, true, false);
         break;
+    case 0xfb:
+        v->shadow.blocking = v->regs.rflags & BIT(9) ? 0 : BLOCKING_BY_STI;
+        v->regs.rflags |= BIT(9);
+        v->regs.rip++;
+        goto done;
     case 0xe4:
         if (vm->catch_in && !v->pass) {
             v->hits++;
@@ -234,6 +265,10 @@ static void execute(struct vcpu *v)
     default:
         v->regs.rip++;
     }
+    v->shadow.blocking = 0;
+done:
+    if ((v->regs.efer & 0x400) == 0 || (v->regs.seg[SEG_CS].access & 0x2000) == 0)
+        v->regs.rip = (u32)v->regs.rip;
     v->executed++;
     v->alone += lone;
     v->regs.rflags &= ~BIT(16);
@@ -269,8 +304,20 @@ void vcpu_hold(struct vcpu *v)
     v->held = true;
 }
 
+// What the stub let through must be what a CPU takes.
+static void require_possible(const struct vcpu *v)
+{
+    const char *what = cpu_refuses(&v->regs, &v->shadow, &fake_limits);
+
+    if (what == NULL)
+        what = cpu_refuses_fpu(v->fpu, &fake_limits);
+    if (what != NULL && !fake_takes_all)
+        require(false, what);
+}
+
 void vcpu_let_go(struct vcpu *v, bool step, bool mask_interrupts)
 {
+    require_possible(v);
     require(v->held, "a vCPU is let go that is not held");
     require(!fake[v->pid].frozen, "a vCPU is let go while its VM's time stands");
     v->held = false;
@@ -290,13 +337,20 @@ void vcpu_read_regs(struct vcpu *v, struct vcpu_regs *out)
     *out = v->regs;
 }
 
-enum error vcpu_write_regs(struct vcpu *v, const struct vcpu_regs *in)
+enum error vcpu_write_regs(struct vcpu *v, const struct vcpu_regs *in, struct text *why)
 {
+    struct vcpu_regs old = v->regs;
+
     require(v->held, "registers of a running vCPU are written");
-    if ((in->cr0 & (BIT(31) | BIT(0))) == BIT(31))
+    if (!fake_takes_all && !regs_check(&old, in, &fake_limits, why))
         return ERR_INVALID;
-    v->pass &= in->rip == v->regs.rip;
+    v->pass &= in->rip == old.rip;
     v->regs = *in;
+    bool lma = (in->efer & BIT(8)) && (in->cr0 & BIT(31));
+    if (!fake_takes_all)
+        v->regs.efer = (in->efer & ~BIT(10)) | (lma ? BIT(10) : 0);
+    regs_settle(&old, in, &v->shadow);
+    require_possible(v);
     return OK;
 }
 
@@ -306,10 +360,13 @@ void vcpu_read_fpu(struct vcpu *v, void *area)
     memcpy(area, v->fpu, FPU_STATE_SIZE);
 }
 
-enum error vcpu_write_fpu(struct vcpu *v, const void *area)
+enum error vcpu_write_fpu(struct vcpu *v, const void *area, struct text *why)
 {
     require(v->held, "vector state of a running vCPU is written");
+    if (!fake_takes_all && !fpu_check(area, &fake_limits, why))
+        return ERR_INVALID;
     memcpy(v->fpu, area, FPU_STATE_SIZE);
+    require_possible(v);
     return OK;
 }
 
@@ -440,6 +497,26 @@ bool target_still_catches(unsigned pid, unsigned index)
     return fake[pid].catch_in;
 }
 
+// EFER and the three bases.
+static bool write_msr(struct vcpu *v, const char *args, struct text *out)
+{
+    unsigned long long msr, value;
+    struct vcpu_regs *r = &v->regs;
+
+    if (sscanf(args, "%llx %llx", &msr, &value) != 2 || msr - 0xc0000080 > 0x82)
+        return false;
+    u64 *to = msr == 0xc0000080   ? &r->efer
+              : msr == 0xc0000100 ? &r->seg[SEG_FS].base
+              : msr == 0xc0000101 ? &r->seg[SEG_GS].base
+                                  : &r->kernel_gs_base;
+    if (msr_value_ok((u32)msr, value, r->efer, r->cr0))
+        *to = value;
+    else
+        text_add(out, "#GP\n");
+    require_possible(v);
+    return true;
+}
+
 bool target_monitor(unsigned pid, unsigned index, const char *command, const char *args,
                     struct text *out)
 {
@@ -452,6 +529,8 @@ bool target_monitor(unsigned pid, unsigned index, const char *command, const cha
         if (strcmp(args, "10") != 0)
             return false;
         text_add(out, "77\n");
+    } else if (strcmp(command, "wrmsr") == 0) {
+        return pid == 0 || write_msr(target_vcpu(pid, index), args, out);
     } else if (strcmp(command, "ept") == 0) {
         text_add(out, "ept of p%x.%x: %s\n", pid, index, args);
     } else {

@@ -4,21 +4,24 @@
 // are touched of held vCPUs only, time stands while all of a VM is held and at no other moment.
 //
 // Instructions, with their real encodings: nop; jmp rel8; inc al; mov [rdi], al; int3; hlt (goes
-// on at once); in al, imm8, which may be caught; out imm8, al, which ends the VM with exit code al.
-// All else is a nop of one byte.
+// on at once); sti; in al, imm8, which may be caught; out imm8, al, which ends the VM with exit
+// code al. All else is a nop of one byte.
 #pragma once
 
 #include "gdbstub/gdbstub.h"
 #include "gdbstub/target.h"
+#include "vmx/regs_check.h"
 
 #define FAKE_VMS   3
 #define FAKE_VCPUS 2
 #define FAKE_RAM   (2 * MiB)
+#define FAKE_GDT   0xa000
 
 struct vcpu {
     unsigned pid, index;
     bool held, step, mask, in_hook;
     struct vcpu_regs regs;
+    struct interruptibility shadow;
     u8 fpu[FPU_STATE_SIZE];
     u64 dr[4], dr7;
     bool catch_breakpoints;
@@ -42,6 +45,10 @@ struct fake_vm {
 
 extern struct fake_vm fake[FAKE_VMS + 1]; // by pid
 extern bool fake_kicked;
+
+// What the VMs' CPUs have; whether registers may nevertheless have any value.
+extern const struct regs_limits fake_limits;
+extern bool fake_takes_all;
 
 // All VMs anew: RAM of nops, vCPUs in real-mode-like flat state without paging, running at 0x1000.
 void fake_reset(unsigned vms);

@@ -88,6 +88,8 @@ static void every_register_takes_and_gives_its_value(void **state)
     struct vcpu *v = &fake[1].vcpu[0];
     char packet[128], value[64];
 
+    fake_takes_all = true;
+    v->regs.cr0 = 0x10; // real mode: selectors want no table
     read_xml(0x1000);
     unsigned n = register_count();
     const char *p = xml;
@@ -103,6 +105,10 @@ static void every_register_takes_and_gives_its_value(void **state)
         if (strncmp(p, "reg name=\"ftag\"", 15) == 0)
             strcpy(value, "ffff0000"); // follows from the registers' values
         snprintf(packet, sizeof(packet), "P%x=%s", i, value);
+        if (strncmp(p, "reg name=\"ldtr\"", 15) == 0 || strncmp(p, "reg name=\"tr\"", 13) == 0) {
+            assert_has(ask(packet), "it cannot be loaded in real mode");
+            continue;
+        }
         assert_ok(packet);
         snprintf(packet, sizeof(packet), "p%x", i);
         assert_answer(packet, value);
@@ -117,6 +123,8 @@ static void every_register_takes_and_gives_its_value(void **state)
         sscanf(answer, "%2x", &first);
         bool control = strncmp(p, "reg name=\"cr0\"", 14) == 0;
         bool ftag = strncmp(p, "reg name=\"ftag\"", 15) == 0;
+        if (strncmp(p, "reg name=\"ldtr\"", 15) == 0 || strncmp(p, "reg name=\"tr\"", 13) == 0)
+            continue;
         assert_int_equal(first, control ? 0 : ftag ? 0xff : (i * 7 + 1) & 0xff);
     }
     assert_int_equal(v->regs.gpr[RAX], 0x0807060504030201);
@@ -129,8 +137,8 @@ static void every_register_takes_and_gives_its_value(void **state)
     assert_answer("P0", "E01");
     assert_answer("P0=00", "E01");
     assert_answer("P0=000000000000000000", "E01");
-    assert_answer("P12=00000100", "E16"); // a selector has 16 bits
-    assert_answer("P38=00000100", "E16"); // MXCSR, too
+    assert_answer("P12=00000100", "E.10000: a selector has 16 bits");
+    assert_answer("P38=00000100", "E.mxcsr = 10000: reserved bits are clear");
     assert_ok("P38=801f0000");
 }
 
@@ -155,7 +163,7 @@ static void g_holds_what_a_stop_needs(void **state)
     assert_memory_equal(answer + 16 * 16,
                         "0010000000000000"
                         "02000000"
-                        "00000000",
+                        "08000000",
                         32);
     // Back with other values.
     packet[0] = 'G';
@@ -185,7 +193,7 @@ static void a_state_that_cannot_be_is_refused(void **state)
     unsigned bits;
     read_xml(0x1000);
     snprintf(packet, sizeof(packet), "P%x=0000008000000000", (unsigned)number_of("cr0", &bits));
-    assert_answer(packet, "E16"); // paging without protection
+    assert_answer(packet, "E.cr0 = 80000000: PG needs PE");
     assert_int_equal(fake[1].vcpu[0].regs.cr0, 0x11);
 }
 
@@ -193,13 +201,197 @@ static void a_selector_in_real_mode_moves_its_base(void **state)
 {
     (void)state;
     struct vcpu *v = &fake[1].vcpu[0];
-    v->regs.seg[SEG_CS].base = 0xffff0000;
-    assert_ok("P12=00f00000"); // protected mode: the descriptor stays
-    assert_int_equal(v->regs.seg[SEG_CS].base, 0xffff0000);
     v->regs.cr0 = 0x10;
+    v->regs.seg[SEG_CS].selector = 0xf000;
+    v->regs.seg[SEG_CS].base = 0xffff0000; // as after a reset
     assert_ok("P12=00f00000");
-    assert_int_equal(v->regs.seg[SEG_CS].selector, 0xf000);
+    assert_int_equal(v->regs.seg[SEG_CS].base, 0xffff0000);
+    assert_ok("P12=00e00000");
+    assert_int_equal(v->regs.seg[SEG_CS].selector, 0xe000);
+    assert_int_equal(v->regs.seg[SEG_CS].base, 0xe0000);
+}
+
+// Writes a register of vCPU 0 by its name; the answer.
+static const char *set(const char *name, u64 value)
+{
+    char packet[64], hex[17] = "";
+    unsigned bits;
+    int n = number_of(name, &bits);
+
+    assert_true(n >= 0);
+    for (unsigned b = 0; b < bits / 8; b++)
+        snprintf(hex + 2 * b, 3, "%02x", (unsigned)(value >> 8 * b & 0xff));
+    snprintf(packet, sizeof(packet), "P%x=%s", (unsigned)n, hex);
+    return ask(packet);
+}
+
+static void what_no_cpu_has_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        u64 value;
+        const char *reason;
+    } bad[] = {
+        {"dr6", 0x100000ff0, "dr6 = 100000ff0: bits 63:32 are clear"},
+        {"dr7", 0x100000400, "dr7 = "},
+        {"k_gs_base", BIT(63), "k_gs_base = 8000000000000000: it is canonical"},
+        {"xcr0", 5, "xcr0 = 5: "},
+        {"xcr0", 0, "xcr0 = 0: "},
+        {"xcr0", 0xe7, "xcr0 = e7: "},
+        {"fs_base", BIT(47), "fs_base = 800000000000: it is canonical"},
+        {"gs_base", BIT(47), "gs_base = "},
+        {"cs_base", BIT(32), "cs_base = 100000000: bits 63:32 are clear"},
+        {"ds_base", BIT(32), "ds_base = "},
+        {"tr_base", BIT(47), "tr_base = "},
+        {"gdtr_base", BIT(60), "gdtr_base = "},
+        {"gdtr_limit", 0xfffff, "gdtr_limit = fffff: it has 16 bits"},
+        {"idtr_base", BIT(60), "idtr_base = "},
+        {"idtr_limit", 0x10000, "idtr_limit = "},
+        {"cr0", 0x11, "cr0 = 11: PG stays set in 64-bit code"},
+        {"cr0", 0xa0000011, "cr0 = a0000011: NW needs CD"},
+        {"cr0", 0x80000001, "cr0 = 80000001: ET is always set"},
+        {"cr0", 0x180000011, "cr0 = 180000011: reserved bits"},
+        {"cr0", 0x80000091, "cr0 = 80000091: reserved bits"},
+        {"cr3", UINT64_MAX, "cr3 = ffffffffffffffff: reserved bits"},
+        {"cr3", BIT(40), "cr3 = "},
+        {"cr4", 0, "cr4 = 0: long mode needs CR4.PAE"},
+        {"cr4", BIT(13) | 0x20, "cr4 = 2020: "},
+        {"cr8", 16, "cr8 = 10: it has 4 bits"},
+        {"efer", 0, "efer = 0: LME cannot change while CR0.PG is set"},
+        {"efer", 0x100, "efer = 100: LMA"},
+        {"efer", 0x502, "efer = 502: reserved bits"},
+        {"rip", BIT(47), "rip = 800000000000: it is canonical"},
+        {"eflags", 0, "eflags = 0: bit 1 is always set"},
+        {"eflags", 0x20002, "eflags = 20002: VM"},
+        {"eflags", 0x80000002, "eflags = 80000002: reserved bits"},
+        {"mxcsr", 0x10000, "mxcsr = 10000: reserved bits"},
+        {"fctrl", 0x10000, "fctrl = 10000: it has 16 bits"},
+        {"ftag", 0x10000, "ftag = 10000: it has 16 bits"},
+        {"fop", 0x800, "fop = 800: it has 11 bits"},
+        {"cs", 0x99, "cs = 99: it is behind the table's limit"},
+        {"cs", 0x10, "cs = 10: it is no code segment"},
+        {"cs", 0x19, "cs = 19: the RPL is not the ring"},
+        {"cs", 0x2b, "cs = 2b: the RPL is not the ring"},
+        {"cs", 0, "cs = 0: it is null"},
+        {"cs", 0xc, "cs = c: there is no LDT for it"},
+        {"cs", 0x10008, "10008: a selector has 16 bits"},
+        {"ss", 0x23, "ss = 23: RPL and DPL are not the ring"},
+        {"ss", 0x18, "ss = 18: it is no writable data segment"},
+        {"ds", 0x30, "ds = 30: it is not present"},
+        {"ds", 0x48, "ds = 48: it is no readable segment"},
+        {"ds", 0x13, "ds = 13: the DPL is not for the ring"},
+        {"tr", 0, "tr = 0: it is null"},
+        {"tr", 0x38, "tr = 38: it is no TSS"},
+        {"tr", 0x10, "tr = 10: it is no system segment"},
+        {"ldtr", 0x50, "ldtr = 50: it is behind the table's limit"},
+        {"ldtr", 0x30, "ldtr = 30: it is no system segment"},
+    };
+    struct vcpu *v = &fake[1].vcpu[0];
+
+    fake_long_mode(1, true);
+    read_xml(0x1000);
+    struct vcpu_regs before = v->regs;
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        char start[64];
+        snprintf(start, sizeof(start), "E.%s", bad[i].reason);
+        set(bad[i].name, bad[i].value);
+        if (strncmp(answer, start, strlen(start)) != 0)
+            fail_msg("%s is answered by %s", start, answer);
+        assert_memory_equal(&v->regs, &before, sizeof(before));
+    }
+    assert_has(ask("c0000800000000000"), "E.rip = 800000000000: "); // and in other ways
+}
+
+static void modes_can_be_changed_a_register_at_a_time(void **state)
+{
+    (void)state;
+    struct vcpu *v = &fake[1].vcpu[0];
+
+    fake_long_mode(1, true); // its page tables
+    for (unsigned i = 0; i < FAKE_VCPUS; i++)
+        fake[1].vcpu[i].regs = fake[2].vcpu[i].regs;
+    read_xml(0x1000);
+    // Protected to long mode and 64-bit code.
+    static const struct {
+        const char *name;
+        u64 value;
+    } there[] = {{"cr4", 0x20}, {"cr3", 0x4000}, {"efer", 0x100}, {"cr0", 0x80000011},
+                 {"cs", 0x18},  {"ds", 0},       {"fs", 0},       {"fs_base", 0x123456789000},
+                 {"ss", 0},     {"ldtr", 0x38},  {"tr", 0x48},    {"rip", FAKE_HIGH + 0x1000},
+                 {"ss", 0x10}},
+      back[] = {{"rip", 0x1000}, {"cs", 8},     {"cr0", 0x11},  {"efer", 0},
+                {"cr4", 0},      {"cr0", 0x10}, {"cs", 0xf000}, {"eflags", 2}};
+    for (unsigned i = 0; i < ARRAY_SIZE(there); i++)
+        assert_string_equal(set(there[i].name, there[i].value), "OK");
+    assert_int_equal(v->regs.efer, 0x500);
+    assert_int_equal(v->regs.seg[SEG_CS].access, 0xa09b);
+    assert_int_equal(v->regs.seg[SEG_DS].access, 0x10000);
+    assert_int_equal(v->regs.seg[SEG_FS].base, 0x123456789000);
+    assert_int_equal(v->regs.seg[SEG_LDTR].base, 0x7000);
+    assert_int_equal(v->regs.seg[SEG_LDTR].limit, 0xf);
+    assert_int_equal(v->regs.seg[SEG_TR].access, 0x8b);
+    assert_int_equal(v->regs.seg[SEG_SS].limit, 0xffffffff);
+    assert_has(ask_and_run("vCont;s:p1.1"), "T05");
+    for (unsigned i = 0; i < ARRAY_SIZE(back); i++)
+        assert_string_equal(set(back[i].name, back[i].value), "OK");
     assert_int_equal(v->regs.seg[SEG_CS].base, 0xf0000);
+    assert_int_equal(v->regs.efer, 0);
+}
+
+static void the_ring_changes_by_G(void **state)
+{
+    (void)state;
+    struct vcpu *v = &fake[1].vcpu[0];
+    char packet[1024] = "G";
+
+    fake_long_mode(1, true);
+    ask("g");
+    strcat(packet, answer);
+    memcpy(packet + 1 + 17 * 16 + 8, "2b00000023000000", 16); // cs, ss
+    assert_ok(packet);
+    assert_int_equal(v->regs.seg[SEG_CS].access, 0xa0fb);
+    assert_int_equal(v->regs.seg[SEG_SS].access, 0xc0f3);
+    assert_has(ask("qThreadExtraInfo,p1.1"), "72696e672033"); // "ring 3"
+    memcpy(packet + 1 + 17 * 16 + 8, "1800000023000000", 16);
+    assert_has(ask(packet), "E.cs = 18: the DPL is SS's");
+    assert_int_equal(v->regs.seg[SEG_CS].selector, 0x2b);
+}
+
+static void blocking_goes_with_the_flags(void **state)
+{
+    (void)state;
+    struct vcpu *v = &fake[1].vcpu[0];
+
+    read_xml(0x1000);
+    for (unsigned way = 0; way < 3; way++) {
+        v->regs.rip = 0x1000;
+        v->regs.rflags = 2;
+        fake[1].ram[0x1000] = 0xfb; // STI
+        fake[1].ram[0x1001] = 0x90;
+        assert_has(ask_and_run("vCont;s:p1.1"), "T05");
+        assert_int_equal(v->shadow.blocking, BLOCKING_BY_STI);
+        if (way == 0)
+            assert_string_equal(set("eflags", 2), "OK");
+        else if (way == 1)
+            assert_string_equal(set("rip", 0x1100), "OK");
+        else
+            assert_string_equal(set("eflags", 0x302), "OK"); // TF, and the trap that is due
+        assert_int_equal(v->shadow.blocking, way == 2 ? BLOCKING_BY_STI : 0);
+        assert_int_equal(v->shadow.pending_debug, way == 2 ? BIT(14) : 0);
+        assert_has(ask_and_run("vCont;s:p1.1"), "T05");
+        v->shadow = (struct interruptibility){0};
+    }
+    // A trap that is due goes with TF, and with the place that it is due at.
+    v->shadow = (struct interruptibility){.pending_debug = BIT(14) | 1};
+    v->regs.rflags = 0x102;
+    assert_string_equal(set("eflags", 2), "OK");
+    assert_int_equal(v->shadow.pending_debug, 1);
+    assert_string_equal(set("rip", 0x1200), "OK");
+    assert_int_equal(v->shadow.pending_debug, 0);
+    v->shadow = (struct interruptibility){.halted = true};
+    assert_string_equal(set("eflags", 0x102), "OK");
+    assert_int_equal(v->shadow.pending_debug, BIT(14));
 }
 
 static void a_32_bit_kernel_is_an_i386(void **state)
@@ -265,15 +457,15 @@ static void an_initial_area_reads_as_fninit_leaves_it(void **state)
     }
     // Writing one register leaves the others of its component as they were, not as memory is.
     memset(value, 0x5a, sizeof(value));
-    assert_true(fpu_write(area, FPU_XMM, 3, value));
+    assert_null(fpu_write(area, FPU_XMM, 3, value));
     assert_int_equal(area[512], 2);
     fpu_read(area, FPU_XMM, 4, value);
     assert_memory_equal(value, zero, 16);
     memset(value, 0x5a, sizeof(value));
-    assert_true(fpu_write(area, FPU_ST, 0, value));
+    assert_null(fpu_write(area, FPU_ST, 0, value));
     assert_int_equal(area[512], 3);
     assert_int_equal(control(0), 0x37f);
-    assert_true(fpu_write(area, FPU_YMMH, 15, value));
+    assert_null(fpu_write(area, FPU_YMMH, 15, value));
     assert_int_equal(area[512], 7);
     fpu_read(area, FPU_YMMH, 14, value);
     assert_memory_equal(value, zero, 16);
@@ -298,7 +490,7 @@ static void x87_tags(void **state)
     memcpy(area + 32, denormal, 10);
     assert_int_equal(control(2), 0x2fff);
     u32 tags = 0xfffc;
-    assert_true(fpu_write(area, FPU_CONTROL, 2, (const u8 *)&tags));
+    assert_null(fpu_write(area, FPU_CONTROL, 2, (const u8 *)&tags));
     assert_int_equal(area[4], 1);
 }
 
@@ -332,6 +524,10 @@ int main(void)
         cmocka_unit_test_setup(every_register_takes_and_gives_its_value, connected),
         cmocka_unit_test_setup(g_holds_what_a_stop_needs, connected),
         cmocka_unit_test_setup(a_state_that_cannot_be_is_refused, connected),
+        cmocka_unit_test_setup(what_no_cpu_has_is_refused, connected),
+        cmocka_unit_test_setup(modes_can_be_changed_a_register_at_a_time, connected),
+        cmocka_unit_test_setup(the_ring_changes_by_G, connected),
+        cmocka_unit_test_setup(blocking_goes_with_the_flags, connected),
         cmocka_unit_test_setup(a_selector_in_real_mode_moves_its_base, connected),
         cmocka_unit_test_setup(a_32_bit_kernel_is_an_i386, connected),
         cmocka_unit_test(an_initial_area_reads_as_fninit_leaves_it),

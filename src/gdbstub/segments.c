@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+#include "gdbstub/segments.h"
+
+#include "gdbstub/memory.h"
+#include "lib/string.h"
+
+#define CR0_PE    BIT(0)
+#define RFLAGS_VM BIT(17)
+
+#define TABLE_LDT     BIT(2) // in a selector
+#define RPL(selector) ((unsigned)(selector)&3)
+
+// Access rights as in the VMCS (SDM 25.4.1).
+#define TYPE(access)    ((access)&15)
+#define TYPE_ACCESSED   1u
+#define TYPE_TSS_BUSY   2u
+#define TYPE_WRITABLE   2u // of data; of code: readable
+#define TYPE_CONFORMING 4u
+#define TYPE_CODE       8u
+#define ACCESS_S        BIT(4)
+#define DPL(access)     ((access) >> 5 & 3)
+#define ACCESS_P        BIT(7)
+#define ACCESS_L        BIT(13)
+#define ACCESS_DB       BIT(14)
+#define ACCESS_G        BIT(15)
+#define ACCESS_UNUSABLE BIT(16)
+#define ACCESS_BITS     0xf0ffu
+
+#define SYSTEM_TYPE 0x1f00u // in the last four bytes of a system descriptor in long mode
+
+// What the checks depend on besides the descriptor.
+struct load {
+    enum segment_name n;
+    u16 selector;
+    unsigned ring;
+    bool long_mode, code_64;
+};
+
+static const char *check_code(const struct load *l, u32 access)
+{
+    unsigned type = TYPE(access);
+
+    if (!(access & ACCESS_S) || !(type & TYPE_CODE))
+        return "it is no code segment";
+    if (RPL(l->selector) != l->ring)
+        return "the RPL is not the ring";
+    if (type & TYPE_CONFORMING ? DPL(access) > l->ring : DPL(access) != l->ring)
+        return "the DPL is not for the ring";
+    if (l->long_mode && (access & ACCESS_L) && (access & ACCESS_DB))
+        return "it has both L and D";
+    return NULL;
+}
+
+static const char *check_stack(const struct load *l, u32 access)
+{
+    unsigned type = TYPE(access);
+
+    if (!(access & ACCESS_S) || (type & TYPE_CODE) || !(type & TYPE_WRITABLE))
+        return "it is no writable data segment";
+    if (RPL(l->selector) != l->ring || DPL(access) != l->ring)
+        return "RPL and DPL are not the ring";
+    return NULL;
+}
+
+static const char *check_data(const struct load *l, u32 access)
+{
+    unsigned type = TYPE(access), most = MAX(RPL(l->selector), l->ring);
+
+    if (!(access & ACCESS_S) || ((type & TYPE_CODE) && !(type & TYPE_WRITABLE)))
+        return "it is no readable segment";
+    bool any_ring = (type & TYPE_CODE) && (type & TYPE_CONFORMING);
+    return !any_ring && most > DPL(access) ? "the DPL is not for the ring" : NULL;
+}
+
+static const char *check_system(const struct load *l, u32 access)
+{
+    unsigned type = TYPE(access), free = type & ~TYPE_TSS_BUSY;
+
+    if (access & ACCESS_S)
+        return "it is no system segment";
+    if (l->n == SEG_LDTR)
+        return type == 2 ? NULL : "it is no LDT";
+    return free == 9 || (free == 1 && !l->long_mode) ? NULL : "it is no TSS";
+}
+
+static const char *check(const struct load *l, u32 access)
+{
+    const char *rule = l->n == SEG_CS   ? check_code(l, access)
+                       : l->n == SEG_SS ? check_stack(l, access)
+                       : l->n <= SEG_GS ? check_data(l, access)
+                                        : check_system(l, access);
+
+    return rule == NULL && !(access & ACCESS_P) ? "it is not present" : rule;
+}
+
+// A null selector makes a register unusable, where there may be one.
+static const char *load_null(const struct load *l, struct segment *s)
+{
+    if (l->n == SEG_CS || l->n == SEG_TR ||
+        (l->n == SEG_SS && (!l->code_64 || l->ring == 3 || RPL(l->selector) != l->ring)))
+        return "it is null";
+    *s = (struct segment){.selector = l->selector,
+                          .access = (u32)ACCESS_UNUSABLE | (l->n == SEG_SS ? l->ring << 5 : 0)};
+    return NULL;
+}
+
+// The descriptor's bytes; a system descriptor has 16 in long mode.
+static const char *fetch(unsigned pid, const struct vcpu_regs *regs, const struct load *l,
+                         u32 descriptor[4])
+{
+    const struct segment *ldt = &regs->seg[SEG_LDTR];
+    u64 base = regs->gdtr.base, limit = regs->gdtr.limit, at = l->selector & ~7u;
+    u64 size = l->n >= SEG_LDTR && l->long_mode ? 16 : 8;
+
+    memset(descriptor, 0, 16);
+    if (l->selector & TABLE_LDT) {
+        if (l->n >= SEG_LDTR || (ldt->access & ACCESS_UNUSABLE))
+            return "there is no LDT for it";
+        base = ldt->base;
+        limit = ldt->limit;
+    }
+    if (at + size - 1 > limit)
+        return "it is behind the table's limit";
+    return memory_read(pid, regs, base + at, descriptor, size) != size
+               ? "its table is not in memory"
+               : NULL;
+}
+
+static const char *load(unsigned pid, const struct vcpu_regs *regs, const struct load *l,
+                        struct segment *s)
+{
+    u32 d[4];
+
+    if ((l->selector & ~3u) == 0)
+        return load_null(l, s);
+    const char *rule = fetch(pid, regs, l, d);
+    u32 access = d[1] >> 8 & ACCESS_BITS;
+    if (rule == NULL)
+        rule = check(l, access);
+    if (rule == NULL && (d[3] & SYSTEM_TYPE) != 0)
+        rule = "the upper half of its descriptor is one of its own";
+    if (rule != NULL)
+        return rule;
+    u32 limit = (d[0] & 0xffff) | (d[1] & 0xf0000);
+    *s = (struct segment){.selector = l->selector,
+                          .limit = access & ACCESS_G ? limit << 12 | 0xfff : limit,
+                          .access = access | (l->n <= SEG_GS   ? TYPE_ACCESSED
+                                              : l->n == SEG_TR ? TYPE_TSS_BUSY
+                                                               : 0),
+                          .base = (d[0] >> 16) | (d[1] & 0xff) << 16 | (d[1] & 0xff000000) |
+                                  (u64)d[2] << 32};
+    return NULL;
+}
+
+static bool refuse(struct text *why, enum segment_name n, u16 selector, const char *rule)
+{
+    static const char *const names[SEG_COUNT] = {"es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"};
+
+    text_add(why, "%s = %x: %s", names[n], selector, rule);
+    return false;
+}
+
+bool segments_load(unsigned pid, struct vcpu_regs *regs, const struct selectors *s,
+                   struct text *why)
+{
+    bool protected = (regs->cr0 & CR0_PE) != 0 && (regs->rflags & RFLAGS_VM) == 0;
+    const struct vcpu_regs now = *regs;
+    struct load l = {.ring = current_ring(&now),
+                     .long_mode = in_long_mode(&now),
+                     .code_64 = in_64bit_mode(&now)};
+
+    if (s->given[SEG_CS] && s->given[SEG_SS])
+        l.ring = RPL(s->value[SEG_CS]);
+    for (unsigned n = 0; n < SEG_COUNT; n++) {
+        struct segment *to = &regs->seg[n];
+        l.n = (enum segment_name)n;
+        l.selector = s->value[n];
+        if (!s->given[n] || l.selector == to->selector)
+            continue;
+        if (!protected && n > SEG_GS)
+            return refuse(why, l.n, l.selector, "it cannot be loaded in real mode");
+        const char *rule = NULL;
+        if (protected)
+            rule = load(pid, &now, &l, to);
+        else
+            *to = (struct segment){l.selector, to->limit, to->access, (u64)l.selector << 4};
+        if (rule != NULL)
+            return refuse(why, l.n, l.selector, rule);
+    }
+    return true;
+}
