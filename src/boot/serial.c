@@ -12,6 +12,8 @@ enum { LCR_FORMAT = 0x3f }; // all but the break and the divisor latch's bit
 enum { LSR_DATA = 0x01, LSR_BREAK = 0x10, LSR_THRE = 0x20, LSR_IDLE = 0x40, LSR_NONE = 0xff };
 enum { MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_DCD = 0x80 };
 
+#define CPUID_1_ECX_HYPERVISOR BIT(31)
+
 #define FIFO_SIZE   16
 #define RECEIVE_MAX 64
 #define CAUSES_MAX  8
@@ -55,7 +57,8 @@ bool serial_answers(u16 base)
 
 bool serial_is_attended(const struct serial_line *u)
 {
-    return u->port != 0 && (inb(u->port + REG_MSR) & (MSR_CTS | MSR_DSR | MSR_DCD)) != 0;
+    bool emulated = cpuid(1, 0).ecx & CPUID_1_ECX_HYPERVISOR;
+    return u->port != 0 && (emulated || inb(u->port + REG_MSR) & (MSR_CTS | MSR_DSR | MSR_DCD));
 }
 
 void serial_quiet(u16 base)

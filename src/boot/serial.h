@@ -39,7 +39,8 @@ void serial_init(void);
 // Whether a UART answers there. Writes its scratch register only.
 bool serial_answers(u16 base);
 
-// Whether somebody at the other end says so, by CTS, DSR or DCD. Any core.
+// Whether there is somebody at the other end: it says so by CTS, DSR or DCD, or the machine is not
+// a real one, where nobody draws a line for nothing and few carry these. Any core.
 bool serial_is_attended(const struct serial_line *u);
 
 // A line that is nobody's any more: no interrupts, DTR and RTS off. What is in the transmitter
