@@ -9,12 +9,13 @@ from pathlib import Path
 
 from benchmark.readings import guest_ticks
 from benchmark.rows import Measure, Row
-from benchmark.runs import CLOCK, LIMIT, LINUX_CMDLINE, Failure, say
+from benchmark.runs import CLOCK, LINUX_CMDLINE, Failure, say
 from launcher.bochs import BOCHS_BIOS
-from launcher.nested import LinuxWithKvm
+from launcher.nested import LIMIT, LinuxWithKvm
 from launcher.ports import EmulatorPort, FilePort, NotesPort, Port
 from launcher.process import Emulator
-from launcher.session import STATUS_SIGNAL, Session, Signals
+from launcher.session import STATUS_SIGNAL, Bounds, Session, Signals
+from launcher.ticks import Patience, Ticks
 from launcher.wanted import Wanted
 
 from .rows import LANES, RUNS, Lane
@@ -83,10 +84,13 @@ def run(machine: LinuxWithKvm, directory: Path) -> str:
         lines = [stack.enter_context(contextlib.closing(EmulatorPort()))
                  for _ in range(machine.lines)]
         file = stack.enter_context(contextlib.closing(FilePort(str(console))))
+        ticks = Ticks(directory / "ticks")
+        ticks.create(machine.counts)
+        patience = Patience(ticks, 2 * LIMIT)  # Linux ends it sooner, and says so
         command = machine.command(directory, [line.path for line in lines])
         emulator = stack.enter_context(contextlib.closing(Emulator(command, directory, None)))
         session = Session(emulator, list(zip(lines, (file, Port(), NotesPort(say)))), signals,
-                          LIMIT)
+                          Bounds(ticks, patience))
         status = session.run()
     if status > STATUS_SIGNAL:
         raise Failure(session.message)

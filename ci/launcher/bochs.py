@@ -6,7 +6,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from .ports import Port
 from .process import dying_with_parent
+from .ticks import Ticks
 from .wanted import UsageError, Wanted
 
 BOCHS_BUILDER = Path(__file__).resolve().parent.parent / "bochs"
@@ -37,6 +39,8 @@ class Bochs:
 
     name = "Bochs"
     lines = 2  # serial ones
+    counts = True  # the ticks that have passed
+    inherited: tuple[int, ...] = ()  # descriptors that its process has to get
 
     def __init__(self, wanted: Wanted) -> None:
         if wanted.firmware == "uefi":
@@ -83,11 +87,16 @@ class Bochs:
         # "Supported CPU models:", an empty line, a name a line, an empty line.
         return listing.partition("CPU models:")[2].strip().partition("\n\n")[0].split()
 
+    def counter(self, ticks: Ticks) -> list[tuple[Port, Port]]:
+        """Lines of a session that keep the count of its ticks: it does so itself, in the file
+        `ticks` of its directory."""
+        return []
+
     def command(self, directory: Path, lines: list[str]) -> list[str]:
         """Fill the directory, where the command is to be run, and return the command."""
         (directory / "msrs").write_text(BOCHS_MSRS)
         (directory / "bochsrc").write_text(self._bochsrc(directory, lines))
-        return [self.binary, "-q", "-f", "bochsrc"]
+        return ["env", "BOCHS_TICKS=ticks", self.binary, "-q", "-f", "bochsrc"]
 
     def _bochsrc(self, directory: Path, lines: list[str]) -> str:
         wanted = self.wanted

@@ -23,6 +23,8 @@ BACKLOG = 1 << 20
 # What the appliance is told when a debugger has closed its line, since a serial line cannot tell:
 # it lets the guests go.
 HANG_UP = b"$vHangUp#b9"
+# Seconds between two looks at a reader that takes nothing.
+A_LOOK = 0.02
 # What a pipe takes without blocking once poll() has called it writable.
 PIECE = select.PIPE_BUF
 
@@ -83,16 +85,14 @@ class Port:
         return False
 
     def last_words(self) -> bytes:
-        """What the other end is to get for a program that has gone, once."""
+        """What the other end is to get that no program has said, once."""
         return b""
 
-    def drain(self, until: float) -> None:
-        """Give the reader until then, on the monotonic clock, to take what waits."""
-        while self.outgoing and self.write_fd is not None:
-            left = until - time.monotonic()
-            if left <= 0 or not writable(self.write_fd, left):
-                return
-            self.flush()
+    def drain(self, is_over: typing.Callable[[], object]) -> None:
+        """Give the reader until then to take what waits."""
+        while self.outgoing and self.write_fd is not None and not is_over():
+            if writable(self.write_fd, A_LOOK):
+                self.flush()
 
     def close(self) -> None:
         pass
@@ -295,13 +295,11 @@ class ConsolePty(PtyPort):
         super().send(data)
         del self.outgoing[: max(0, len(self.outgoing) - BACKLOG)]
 
-    def drain(self, until: float) -> None:
-        super().drain(until)
+    def drain(self, is_over: typing.Callable[[], object]) -> None:
+        super().drain(is_over)
         # What is in the kernel's buffer dies with the master: let it be read first.
-        while self._has_client() and time.monotonic() < until:
-            if bytes_readable(self.slave) == 0:
-                return
-            time.sleep(0.02)
+        while self._has_client() and bytes_readable(self.slave) != 0 and not is_over():
+            time.sleep(A_LOOK)
 
     def _has_client(self) -> bool:
         """Whether a program has the slave open. Drops our own hold to find out."""

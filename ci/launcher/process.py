@@ -35,7 +35,8 @@ def dying_with_parent(death_signal: int = signal.SIGTERM) -> typing.Callable[[],
 class Emulator:
     """The emulator's process, with what it prints."""
 
-    def __init__(self, command: list[str], directory: Path, log: str | None) -> None:
+    def __init__(self, command: list[str], directory: Path, log: str | None,
+                 inherited: tuple[int, ...] = ()) -> None:
         die = dying_with_parent(signal.SIGKILL)
 
         def before_exec() -> None:
@@ -53,6 +54,7 @@ class Emulator:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             preexec_fn=before_exec,
+            pass_fds=inherited,
         )
         self.output_fd: int | None = self.process.stdout.fileno()
         os.set_blocking(self.output_fd, False)

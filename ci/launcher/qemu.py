@@ -8,6 +8,9 @@ import struct
 import time
 from pathlib import Path
 
+from . import qmp
+from .ports import Port
+from .ticks import Ticks
 from .wanted import UsageError, Wanted
 
 QEMU = "qemu-system-x86_64"
@@ -72,6 +75,24 @@ class Qemu:
             self.accel = "kvm" if kvm_offers_vmx() else "tcg"
         self.cpu = wanted.cpu or ("host" if self.accel == "kvm" else "max")
         self.name = f"QEMU with {self.accel.upper()}"
+        self.monitor: qmp.MonitorPort | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its ticks can be counted: those of KVM are the processor's own."""
+        return self.accel == "tcg"
+
+    @property
+    def inherited(self) -> tuple[int, ...]:
+        """Descriptors that its process has to get."""
+        return (self.monitor.inherited,) if self.monitor else ()
+
+    def counter(self, ticks: Ticks) -> list[tuple[Port, Port]]:
+        """Lines of a session that keep the count of its ticks, from the next command() on."""
+        if not self.counts:
+            return []
+        self.monitor = qmp.MonitorPort()
+        return [(self.monitor, qmp.ClockPort(ticks))]
 
     def command(self, directory: Path, lines: list[str]) -> list[str]:
         """Fill the directory, where the command is to be run, and return the command."""
@@ -92,8 +113,12 @@ class Qemu:
         for device in devices[:-1]:
             command += ["-device", device]
         command += ["-device", f"{devices[-1]},drive=medium,bootindex=0"]
-        if wanted.rtc is not None:
-            command += ["-rtc", f"base={rtc_base(wanted.rtc)}"]
+        clock = [f"base={rtc_base(wanted.rtc)}"] if wanted.rtc is not None else []
+        if self.monitor:
+            command += [*qmp.OPTIONS, *self.monitor.options()]
+            clock += ["clock=vm"]
+        if clock:
+            command += ["-rtc", ",".join(clock)]
         if wanted.firmware == "uefi":
             command += self._uefi(directory)
         return command

@@ -6,9 +6,11 @@ import os
 import select
 import signal
 import time
+from dataclasses import dataclass
 
-from .ports import EmulatorPort, Port, TerminalPort
+from .ports import Port, TerminalPort
 from .process import Emulator
+from .ticks import LOOK, Patience, Ticks
 from .verdict import Verdict
 
 STATUS_OK = 0
@@ -16,10 +18,11 @@ STATUS_FAILED = 1
 STATUS_TIMED_OUT = 124
 STATUS_SIGNAL = 128  # and the signal's number
 
-# The emulator is given this long to end after the appliance's last line.
-GRACE = 10.0
-# A console's reader is given this long to take the last lines.
-DRAIN = 2.0
+# The emulator is given this long to end after the appliance's last line: thousand millions of
+# ticks, seconds at the least, and seconds where it does not count.
+GRACE, GRACE_LEAST, GRACE_UNCOUNTED = 4, 10, 60
+# Seconds that a console's reader is given to take the last lines, if it takes nothing.
+DRAIN = 60
 # How often to look whether a program has come to a line that nobody had open.
 LOOK_AROUND = 0.05
 
@@ -59,55 +62,68 @@ class Signals:
         os.close(self._write_fd)
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What a session has; None: no bound."""
+
+    ticks: Ticks | None = None  # the machine's count
+    patience: Patience | None = None
+    seconds: float | None = None  # of real time
+
+
 class Session:
-    """Carries the lines' bytes until the appliance, the user or the clock ends it."""
+    """Carries the lines' bytes until the appliance, the user or a bound ends it."""
 
     def __init__(
         self,
         emulator: Emulator,
-        lines: list[tuple[EmulatorPort, Port]],
+        lines: list[tuple[Port, Port]],
         signals: Signals,
-        timeout: float | None,
+        bounds: Bounds = Bounds(),
     ) -> None:
         self.emulator = emulator
         self.lines = lines  # the first is the console
         self.signals = signals
-        self.timeout = timeout
+        self.bounds = bounds
         self.verdict = Verdict()
         self.message: str | None = None  # why the status is not 0
         self.switched_off = False  # by the user
 
     def run(self) -> int:
         """Run until the end and return the exit status. The emulator has ended then."""
-        started = time.monotonic()
-        deadline = None if self.timeout is None else started + self.timeout
-        done_at = None
+        bounds = self.bounds
+        deadline = None if bounds.seconds is None else time.monotonic() + bounds.seconds
+        grace = None  # after the appliance's last line
         while not self.emulator.has_ended():
-            now = time.monotonic()
-            if self.verdict.is_known and done_at is None:
-                done_at = now
+            if self.verdict.is_known and grace is None:
+                grace = Patience(bounds.ticks, GRACE, GRACE_LEAST, GRACE_UNCOUNTED)
             if self.signals.received is not None:
                 return self._stopped_by_user(self.signals.received)
             if any(isinstance(port, TerminalPort) and port.wants_end for _, port in self.lines):
                 self.switched_off = True
                 return self._stopped_by_user(signal.SIGINT)
-            if done_at is not None:
-                if now >= done_at + GRACE:
+            if grace:
+                if grace.over():
                     break
-            elif deadline is not None and now >= deadline:
+            elif over := self._over(deadline):
                 self.emulator.kill()
                 self._carry_the_rest()
                 if self.verdict.is_known:
                     break
-                self.message = f"not done after {self.timeout:g} seconds"
+                self.message = f"not done {over}"
                 return STATUS_TIMED_OUT
             try:
-                self._carry(self._time_to_wait(now, deadline, done_at))
+                self._carry(self._time_to_wait(None if grace else deadline, grace or bounds.patience))
             except BrokenPipeError:
                 self.emulator.kill()
                 self.message = "nobody reads the console any more"
                 return STATUS_FAILED
         return self._judge()
+
+    def _over(self, deadline: float | None) -> str | None:
+        if deadline is not None and time.monotonic() >= deadline:
+            return f"after {self.bounds.seconds:g} seconds"
+        return self.bounds.patience.over() if self.bounds.patience else None
 
     def _stopped_by_user(self, number: int) -> int:
         self.emulator.kill()
@@ -131,14 +147,16 @@ class Session:
             ])
         return STATUS_FAILED
 
-    def _time_to_wait(self, now: float, deadline: float | None, done_at: float | None) -> float | None:
-        ends = [] if deadline is None else [deadline]
-        if done_at is not None:
-            ends = [done_at + GRACE]
+    def _time_to_wait(self, deadline: float | None, patience: Patience | None) -> float | None:
+        ends = []
+        if deadline is not None:
+            ends.append(max(0.0, deadline - time.monotonic()))
+        if patience:
+            ends.append(LOOK / 2)
         # Each port is asked, since asking is what makes it look.
         if any([client.check() for _, client in self.lines]):
-            ends.append(now + LOOK_AROUND)
-        return max(0.0, min(ends) - now) if ends else None
+            ends.append(LOOK_AROUND)
+        return min(ends, default=None)
 
     def _carry(self, seconds: float | None) -> None:
         """Wait until something can be read or written, and do that."""
@@ -182,10 +200,12 @@ class Session:
         """What the emulator wrote before it ended is still in the lines: let it out."""
         while self.emulator.read_output():
             pass
-        until = time.monotonic() + DRAIN
         for emulator_port, client in self.lines:
             while self._pass_on(emulator_port, client):
-                with contextlib.suppress(BrokenPipeError):
-                    client.drain(until)
-            with contextlib.suppress(BrokenPipeError):
-                client.drain(until)
+                self._drain(client)
+            self._drain(client)
+
+    def _drain(self, client: Port) -> None:
+        patience = Patience(None, 0, uncounted=DRAIN)
+        with contextlib.suppress(BrokenPipeError):
+            client.drain(lambda: self.signals.received or patience.over())

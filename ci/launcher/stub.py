@@ -24,7 +24,9 @@ class Silence(Exception):
 class StubLine:
     """The line, open."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, patience: int = 0) -> None:
+        """`patience`: seconds for an answer, if not PATIENCE."""
+        self._patience = patience or PATIENCE
         self.fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         if os.isatty(self.fd):
             tty.setraw(self.fd)
@@ -40,7 +42,7 @@ class StubLine:
         is sent a second time there may be two. `waits` is called when it takes long."""
         packet = b"qRcmd," + command.encode().hex().encode()
         packet = b"$%s#%02x" % (packet, sum(packet) & 0xFF)
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + self._patience
         got, text, again = b"", "", 0.0
         while (now := time.monotonic()) < until:
             if now >= again:

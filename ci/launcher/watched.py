@@ -7,7 +7,10 @@ import time
 from pathlib import Path
 
 from .process import dying_with_parent
+from .ticks import LOOK, UNCOUNTED, Patience, Ticks
 
+# Seconds of real time that gdb has in any case.
+GDB_LEAST = 60
 CI = Path(__file__).resolve().parent.parent
 
 
@@ -18,19 +21,23 @@ class Failure(Exception):
 class Watched:
     """ci/appliance as a child: what its console has said, and what is typed there."""
 
-    def __init__(self, name: str, config: Path, line: Path, log: Path, options: list) -> None:
-        """ci/appliance is given these options, of which --timeout has to be one. The debugger's
-        line becomes the file `line`, the console's text goes to `log`."""
+    def __init__(self, name: str, config: Path, line: Path, log: Path, limit: float,
+                 options: list) -> None:
+        """ci/appliance is given these options, and ends after `limit` thousand millions of ticks.
+        The debugger's line becomes the file `line`, the console's text goes to `log`."""
         self.name = name  # of who watches
         self.config = config
         self.line = line
+        self.limit = limit
+        self.ticks = Ticks(line.with_name("ticks"))
         self.started = time.monotonic()
         self.output = b""  # without carriage returns
         self.position = 0  # behind what was waited for last
         self.seen: list[tuple[str, float]] = []  # what, and the seconds that it took
         self.log = open(log, "wb", buffering=0)
         self.process = subprocess.Popen(
-            [CI / "appliance", "--gdb", line, *map(str, options)],
+            [CI / "appliance", "--gdb", line, "--ticks", self.ticks.path, "--limit", str(limit),
+             *map(str, options)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
             preexec_fn=dying_with_parent())
         self.tell("the machine starts: its firmware and GRUB, for a few seconds")
@@ -83,19 +90,24 @@ class Watched:
         except BrokenPipeError:
             raise Failure(f"it had ended before this was typed: {text.strip()}") from None
 
-    def debug(self, vm: str, patience: float, *commands: str) -> str:
+    def debug(self, vm: str, *commands: str) -> str:
         """Have a gdb attach to the VM and carry the commands out. Returns what it says."""
         words = [word for command in commands for word in ("-ex", command)]
-        try:
-            done = subprocess.run(
-                [CI / "gdb", "--config", self.config, "--line", self.line, vm, "--", "-nx",
-                 "-batch", *words],
+        patience, over, said = Patience(self.ticks, self.limit, GDB_LEAST), None, b""
+        with subprocess.Popen(
+                [CI / "gdb", "--config", self.config, "--line", self.line, "--patience",
+                 str(UNCOUNTED), vm, "--", "-nx", "-batch", *words],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                timeout=patience, check=False)
-        except subprocess.TimeoutExpired as expired:
-            said = (expired.stdout or b"").decode(errors="replace")
-            raise Failure(f"gdb took too long, and said:\n{said}") from None
-        return done.stdout.decode(errors="replace")
+                preexec_fn=dying_with_parent()) as gdb:
+            while not over and gdb.returncode is None:
+                try:
+                    said, _ = gdb.communicate(timeout=LOOK / 2)
+                except subprocess.TimeoutExpired as expired:
+                    said, over = expired.stdout or b"", patience.over()
+            gdb.kill()
+        if over:
+            raise Failure(f"gdb was not done {over}, and said:\n{said.decode(errors='replace')}")
+        return said.decode(errors="replace")
 
     def end(self) -> None:
         """Wait until the appliance has ended; it has to be content."""

@@ -3,15 +3,17 @@
 
 A test names a `Run`, a description of one boot; conftest.py carries runs out ahead of the tests
 that want them, two at a time, and hands each test the `Record` of its run. Tests that name the same
-run share its record. No result hangs on time: every wait is for something to appear on the
-console, with a limit that only a hang reaches.
+run share its record. No result hangs on time: every wait is for something to appear, and is bounded
+by the ticks of the emulated machine (`Patience`), however long these take.
 """
 
 import hashlib
 import io
 import os
 import re
+import signal
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -22,6 +24,10 @@ import pytest
 from pexpect import fdpexpect
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "ci"))
+
+from launcher.ticks import LOOK, Patience, Ticks  # noqa: E402
+
 SKYLAKE = "corei7_skylake_x"
 HASWELL = "corei7_haswell_4770"  # no posted interrupts: the software local APIC
 ARRANDALE = "corei5_arrandale_m520"  # one of the first with unrestricted guest
@@ -29,9 +35,15 @@ CPU_MODELS = (SKYLAKE, HASWELL)
 
 SERIAL_LINES = "console=com1,115200 gdb=com2,115200"
 IPS = 50_000_000  # a byte on the serial line takes a quarter of the ticks that it takes by default
-# Seconds of real time that a run has. They take 5 to 60, long ones minutes, and several times as long
-# on a machine that does other work too.
-LIMIT = 1800
+# Thousand millions of ticks, of which a machine makes one in 5 seconds when it has a processor for
+# itself, or in one second when it idles. A run takes 1 to 10 of them.
+TICKS = 100
+LONG_TICKS = 400
+ANSWER = 30  # for one answer of a machine
+# Seconds that a wait has in any case, for gdb and other programs of this computer.
+LEAST = 60
+# Seconds of real time for what does not count; they tell a hang alone.
+LIMIT = 3600
 MENU = "/boot/grub/grub.cfg"  # in the ISO
 BIOS = Path("/usr/share/bochs/BIOS-bochs-latest")
 STATUS_TERMINATED = 128 + 15
@@ -93,7 +105,7 @@ class Run:
     grub: object = None  # called with the text of grub.cfg, returns what the ISO gets
     swapped: tuple = ()  # (name, bytes) that take an image's place when the ISO is made
     bios: object = None  # called with Bochs's BIOS, returns what takes its place
-    limit: int = LIMIT
+    limit: int = TICKS  # thousand millions of them, without a script
 
     def __str__(self):
         """The run's name in pytest's output."""
@@ -221,18 +233,21 @@ class Console:
     def __init__(self, link):
         self.directory = link.parent  # the run's own
         self.transcript = io.BytesIO()
-        self.spawn = fdpexpect.fdspawn(os.open(link, os.O_RDWR | os.O_NOCTTY), timeout=LIMIT)
+        self.spawn = fdpexpect.fdspawn(os.open(link, os.O_RDWR | os.O_NOCTTY))
         self.spawn.logfile_read = self.transcript
+
+    def patience(self):
+        return Patience(Ticks(self.directory / "ticks"), TICKS, LEAST)
 
     def expect(self, pattern):
         """Waits for text that matches. Returns the match."""
-        self.spawn.expect(pattern)
-        return self.spawn.match
+        return expect(self.spawn, pattern, self.patience())
 
     def until(self, pattern, times=1):
         """Waits until the whole console, from its start, has as many matches."""
+        patience = self.patience()
         while len(re.findall(pattern.encode(), self.transcript.getvalue())) < times:
-            self.spawn.expect(r"[\s\S]+")
+            expect(self.spawn, r"[\s\S]+", patience)
 
     def type(self, text):
         self.spawn.send(text.encode() if isinstance(text, str) else text)
@@ -248,7 +263,27 @@ class Console:
 
     def rest(self):
         """Reads until the appliance has ended."""
-        self.spawn.expect(pexpect.EOF)
+        self.expect(pexpect.EOF)
+
+
+def expect(spawn, pattern, patience, exact=False):
+    """Waits until what a pexpect object reads matches, or its end for pexpect.EOF. Returns the
+    match. Whoever goes on reading has to ask for more before the patience is over."""
+    while True:
+        try:
+            (spawn.expect_exact if exact else spawn.expect)(pattern, timeout=LOOK / 2)
+            return spawn.match
+        except pexpect.TIMEOUT:
+            if over := patience.over():
+                raise pexpect.TIMEOUT(f"not seen {over}: {pattern}") from None
+
+
+def end(spawn):
+    """Ends a pexpect object's process, in whatever state it is."""
+    if spawn.isalive():
+        spawn.kill(signal.SIGKILL)
+        spawn.wait()
+    spawn.close()
 
 
 def runs(*runs):
@@ -313,12 +348,14 @@ class Launcher:
         self._isos = {}  # of the shared runs: path and checksum
         self._making = threading.Lock()
 
-    def command(self, run, iso, console):
+    def command(self, run, iso, directory, console):
         options = {
             "--iso": iso, "--machine": run.machine, "--cpus": run.cpus, "--memory": run.memory,
-            "--firmware": run.firmware, "--console": console, "--timeout": run.limit,
-            "--medium": run.medium,
+            "--firmware": run.firmware, "--console": console, "--medium": run.medium,
+            "--ticks": directory / "ticks",
         }
+        if not run.script:
+            options["--limit"] = run.limit
         if run.machine == "nested":  # Linux has its timers; at a lower rate they take more
             options["--kvm"] = run.kvm
         else:
@@ -364,14 +401,14 @@ class Launcher:
 
     def _without_script(self, run, iso, directory):
         console = directory / "console"
-        process = self._start(self.command(run, iso, console))
+        process = self._start(self.command(run, iso, directory, console))
         _, message = process.communicate()
         self._forget(process)
         return Record(run, process.returncode, message, console.read_bytes())
 
     def _with_script(self, run, iso, directory):
         link = directory / "pty"
-        process = self._start(self.command(run, iso, f"pty:{link}"))
+        process = self._start(self.command(run, iso, directory, f"pty:{link}"))
         failure = "the script failed"
         try:
             wait_for(lambda: link.exists() or process.poll() is not None)
@@ -414,8 +451,10 @@ class Launcher:
                 process.terminate()
 
 
-def wait_for(condition, limit=LIMIT):
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
+def wait_for(condition):
+    """Waits for something that is no machine's doing."""
+    patience = Patience(None, 0)
+    while not (result := condition()):
+        assert not patience.over(), "it did not come"
         time.sleep(0.02)
+    return result

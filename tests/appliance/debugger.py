@@ -20,19 +20,19 @@ import contextlib
 import functools
 import os
 import re
-import signal
 import threading
 import time
 import traceback
+from pathlib import Path
 
 import pexpect
 import pytest
 
-from appliance import CPU_MODELS, ROOT, Run
+from appliance import ANSWER, CPU_MODELS, LEAST, LOOK, ROOT, Patience, Run, Ticks, end, expect
 
 IMAGES = ROOT / "build" / "images"
 PROMPT = "<gdb> "
-PATIENCE = 60  # seconds of real time that one answer may take; only a hang reaches it
+NEVER = 1000000  # seconds; gdb would count them by a clock
 
 HELLO_LIFE = r"hello: tick \d+ "
 STEPS_LIFE = r"steps: round \d+: "
@@ -46,11 +46,16 @@ COMPLAINTS = re.compile(
     r"WARNING: CPU|BUG:|Oops|Kernel panic|spurious|nobody cared|unexpected|segfault|trap int3", re.I)
 
 
+def patience(line):
+    """For one answer of the machine whose line or console this is."""
+    return Patience(Ticks(Path(line).with_name("ticks")), ANSWER, LEAST)
+
+
 class Gdb:
     """A gdb process with a prompt."""
 
     SETTINGS = ("set pagination off", "set width 0", "set confirm off", "set style enabled off",
-                "set print thread-events off", f"set remotetimeout {PATIENCE}",
+                "set print thread-events off", f"set remotetimeout {NEVER}",
                 "set tcp auto-retry off", f"set prompt {PROMPT}")
 
     def __init__(self, line, symbols, transcript):
@@ -59,7 +64,7 @@ class Gdb:
         if symbols:
             words.append(str(IMAGES / symbols))
         self.process = pexpect.spawn("gdb", words, encoding="utf-8", codec_errors="replace",
-                                     echo=False, timeout=PATIENCE, maxread=65536,
+                                     echo=False, maxread=65536,
                                      env={**os.environ, "TERM": "dumb", "INPUTRC": "/dev/null"})
         self.process.delaybeforesend = None
         self.process.logfile = transcript
@@ -77,17 +82,16 @@ class Gdb:
     def wait(self):
         """Waits for the prompt. Returns what came before it."""
         try:
-            self.process.expect_exact(PROMPT)
+            expect(self.process, PROMPT, patience(self.line), exact=True)
         except pexpect.ExceptionPexpect as error:
-            kind = "gdb has ended" if isinstance(error, pexpect.EOF) else "gdb gave no prompt"
+            kind = "gdb has ended" if isinstance(error, pexpect.EOF) else str(error)
             raise AssertionError(f"{kind} after {self.process.before!r}") from None
         text = self.process.before.replace("\r", "")
         self.process.logfile.flush()
         return text
 
     def expect(self, pattern):
-        self.process.expect(pattern)
-        return self.process.match
+        return expect(self.process, pattern, patience(self.line))
 
     def connect(self):
         out = self(f"target extended-remote {self.line}")
@@ -123,13 +127,12 @@ class Gdb:
 
     def kill(self):
         """SIGKILL to gdb."""
-        self.process.kill(signal.SIGKILL)
-        self.process.close(force=True)
+        end(self.process)
 
     def quit(self):
         """Lets gdb end in its own way: it detaches from what it had attached."""
         self.process.sendline("quit")
-        self.process.expect(pexpect.EOF)
+        self.expect(pexpect.EOF)
         self.process.close()
         assert self.process.exitstatus == 0
 
@@ -138,6 +141,7 @@ class Wire:
     """The debugger's line as bytes, for what gdb would not say."""
 
     def __init__(self, path):
+        self.path = path
         self.fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         self.got = b""
 
@@ -156,22 +160,22 @@ class Wire:
         return b"$%s#%02x" % (body, sum(body) & 0xff)
 
     def write(self, data):
-        deadline = time.monotonic() + PATIENCE
+        bound = patience(self.path)
         while data:
             with contextlib.suppress(BlockingIOError):
                 data = data[os.write(self.fd, data):]
                 continue
-            assert time.monotonic() < deadline, "the line takes no more"
+            assert not (over := bound.over()), f"the line takes no more {over}"
             time.sleep(0.01)
 
     def read_until(self, pattern):
         """Reads until the bytes match; returns the match. What is behind it waits for the next."""
-        deadline = time.monotonic() + PATIENCE
+        bound = patience(self.path)
         while not (match := re.search(pattern, self.got, re.S)):
             with contextlib.suppress(BlockingIOError):
                 self.got += os.read(self.fd, 4096)
                 continue
-            assert time.monotonic() < deadline, f"{pattern} did not come, but {self.got!r}"
+            assert not (over := bound.over()), f"{pattern} not seen {over}, but {self.got!r}"
             time.sleep(0.01)
         self.got = self.got[match.end():]
         return match
@@ -203,7 +207,7 @@ class Bench:
     def _read(self):
         while True:
             try:
-                data = self.console.spawn.read_nonblocking(65536, timeout=PATIENCE)
+                data = self.console.spawn.read_nonblocking(65536, timeout=LOOK)
             except pexpect.TIMEOUT:
                 continue
             except (pexpect.EOF, OSError, ValueError):
@@ -227,7 +231,7 @@ class Bench:
         """Waits for text on the console, from now on or since an earlier `now`. Returns the last
         match."""
         compiled = re.compile(pattern, re.M)
-        deadline = time.monotonic() + PATIENCE
+        bound = patience(self.line)
         with self._news:
             at = len(self.text) if since is None else since
             while times > 0:
@@ -237,9 +241,8 @@ class Bench:
                     times -= 1
                     continue
                 assert not self.ended, f"the appliance has ended before it said {pattern}"
-                left = deadline - time.monotonic()
-                assert left > 0, f"{pattern} did not come"
-                self._news.wait(left)
+                assert not (over := bound.over()), f"{pattern} not seen {over}"
+                self._news.wait(LOOK / 2)
         return match
 
     def type(self, text):
@@ -320,7 +323,7 @@ class Bench:
     def _clean_up(self):
         left = [gdb for gdb in self.gdbs if gdb.process.isalive()]
         for gdb in self.gdbs:
-            gdb.process.close(force=True)
+            end(gdb.process)
         self.gdbs.clear()
         if left and not self.ended:  # a check that failed: let everything run
             with contextlib.suppress(AssertionError, OSError), self.wire() as wire:

@@ -3,7 +3,7 @@
 up, runs a command and switches itself off as if nothing were caught (COVERAGE A1 to A12)."""
 
 import pytest
-from appliance import ENDS_BY_ITSELF, Run, linux
+from appliance import ENDS_BY_ITSELF, LONG_TICKS, Run, linux
 from test_intercept import logged
 
 # Each with the fewest and the most hits that are plausible from start to power-off; None: any.
@@ -39,7 +39,8 @@ def boots():
     guests += [("all", TOGETHER, "count"), ("all-pass", TOGETHER, "pass")]
     for first in range(0, len(guests), AT_ONCE):
         some = guests[first:first + AT_ONCE]
-        run = Run(ENDS_BY_ITSELF + "".join(guest(*one) for one in some), memory=2048, limit=1800)
+        run = Run(ENDS_BY_ITSELF + "".join(guest(*one) for one in some), memory=2048,
+                  limit=LONG_TICKS)
         for name, items, action in some:
             named = items[0] if len(items) == 1 else name
             yield pytest.param(run, name, items, action, id=named)

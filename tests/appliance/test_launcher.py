@@ -11,10 +11,11 @@ import signal
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 
 import pytest
+
+from appliance import LIMIT, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LAUNCHER = ROOT / "ci" / "appliance"
@@ -28,17 +29,17 @@ FIXTURE_FLAGS = (
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "ci"))
 
-from launcher import session  # noqa: E402
+from launcher import session, ticks  # noqa: E402
 from launcher.qemu import rtc_base  # noqa: E402
 from launcher.ports import (  # noqa: E402
     BACKLOG, HANG_UP, ConsolePty, DebuggerPty, EmulatorPort, FilePort, GuestPty, Port, TerminalPort,
 )
 from launcher.process import Emulator  # noqa: E402
+from launcher.ticks import G, LOOK, STANDS_STILL, UNCOUNTED, Patience, Ticks  # noqa: E402
 from launcher.verdict import LONGEST_LINE, Verdict  # noqa: E402
 
 STARTED = b"[   0.000001] core 0: fixture: started\r\n"
 DONE_OK = b"[   1.234567] core 0: appliance: done: ok\r\n"
-PATIENCE = 60  # seconds of real time that no single step comes near
 
 
 # What is read from the console.
@@ -127,9 +128,16 @@ def test_console_drops_the_oldest_and_never_waits(console):
 def test_console_waits_at_its_end_for_a_reader_only(console):
     console.send(b"tail")
     console.flush()
-    started = time.monotonic()
-    console.drain(started + 5)
-    assert time.monotonic() - started < 1
+    console.drain(lambda: pytest.fail("it waits for nobody"))
+    looks, read = iter(range(10)), []
+
+    def is_over():
+        if next(looks, None) is None:
+            read.append(os.read(fd, 100))
+
+    with client_of(console.link) as fd:
+        console.drain(is_over)
+    assert read == [b"tail"]
 
 
 def test_console_passes_all_bytes_as_they_are(console):
@@ -243,13 +251,81 @@ def test_rtc_base_of_qemu():
     assert rtc_base(946684800) == "2000-01-01T00:00:00"
 
 
+# How long something is waited for.
+
+class Clock:
+    """A machine's count and real time, both as they are told."""
+
+    def __init__(self, monkeypatch):
+        self.count, self.seconds = 0, 1000.0
+        monkeypatch.setattr(ticks.time, "monotonic", lambda: self.seconds)
+
+    def read(self):
+        return self.count
+
+    def looks(self, patience, step, seconds=LOOK / 2, most=1_000_000):
+        """How many looks see that the wait goes on, and why it then does not."""
+        for look in range(most):
+            self.seconds += seconds
+            self.count = None if step is None else self.count + step
+            if over := patience.over():
+                return look, over
+        return most, None
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+def test_a_wait_has_its_ticks_however_long_they_take(clock):
+    clock.count = 7 * G
+    assert clock.looks(Patience(clock, 2), G // 1000) == (1999, "after 2 G ticks")
+    assert clock.looks(Patience(clock, 2), G // 1000, seconds=STANDS_STILL) == \
+        (1999, "after 2 G ticks")
+
+
+def test_a_wait_for_the_computer_has_its_seconds_though_ticks_take_no_time(clock):
+    assert clock.looks(Patience(clock, 2, 60), 10 * G) == (60 / (LOOK / 2) - 1, "after 2 G ticks")
+
+
+def test_a_machine_that_makes_no_ticks_stands_still(clock):
+    patience = Patience(clock, 2)
+    assert clock.looks(patience, 1, most=10) == (10, None)
+    assert clock.looks(patience, 0) == (
+        STANDS_STILL / (LOOK / 2) - 1,
+        f"in a machine that stands still: no tick in {STANDS_STILL} seconds")
+
+
+def test_who_was_held_up_from_looking_has_not_waited(clock):
+    for step in (0, None):
+        patience = Patience(clock, 2, 60)
+        assert clock.looks(patience, step, seconds=1000 * UNCOUNTED, most=100) == (100, None)
+
+
+def test_a_wait_in_a_machine_that_does_not_count(clock):
+    clock.count = None
+    assert clock.looks(Patience(clock, 2), None) == \
+        (UNCOUNTED / (LOOK / 2) - 1, f"after {UNCOUNTED} seconds")
+
+
+def test_the_file_of_ticks(tmp_path):
+    count = Ticks(tmp_path / "ticks")
+    assert count.read() == 0  # no machine yet
+    count.create(counts=True)
+    count.write(5 * G)
+    assert Ticks(tmp_path / "ticks").read() == 5 * G
+    count.create(counts=False)
+    assert count.read() is None
+
+
 # A session, with a shell script in the emulator's place.
 
 @pytest.fixture
 def play(tmp_path):
     """A function that runs a session and returns it with its status and console."""
 
-    def run(script, timeout=None):
+    def run(script, limit=None, seconds=None, counts=False):
         with contextlib.ExitStack() as stack:
             def opened(port):
                 return stack.enter_context(contextlib.closing(port))
@@ -258,10 +334,12 @@ def play(tmp_path):
             com1, com2 = opened(EmulatorPort()), opened(EmulatorPort())
             console = opened(FilePort(tmp_path / "console"))
             command = ["sh", "-c", script, "script", com1.path, com2.path]
+            count = Ticks(tmp_path / "ticks")
+            count.create(counts)
+            patience = Patience(count, limit) if limit else None
             emulator = opened(Emulator(command, tmp_path, None))
-            played = session.Session(
-                emulator, [(com1, console), (com2, Port())], signals, timeout
-            )
+            played = session.Session(emulator, [(com1, console), (com2, Port())], signals,
+                                     session.Bounds(count, patience, seconds))
             status = played.run()
             assert is_gone(emulator.process.pid)
         return played, status, (tmp_path / "console").read_bytes()
@@ -269,6 +347,7 @@ def play(tmp_path):
     return run
 
 
+COUNT_5_G = r"printf '\000\362\005\052\001\000\000\000' >ticks; "  # 5 G in 8 bytes, octal
 SAY_OK = f"printf '{DONE_OK.decode().strip()}\\r\\n' >$1; "
 
 
@@ -278,19 +357,32 @@ def test_what_was_written_just_before_the_end_counts(play):
 
 
 def test_emulator_that_does_not_end_after_the_done_line_is_killed(play, monkeypatch):
-    monkeypatch.setattr(session, "GRACE", 0.3)
-    played, status, _ = play(SAY_OK + "sleep 1000", timeout=PATIENCE)
+    monkeypatch.setattr(session, "GRACE_UNCOUNTED", 0.3)
+    played, status, _ = play(SAY_OK + "sleep 1000")
     assert (status, played.message) == (0, None)
 
 
-def test_timeout_does_not_count_after_the_done_line(play, monkeypatch):
-    monkeypatch.setattr(session, "GRACE", 1.0)
-    _, status, _ = play(SAY_OK + "sleep 1000", timeout=0.5)
+def test_no_bound_counts_after_the_done_line(play, monkeypatch):
+    monkeypatch.setattr(session, "GRACE", 0)
+    monkeypatch.setattr(session, "GRACE_LEAST", 0.3)
+    _, status, _ = play(SAY_OK + COUNT_5_G + "sleep 1000", limit=1, counts=True)
     assert status == 0
 
 
-def test_timeout_counts_before_it(play):
-    played, status, _ = play("sleep 1000", timeout=0.3)
+def test_ticks_count_before_it(play):
+    played, status, _ = play(COUNT_5_G + "sleep 1000", limit=5, counts=True)
+    assert (status, played.message) == (124, "not done after 5 G ticks")
+
+
+def test_a_machine_that_stands_still_is_ended(play, monkeypatch):
+    monkeypatch.setattr(ticks, "STANDS_STILL", 0.3)
+    played, status, _ = play("sleep 1000", limit=5, counts=True)
+    assert (status, played.message) == \
+        (124, "not done in a machine that stands still: no tick in 0.3 seconds")
+
+
+def test_seconds_count_before_it(play):
+    played, status, _ = play("sleep 1000", seconds=0.3)
     assert (status, played.message) == (124, "not done after 0.3 seconds")
 
 
@@ -307,7 +399,7 @@ def test_killed_emulator_is_told(play):
 
 
 def test_nobody_at_the_debugger_holds_nothing_up(play):
-    _, status, _ = play("yes | head -c 100000 >$2; " + SAY_OK, timeout=PATIENCE)
+    _, status, _ = play("yes | head -c 100000 >$2; " + SAY_OK)
     assert status == 0
 
 
@@ -316,14 +408,14 @@ def test_nobody_at_the_debugger_holds_nothing_up(play):
 def launch(*arguments, **options):
     return subprocess.run(
         [LAUNCHER, *map(str, arguments)], stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=PATIENCE, **options,
+        capture_output=True, text=True, timeout=LIMIT, **options,
     )
 
 
 def test_help_names_every_option():
     result = launch("--help")
     assert result.returncode == 0
-    for option in ("iso machine cpu cpus memory firmware console gdb timeout".split()):
+    for option in ("iso machine cpu cpus memory firmware console gdb limit timeout ticks".split()):
         assert f"--{option}" in result.stdout
 
 
@@ -356,7 +448,7 @@ def need(*programs):
 def kernel(tmp_path_factory):
     need("gcc", "grub-mkrescue", "xorriso", "mformat")
     path = tmp_path_factory.mktemp("kernel") / "fixture"
-    subprocess.run(["gcc", *FIXTURE_FLAGS, "-o", path, FIXTURE], check=True, timeout=PATIENCE)
+    subprocess.run(["gcc", *FIXTURE_FLAGS, "-o", path, FIXTURE], check=True)
     return path
 
 
@@ -377,7 +469,7 @@ def iso(kernel, tmp_path_factory):
             subprocess.run(
                 ["grub-mkrescue", "-o", directory / "fixture.iso", directory / "tree",
                  "--install-modules=multiboot2 normal", "--fonts=", "--locales=", "--themes="],
-                check=True, capture_output=True, timeout=PATIENCE,
+                check=True, capture_output=True,
             )
             made[words] = directory / "fixture.iso"
         return made[words]
@@ -423,7 +515,7 @@ def started(tmp_path):
     for launcher in launchers:
         if launcher.poll() is None:
             launcher.terminate()
-            launcher.wait(PATIENCE)
+            launcher.wait(LIMIT)
         for stream in (launcher.stdout, launcher.stderr):
             if stream:
                 stream.close()
@@ -433,16 +525,6 @@ def emulator_of(launcher):
     """The pid of the launcher's child, waited for."""
     children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children")
     return int(wait_for(lambda: children.read_text().split())[0])
-
-
-def wait_for(condition):
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        result = condition()
-        if result:
-            return result
-        time.sleep(0.02)
-    pytest.fail("it did not happen in time")
 
 
 def is_gone(pid):
@@ -457,10 +539,8 @@ def is_gone(pid):
 def read_until(fd, wanted):
     """Read until the wanted bytes have come, and return all that came."""
     data = b""
-    until = time.monotonic() + PATIENCE
     while wanted not in data:
-        left = until - time.monotonic()
-        assert left > 0 and select.select([fd], [], [], left)[0], data
+        assert select.select([fd], [], [], LIMIT)[0], data
         data += os.read(fd, 4096)
     return data
 
@@ -489,8 +569,8 @@ def test_end_without_done_line_is_status_1(machine, iso, words):
     assert "the emulator ended" in result.stderr
 
 
-def test_timeout_is_status_124(machine, iso, tmp_path):
-    result = launch(*machine, "--iso", iso("guest"), "--timeout", "2",
+def test_timeout_is_status_124(qemu, iso, tmp_path):
+    result = launch(*qemu, "--iso", iso("guest"), "--timeout", "2",
                     "--console", tmp_path / "console")
     assert result.returncode == 124
     assert "2 seconds" in result.stderr
@@ -498,8 +578,8 @@ def test_timeout_is_status_124(machine, iso, tmp_path):
 
 def test_slow_reader_loses_nothing(machine, iso, started):
     launcher = started(*machine, "--iso", iso("flood ok off"))
-    time.sleep(3)
-    output = launcher.communicate(timeout=PATIENCE)[0]
+    launcher.wait(LIMIT)  # what it has said waits in the pipe
+    output = launcher.communicate()[0]
     lines = re.findall(rb"flood (\d+)\r\n", output)
     assert [int(line) for line in lines] == list(range(1500))
     assert launcher.returncode == 0
@@ -510,7 +590,7 @@ def test_reader_that_went_away_ends_the_run(qemu, iso, started):
     emulator = emulator_of(launcher)
     launcher.stdout.close()
     launcher.stdout = None
-    assert launcher.wait(PATIENCE) == 1
+    assert launcher.wait(LIMIT) == 1
     assert is_gone(emulator)
 
 
@@ -522,7 +602,7 @@ def test_terminal_that_was_closed_ends_the_run(qemu, iso, started):
     emulator = emulator_of(launcher)
     os.read(master, 1)
     os.close(master)
-    assert launcher.wait(PATIENCE) == 1
+    assert launcher.wait(LIMIT) == 1
     assert is_gone(emulator)
 
 
@@ -536,7 +616,7 @@ def test_console_pty(machine, iso, started, tmp_path):
         assert read_until(fd, b"\x1d") == b"hello\r\x03\x1d"
         os.write(fd, b"q")
         assert read_until(fd, DONE_OK) == b"q\r\n" + DONE_OK
-    assert launcher.wait(PATIENCE) == 0
+    assert launcher.wait(LIMIT) == 0
     assert not os.path.lexists(link)
 
 
@@ -545,10 +625,11 @@ def test_unread_console_pty_holds_nothing_up(qemu, iso, tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def check_echo(fd, words):
-    """They come back; before them may be the end of what was said for the client before."""
+def check_echo(fd, words, before=b""):
+    """They come back; before them may be the end of what the client before said, and what was said
+    for it."""
     echo = read_until(fd, words)
-    assert echo.endswith(words) and HANG_UP.endswith(echo[:-len(words)]), echo
+    assert echo.endswith(words) and (before + HANG_UP).endswith(echo[:-len(words)]), echo
 
 
 def test_debugger_pty(machine, iso, started, tmp_path):
@@ -563,12 +644,11 @@ def test_debugger_pty(machine, iso, started, tmp_path):
                 check_echo(fd, words)
         with opened(link) as fd:  # killed before it heard the answer
             os.write(fd, b"half a pack")
-        time.sleep(0.5)
         with opened(link) as fd:
             os.write(fd, b"next")
-            check_echo(fd, b"next")
+            check_echo(fd, b"next", b"half a pack")
         os.write(com1, b"q")
-        assert launcher.wait(PATIENCE) == 0
+        assert launcher.wait(LIMIT) == 0
     assert not os.path.lexists(link)
 
 
@@ -580,7 +660,7 @@ def test_signal_ends_the_emulator_too(qemu, iso, started, tmp_path, number):
     emulator = emulator_of(launcher)
     wait_for(link.exists)
     launcher.send_signal(number)
-    assert launcher.wait(PATIENCE) == 128 + number
+    assert launcher.wait(LIMIT) == 128 + number
     assert is_gone(emulator)
     assert list(tmp_path.iterdir()) == []
 

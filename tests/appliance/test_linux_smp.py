@@ -6,7 +6,9 @@ import re
 
 import pytest
 
-from appliance import ENDS_BY_ITSELF, HASWELL, LINUX_ON_THE_CPU, SKYLAKE, Run, linux
+from appliance import (
+    ENDS_BY_ITSELF, HASWELL, LINUX_ON_THE_CPU, LONG_TICKS, SKYLAKE, Run, linux,
+)
 from debugger import COMPLAINTS
 
 # How much try-cpus does: rounds of the token that must not see a clock run backwards, each of three
@@ -26,8 +28,8 @@ def config(vms, vcpus, effort):
 def smp(vcpus, cpus, cpu=SKYLAKE, vms=1, effort=LONG, moves=""):
     name = f"{vcpus} on {cpus}" if vms == 1 else f"{vms} times {vcpus} on {cpus}"
     name += ", moving" if moves else ""
-    run = Run(config(vms, vcpus, effort), cpus=cpus, cpu=cpu, memory=256 + 192 * vms, limit=1200,
-              cmdline=moves)
+    run = Run(config(vms, vcpus, effort), cpus=cpus, cpu=cpu, memory=256 + 192 * vms,
+              limit=LONG_TICKS, cmdline=moves)
     return pytest.param(run, marks=pytest.mark.long if effort == LONG else (),
                         id=f"{name}, {cpu.removeprefix('corei7_')}")
 

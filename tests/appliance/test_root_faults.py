@@ -11,7 +11,7 @@ CONFIG = vm("hello")
 
 
 def fault(name):
-    return Run(CONFIG, cmdline=f"test.fault={name}", limit=60)
+    return Run(CONFIG, cmdline=f"test.fault={name}")
 
 
 def check_panic(record, reason, first_function, outermost="boot_core_main+"):

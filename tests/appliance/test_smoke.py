@@ -41,8 +41,7 @@ def junit(directory):
 def test_a_kernel_that_never_ends(tmp_path):
     """Lines and a breakpoint are waited for; then the machine is ended."""
     done = smoke(tmp_path, FOREVER, "--machine", "bochs", "--gdb-break", "mine=tick",
-                 "--expect", "mine=hello: tick [23] ", "--expect", "mine=^hello: I am .* 1 CPUs",
-                 "--timeout", str(LIMIT))
+                 "--expect", "mine=hello: tick [23] ", "--expect", "mine=^hello: I am .* 1 CPUs")
     assert done.returncode == 0, done.stdout
     ended = r"\nsmoke: ok: Bochs with 2 CPUs: my\.conf; \d+ s\n\Z"
     assert re.search(ended, done.stdout), done.stdout
