@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "vmx/alu.h"
 
-#define ARITHMETIC (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
+u64 alu_result_flags(unsigned size, u64 r)
+{
+    unsigned top = size * 8 - 1;
+    r &= BIT(top) * 2 - 1;
+    return (r == 0 ? FLAG_ZF : 0) | (r >> top ? FLAG_SF : 0) |
+           (__builtin_parity((u8)r) ? 0 : FLAG_PF);
+}
 
 u64 alu(enum alu_op op, unsigned size, u64 a, u64 b, u64 *rflags)
 {
@@ -53,9 +59,8 @@ u64 alu(enum alu_op op, unsigned size, u64 a, u64 b, u64 *rflags)
     }
     r &= mask;
     u64 flags = (carry >> top & 1 ? FLAG_CF : 0) | (overflow >> top & 1 ? FLAG_OF : 0) |
-                (half & FLAG_AF) | (r == 0 ? FLAG_ZF : 0) | ((r >> top) ? FLAG_SF : 0) |
-                (__builtin_parity((u8)r) ? 0 : FLAG_PF);
-    keep |= ~ARITHMETIC;
+                (half & FLAG_AF) | alu_result_flags(size, r);
+    keep |= ~ALU_FLAGS;
     *rflags = (*rflags & keep) | (flags & ~keep);
     return op == ALU_CMP || op == ALU_TEST ? a & mask : r;
 }

@@ -20,6 +20,7 @@ struct cpuid_info {
     u64 xcr0;       // bits a guest may set in XCR0; 0: no XSAVE
     u64 cr4;        // bits a guest may set in CR4
     u64 crystal_hz; // CPUID leaf 15H's crystal: the local APIC timer's clock
+    u32 emulated;   // enum emulate_feature (vmx/emulate.h) that it offers
     unsigned maxphyaddr;
     u32 mxcsr_mask; // bits that may be set in MXCSR
     bool rdtscp;

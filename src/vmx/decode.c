@@ -309,24 +309,34 @@ static unsigned odd_forms(struct cursor *c, struct instruction *i, unsigned form
     return form;
 }
 
-// The bytes after C4, C5 or 62, and all that follows (SDM Vol. 2, 2.3 and 2.7). VEX's and EVEX's
-// register bits are REX's, inverted.
+// The bytes after C4, C5 or 62, and all that follows (SDM Vol. 2, 2.3 and 2.7). Register bits are
+// REX's, inverted; pp stands for 66, F3 or F2.
 static void take_vector(struct cursor *c, struct instruction *i, u8 prefix)
 {
-    u8 first = take8(c);
-    unsigned rex = (u8)~first >> 5; // R, X, B
+    static const u8 repeats[4] = {0, 0, 0xf3, 0xf2};
+    u8 first = take8(c), last = first; // the one with vvvv, L, pp
+    unsigned rex = (u8)~first >> 5;    // R, X, B
     i->encoding = prefix == 0x62 ? ENCODING_EVEX : ENCODING_VEX;
     i->map = MAP_0F;
+    i->operand_size = 4;
     if (prefix == 0xc5) {
         rex &= 4;
     } else {
         i->map = first & (prefix == 0x62 ? 0x07 : 0x1f);
-        take8(c);
+        last = take8(c);
         if (prefix == 0x62)
             take8(c);
+        if (i->code_size == CODE_64 && (last & 0x80))
+            i->operand_size = 8;
     }
-    if (i->code_size != CODE_64)
+    i->vvvv = (u8)~last >> 3 & 15;
+    i->vex_l = last >> 2 & 1;
+    i->operand_66 = (last & 3) == 1;
+    i->repeat = repeats[last & 3];
+    if (i->code_size != CODE_64) {
         rex = 0;
+        i->vvvv &= 7;
+    }
     i->opcode = take8(c);
     bool no_modrm = i->encoding == ENCODING_VEX && i->map == MAP_0F && i->opcode == 0x77;
     if (!no_modrm)
@@ -361,6 +371,8 @@ static enum error take_instruction(struct cursor *c, struct instruction *i)
     // Outside 64-bit mode these are LES, LDS and BOUND unless they name two registers.
     if ((byte == 0xc4 || byte == 0xc5 || byte == 0x62) &&
         (i->code_size == CODE_64 || peek(c) >= 0xc0)) {
+        if (i->lock || i->operand_66 || i->repeat != 0 || i->rex != 0)
+            return ERR_INVALID; // SDM Vol. 2, 2.3.2 to 2.3.4
         take_vector(c, i, byte);
     } else {
         unsigned form = take_opcode(c, i, byte);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // x86 instruction decoder: lengths, prefixes and operands of every legacy-encoded instruction
-// (SDM Vol. 2, chapter 2 and appendix A), for emulation of guest accesses. VEX and EVEX are
-// recognized and measured, no more. Pure; may be called anywhere.
+// (SDM Vol. 2, chapter 2 and appendix A), and of those with VEX that work on general registers, for
+// emulation of guest accesses. Other VEX and EVEX instructions are measured. Pure; may be called
+// anywhere.
 #pragma once
 
 #include "lib/error.h"
@@ -40,17 +41,19 @@ struct instruction {
     u8 map;              // enum opcode_map; for VEX and EVEX the number of the map
     u8 opcode;           // the last opcode byte
     u8 rex;              // 0x40..0x4f, or 0; only where it takes effect
-    u8 repeat;           // 0xf2, 0xf3 (the last one given), or 0
+    u8 repeat;           // 0xf2, 0xf3 (the last one given; VEX.pp), or 0
     bool lock;           // F0
-    bool operand_66;     // 66 given; whether it has effect is in operand_size
+    bool operand_66;     // 66 given (or VEX.pp); whether it has effect is in operand_size
     u8 segment_override; // enum segment_name, or NO_REGISTER; in 64-bit mode FS and GS only
     u8 operand_size;     // bytes: 1, 2, 4, 8 of general-purpose instructions; the destination's of
-                         // MOVZX
+                         // MOVZX; with VEX 8 for W = 1 in 64-bit mode, or 4
     u8 address_size;     // bytes: 2, 4, 8
     bool has_modrm;
     u8 modrm;
-    u8 reg; // ModRM.reg with REX.R; the register number of opcodes that hold one, with REX.B
-    u8 rm;  // ModRM.rm with REX.B, when it is a register
+    u8 reg;   // ModRM.reg with REX.R; the register number of opcodes that hold one, with REX.B
+    u8 rm;    // ModRM.rm with REX.B, when it is a register
+    u8 vvvv;  // VEX.vvvv, as a register's number (in 64-bit mode 0 to 15)
+    u8 vex_l; // VEX.L
     bool has_memory;
     struct memory_operand memory; // explicit ones, moffs too; not those implied by string and stack
     u8 immediate_size;            // bytes, 0 when there is none

@@ -1,17 +1,7 @@
 // SPDX-License-Identifier: MIT
 // How emulated instructions reach memory.
-#include "ept/walk.h"
 #include "vmx/emulate_internal.h"
-
-#define VECTOR_SS 12
-#define VECTOR_GP 13
-#define VECTOR_PF 14
-
-enum emulate_status emulate_raise(struct emulation *e, struct emulate_exception exception)
-{
-    e->exception = exception;
-    return EMULATE_FAULT;
-}
+#include "vmx/emulate_system.h"
 
 static enum emulate_status translate(struct emulation *e, enum segment_name segment, gva_t gva,
                                      u32 access, gpa_t *gpa)
@@ -34,20 +24,29 @@ static enum emulate_status translate(struct emulation *e, enum segment_name segm
     }
 }
 
-// Linear addresses wrap at 4 GiB outside 64-bit mode, where only FS and GS have a base.
-static u64 linear_address(struct emulation *e, enum segment_name segment, u64 offset)
+// Whether a segment lets size bytes at offset be accessed (SDM Vol. 3, 5.3 and 5.5). Of one with a
+// limit of 4 GiB the last bytes may be followed by the first.
+static bool allows(const struct emulation *e, const struct segment *s, u64 offset, unsigned size,
+                   u32 access)
 {
-    if (e->code_size != CODE_64)
-        return (u32)(e->ops->segment_base(e->ctx, segment) + offset);
-    if (segment == SEG_FS || segment == SEG_GS)
-        offset += e->ops->segment_base(e->ctx, segment);
-    return offset;
+    u64 last = offset + size - 1;
+    bool code = s->access & SEGMENT_CODE;
+    if (!emulate_is_protected(e))
+        return last <= s->limit;
+    if (s->access & SEGMENT_UNUSABLE)
+        return false;
+    if ((access & WALK_WRITE) && (code || !(s->access & SEGMENT_WRITABLE)))
+        return false;
+    if ((access & WALK_READ) && code && !(s->access & SEGMENT_READABLE))
+        return false;
+    if (!code && (s->access & SEGMENT_EXPANDS_DOWN))
+        return offset > s->limit && last <= (s->access & SEGMENT_BIG ? UINT32_MAX : 0xffff);
+    return last <= s->limit || s->limit == UINT32_MAX;
 }
 
-enum emulate_status emulate_reach(struct emulation *e, enum segment_name segment, u64 offset,
-                                  unsigned size, u32 access, struct place *p)
+enum emulate_status emulate_reach_linear(struct emulation *e, enum segment_name segment, u64 linear,
+                                         unsigned size, u32 access, struct place *p)
 {
-    u64 linear = linear_address(e, segment, offset);
     u64 rest = PAGE_SIZE - (linear & ~PAGE_MASK); // bytes to the page's end
     p->size = (u8)size;
     p->first = (u8)MIN(rest, size);
@@ -58,6 +57,25 @@ enum emulate_status emulate_reach(struct emulation *e, enum segment_name segment
     if (e->code_size != CODE_64)
         linear = (u32)linear;
     return translate(e, segment, GVA(linear), access, &p->next);
+}
+
+// Linear addresses wrap at 4 GiB outside 64-bit mode, where only FS and GS have a base, and none a
+// limit.
+enum emulate_status emulate_reach(struct emulation *e, enum segment_name segment, u64 offset,
+                                  unsigned size, u32 access, struct place *p)
+{
+    struct segment s;
+    if (e->code_size != CODE_64) {
+        e->ops->segment(e->ctx, segment, &s);
+        if (!allows(e, &s, offset, size, access))
+            return emulate_raise(
+                e, (struct emulate_exception){segment == SEG_SS ? VECTOR_SS : VECTOR_GP, true});
+        offset = (u32)(s.base + offset);
+    } else if (segment == SEG_FS || segment == SEG_GS) {
+        e->ops->segment(e->ctx, segment, &s);
+        offset += s.base;
+    }
+    return emulate_reach_linear(e, segment, offset, size, access, p);
 }
 
 // The n-th byte of an operand in two pages.

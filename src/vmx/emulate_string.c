@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 // String instructions (SDM Vol. 1, 7.3.9; Vol. 2, REP). Registers move on after each element, so
 // that the instruction can be begun again wherever it stops.
-#include "ept/walk.h"
-#include "vmx/alu.h"
-#include "vmx/emulate_internal.h"
+#include "vmx/emulate_system.h"
 
 enum {
     MOVS = 0xa4,
@@ -54,13 +52,31 @@ static enum emulate_status element(struct emulation *e, const struct instruction
     return EMULATE_DONE;
 }
 
+// INS and OUTS whose port is the guest's own, so that they do not exit for it. The CPU has checked
+// that they may; here only what IOPL allows passes, since other code may stand there by now.
+static enum emulate_status string_io(struct emulation *e, const struct instruction *i)
+{
+    bool allowed =
+        !(e->rflags & FLAG_VM) && (!(e->cr0 & CR0_PE) || e->cpl <= (e->rflags >> 12 & 3));
+    struct string_io io = {
+        .port = (u16)e->gpr[RDX],
+        .size = i->operand_size,
+        .in = i->opcode < 0x6e,
+        .rep = i->repeat != 0,
+        .address_size = i->address_size,
+        .instruction_length = i->length,
+        .segment = i->segment_override == NO_REGISTER ? SEG_DS : i->segment_override,
+    };
+    return allowed ? emulate_string_io(e, &io) : EMULATE_UNSUPPORTED;
+}
+
 enum emulate_status emulate_string(struct emulation *e, const struct instruction *i)
 {
     unsigned op = i->opcode & 0xfe;
-    if (i->repeat == 0) {
-        enum emulate_status s = element(e, i, op);
-        return s == EMULATE_DONE ? emulate_finish(e, i->length) : s;
-    }
+    if (op < MOVS)
+        return string_io(e, i);
+    if (i->repeat == 0)
+        return element(e, i, op);
     u64 rflags = e->rflags;
     for (unsigned n = 0;; n++) {
         u64 count = emulate_cut(e->gpr[RCX], i->address_size);
@@ -78,7 +94,7 @@ enum emulate_status emulate_string(struct emulation *e, const struct instruction
         if ((op == CMPS || op == SCAS) && !(e->rflags & FLAG_ZF) == (i->repeat == 0xf3))
             break;
     }
-    return emulate_finish(e, i->length);
+    return EMULATE_DONE;
 }
 
 static enum emulate_status io_element(struct emulation *e, const struct string_io *io)

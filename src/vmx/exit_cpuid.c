@@ -7,6 +7,7 @@
 #include "smp/time.h"
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
+#include "vmx/emulate.h"
 #include "vmx/vcpu_internal.h"
 
 #define BASIC_MAX    (CPUID_BASIC_LEAVES - 1)
@@ -182,10 +183,29 @@ static COLD void init_mxcsr(void)
     cpuid_info.mxcsr_mask = mask != 0 ? mask : 0xffbf;
 }
 
+static COLD void init_emulated(void)
+{
+    static const struct {
+        const u32 *word;
+        u8 bit;
+        u16 feature;
+    } features[] = {
+        {&basic[1].ecx, 22, EMULATE_MOVBE},   {&basic[1].ecx, 20, EMULATE_CRC32},
+        {&basic[1].ecx, 23, EMULATE_POPCNT},  {&basic[1].ecx, 13, EMULATE_CX16},
+        {&basic[7].ebx, 3, EMULATE_BMI1},     {&basic[7].ebx, 8, EMULATE_BMI2},
+        {&basic[7].ebx, 19, EMULATE_ADX},     {&basic[7].ebx, 10, EMULATE_INVPCID},
+        {&extended[1].ecx, 5, EMULATE_LZCNT},
+    };
+    for (unsigned n = 0; n < ARRAY_SIZE(features); n++)
+        if (*features[n].word >> features[n].bit & 1)
+            cpuid_info.emulated |= features[n].feature;
+}
+
 COLD void cpuid_init(void)
 {
     init_basic();
     init_extended();
+    init_emulated();
     init_xsave();
     init_cr4();
     init_mxcsr();

@@ -81,12 +81,7 @@ static void emulate_access(struct vcpu *v, gpa_t gpa)
     } else if (error != OK) { // longer than 15 bytes
         vcpu_raise_gp(v, 0);
     } else {
-        enum emulate_status status = emulate(&e, i);
-        if (status == EMULATE_UNSUPPORTED)
-            vcpu_crash(v, "no emulation for opcode %02x of map %u, which touches %llx", i->opcode,
-                       i->map, (unsigned long long)gpa.v);
-        else
-            guest_access_finish(v, &e, status, gpa.v);
+        guest_access_finish(v, &e, emulate(&e, i), gpa.v);
     }
 }
 

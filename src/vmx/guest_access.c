@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "vmx/guest_access.h"
 
+#include "ept/ept.h"
 #include "lib/x86.h"
+#include "vmx/cpuid.h"
 #include "vmx/fetch.h"
 #include "vmx/vcpu_internal.h"
 
@@ -58,10 +60,10 @@ static void write(void *ctx, gpa_t gpa, unsigned size, u64 value)
         a->v->guest->ops->mmio_write(a->v, gpa, size, value);
 }
 
-static u64 segment_base(void *ctx, enum segment_name segment)
+static void segment(void *ctx, enum segment_name name, struct segment *s)
 {
     (void)ctx;
-    return vmread(GUEST_ES_BASE + 2 * segment);
+    vmcs_get_segment(name, s);
 }
 
 static u32 port_read(void *ctx, u16 port, unsigned size)
@@ -79,7 +81,59 @@ static void port_write(void *ctx, u16 port, unsigned size, u32 value)
         a->v->guest->ops->port_out(a->v, port, size, value);
 }
 
-static const struct emulate_ops ops = {translate, read, write, segment_base, port_read, port_write};
+static void set_segment(void *ctx, enum segment_name name, const struct segment *s)
+{
+    (void)ctx;
+    vmcs_set_segment(name, s);
+}
+
+// GUEST_IDTR_BASE follows GUEST_GDTR_BASE, and so do the limits.
+static void table(void *ctx, enum emulate_table which, struct descriptor_table *t)
+{
+    (void)ctx;
+    t->base = vmread(GUEST_GDTR_BASE + 2 * which);
+    t->limit = (u32)vmread(GUEST_GDTR_LIMIT + 2 * which);
+}
+
+static void set_table(void *ctx, enum emulate_table which, const struct descriptor_table *t)
+{
+    (void)ctx;
+    vmwrite(GUEST_GDTR_BASE + 2 * which, t->base);
+    vmwrite(GUEST_GDTR_LIMIT + 2 * which, t->limit);
+}
+
+static u64 status_word(void *ctx)
+{
+    struct guest_access *a = ctx;
+    return vcpu_cr0(a->v);
+}
+
+static bool set_status_word(void *ctx, u64 cr0)
+{
+    struct guest_access *a = ctx;
+    return vcpu_set_cr0(a->v, cr0);
+}
+
+static void invalidate(void *ctx)
+{
+    struct guest_access *a = ctx;
+    vpid_flush(a->v->vpid);
+}
+
+static const struct emulate_ops ops = {
+    .translate = translate,
+    .read = read,
+    .write = write,
+    .segment = segment,
+    .port_read = port_read,
+    .port_write = port_write,
+    .set_segment = set_segment,
+    .table = table,
+    .set_table = set_table,
+    .status_word = status_word,
+    .set_status_word = set_status_word,
+    .invalidate = invalidate,
+};
 
 void guest_access_begin(struct vcpu *v, struct emulation *e, struct guest_access *a)
 {
@@ -91,7 +145,12 @@ void guest_access_begin(struct vcpu *v, struct emulation *e, struct guest_access
                             .code_size = guest_code_size(),
                             .gpr = v->gpr,
                             .rip = vmread(GUEST_RIP),
-                            .rflags = vmread(GUEST_RFLAGS),
+                            .rflags = a->paging.rflags,
+                            .cr0 = a->paging.cr0,
+                            .cr4 = a->paging.cr4,
+                            .long_mode = a->paging.efer & EFER_LMA,
+                            .cpl = (u8)a->paging.cpl,
+                            .features = cpuid_info.emulated,
                             .repeats = REPEATS_MAX};
 }
 
@@ -108,15 +167,40 @@ enum error guest_access_fetch(struct vcpu *v, struct emulation *e, struct guest_
     return fetch_instruction(&v->fetch, &a->paging, &v->guest->memory, GVA(pc), e->code_size, i);
 }
 
+// Ends the VM, with the bytes of the instruction, which the guest may have changed by now.
+static COLD void crash_unsupported(struct vcpu *v, u64 address)
+{
+    static const char digits[] = "0123456789abcdef";
+    char text[3 * INSTRUCTION_MAX + 1] = "";
+    u8 code[INSTRUCTION_MAX] = {0};
+    struct emulation e;
+    struct guest_access a;
+    const struct instruction *i;
+    unsigned length = guest_access_fetch(v, &e, &a, &i) == OK ? i->length : 0;
+    gva_t pc = GVA(e.code_size == CODE_64 ? e.rip : (u32)(e.rip + vmread(GUEST_CS_BASE)));
+    if (guest_read_linear(&a.paging, &v->guest->memory, pc, code, length, 0, NULL) != OK)
+        length = 0;
+    for (unsigned n = 0; n < length; n++) {
+        text[3 * n] = ' ';
+        text[3 * n + 1] = digits[code[n] >> 4];
+        text[3 * n + 2] = digits[code[n] & 15];
+        text[3 * n + 3] = 0;
+    }
+    vcpu_crash(v, "no emulation for the instruction%s, which touches %llx", text,
+               (unsigned long long)address);
+}
+
 void guest_access_finish(struct vcpu *v, struct emulation *e, enum emulate_status status,
                          u64 address)
 {
     u64 before = vmread(GUEST_RIP);
     switch (status) {
     case EMULATE_DONE:
-        vmwrite(GUEST_RFLAGS, e->rflags);
         vmwrite(GUEST_RSP, v->gpr[RSP]);
-        vcpu_skip_bytes(v, e->rip - before);
+        vcpu_skip_bytes(v, e->rip - before); // by TF as it was before POPF
+        vmwrite(GUEST_RFLAGS, e->rflags);
+        if (e->blocks)
+            vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKING_BY_MOV_SS);
         break;
     case EMULATE_AGAIN: // between two iterations
         vmwrite(GUEST_RFLAGS, e->rflags);
@@ -129,8 +213,11 @@ void guest_access_finish(struct vcpu *v, struct emulation *e, enum emulate_statu
         else
             vcpu_raise(v, e->exception.vector, e->exception.has_error, e->exception.error_code);
         break;
-    default:
-        vcpu_crash(v, "an instruction that we do not emulate touches a device (%s, address %llx)",
+    case EMULATE_UNSUPPORTED:
+        crash_unsupported(v, address);
+        break;
+    case EMULATE_FAILED:
+        vcpu_crash(v, "an instruction that touches a device cannot be emulated (%s, address %llx)",
                    error_name(e->error), (unsigned long long)address);
     }
 }

@@ -227,12 +227,7 @@ void memory_ignore(struct vcpu *v)
     if (i != NULL)
         status = emulate(&e, i);
     v->memory_ignored = false;
-    if (status == EMULATE_UNSUPPORTED)
-        vcpu_crash(v,
-                   "no emulation for opcode %02x of map %u, whose access to %llx is to be ignored",
-                   i != NULL ? i->opcode : 0, i != NULL ? i->map : 0, (unsigned long long)gpa);
-    else
-        guest_access_finish(v, &e, status, gpa);
+    guest_access_finish(v, &e, status, gpa);
 }
 
 bool memory_is_ignored(const struct vcpu *v, gpa_t gpa, u32 access)

@@ -22,8 +22,8 @@ ON_TWO = ("vmx", "tables", "garbage", "ipis", "wakes", "die")
 # Garbage may end its VM in many ways, all of which are the VM's own: it finds a port that ends it,
 # faults thrice, or comes upon something that only real memory can answer.
 ENDS_OF_GARBAGE = re.compile(
-    r"exit \d+|reset|poweroff|crash: (no emulation for opcode .*|event \w+ cannot be delivered: .*|"
-    r"an instruction that we do not emulate .*|unexpected VM exit 9 \(TASK_SWITCH\))")
+    r"exit \d+|reset|poweroff|crash: (no emulation for the instruction .*|event \w+ cannot be delivered: .*|"
+    r"an instruction that touches a device cannot be emulated .*|unexpected VM exit 9 \(TASK_SWITCH\))")
 
 
 def hostile(name, part=None, **keys):
@@ -71,7 +71,7 @@ DEATHS = {
     ("real", "limits"): TRIPLE, ("real", "stack"): TRIPLE,
     ("protected", "limits"): TRIPLE, ("protected", "gates"): TRIPLE, ("protected", "stack"): NOT_RAM,
     ("protected", "task"): r"crash: unexpected VM exit 9 \(TASK_SWITCH\)",
-    ("protected", "vector"): "crash: no emulation for opcode 10 of map 1, which touches d0000000",
+    ("protected", "vector"): r"crash: no emulation for the instruction 0f 10( \w\w)+, which touches d0000000",
     ("v86", "gates"): TRIPLE,
     ("paged", "gates"): TRIPLE, ("paged", "stack"): TRIPLE,
     ("pae", "limits"): TRIPLE, ("pae", "stack"): TRIPLE,

@@ -35,6 +35,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
         if (i.encoding == ENCODING_LEGACY)
             check(i.operand_size == 1 || i.operand_size == 2 || i.operand_size == 4 ||
                   i.operand_size == 8);
+        else
+            check((i.operand_size == 4 || i.operand_size == 8) && !i.lock && i.rex == 0);
+        check(i.vvvv < (sizes[n] == CODE_64 ? GPR_COUNT : 8) && i.vex_l < 2);
         if (i.has_memory) {
             check(i.memory.segment <= SEG_GS);
             check(i.memory.base < GPR_COUNT || i.memory.base == NO_REGISTER);

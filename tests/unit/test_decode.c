@@ -138,6 +138,23 @@ static const char *compare_immediate(const struct instruction *i, const ZydisDec
     return NULL;
 }
 
+// What VEX says of instructions on general registers.
+static const char *compare_vex(const struct instruction *i, const ZydisDecodedInstruction *z)
+{
+    unsigned mask = i->code_size == CODE_64 ? 15 : 7, pp = i->operand_66;
+    if (i->repeat != 0)
+        pp = i->repeat == 0xf3 ? 2 : 3;
+    if (i->map != z->opcode_map || z->opcode != i->opcode)
+        return "VEX opcode";
+    if (((z->raw.vex.vvvv ^ i->vvvv) & mask) != mask)
+        return "vvvv";
+    if (z->raw.vex.L != i->vex_l || z->raw.vex.pp != pp)
+        return "L or pp";
+    // In 16-bit code too an operand has 32 bits (SDM Vol. 2, ANDN); Zydis says 16.
+    unsigned width = i->code_size == CODE_16 ? 32 : z->operand_width;
+    return width == i->operand_size * 8 ? NULL : "W";
+}
+
 // What differs, or NULL.
 static const char *compare(const u8 *bytes, unsigned mode)
 {
@@ -164,8 +181,11 @@ static const char *compare(const u8 *bytes, unsigned mode)
                   z.encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW;
     if (legacy != (i.encoding == ENCODING_LEGACY))
         return "encoding";
-    if (!legacy)
+    if (!legacy && z.meta.isa_ext != ZYDIS_ISA_EXT_BMI1 && z.meta.isa_ext != ZYDIS_ISA_EXT_BMI2)
         return NULL;
+    const char *difference = legacy ? NULL : compare_vex(&i, &z);
+    if (difference != NULL)
+        return difference;
     if (z.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && z.opcode != i.opcode)
         return "opcode";
     if (sized(&z) && z.operand_width != i.operand_size * 8)
@@ -180,7 +200,7 @@ static const char *compare(const u8 *bytes, unsigned mode)
             op[n].encoding == ZYDIS_OPERAND_ENCODING_NONE)
             continue;
         memories++;
-        const char *difference = compare_memory(&i, &z, &op[n]);
+        difference = compare_memory(&i, &z, &op[n]);
         if (difference != NULL)
             return difference;
     }
@@ -223,6 +243,12 @@ static void random_strings(void **state)
                 bytes[at++] = 0x0f;
             if ((r & 15) == 1)
                 bytes[at++] = r & 16 ? 0x38 : 0x3a;
+            if ((r & 31) == 2 && count < 5) { // BMI and its neighbours
+                bytes[at++] = 0xc4;
+                bytes[at++] = (u8)((r >> 8 & 0xe0) | 2);
+                bytes[at++] = (u8)(r >> 16);
+                bytes[at++] = (u8)(0xf0 | (r >> 24 & 7));
+            }
         }
         u64 noise[2] = {random64(), random64()};
         memcpy(bytes + at, noise, sizeof(noise));
@@ -295,6 +321,29 @@ static void prefixes_and_rex(void **state)
     assert_int_equal(i.memory.segment, SEG_SS);
 }
 
+// With VEX there is no other prefix but for addresses (SDM Vol. 2, 2.3).
+static void vex(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"\x66", "\xf2", "\xf3", "\xf0", "\x48"};
+    struct instruction i = GET(CODE_64, "\x67\x65\xc4\x62\xe0\xf2\x0b"); // ANDN r9, rbx, gs:[ebx]
+    assert_int_equal(i.encoding, ENCODING_VEX);
+    assert_int_equal(i.map, MAP_0F38);
+    assert_int_equal(i.operand_size, 8);
+    assert_int_equal(i.vvvv, RBX);
+    assert_int_equal(i.reg, R9);
+    assert_int_equal(i.memory.segment, SEG_GS);
+    assert_int_equal(i.address_size, 4);
+    i = GET(CODE_32, "\xc4\xe2\xa3\xf5\x0b"); // PDEP ecx, ebx, [ebx]: W and vvvv's top do not count
+    assert_int_equal(i.operand_size, 4);
+    assert_int_equal(i.vvvv, RBX);
+    assert_int_equal(i.repeat, 0xf2);
+    for (unsigned n = 0; n < ARRAY_SIZE(wrong); n++) {
+        u8 code[6] = {(u8)wrong[n][0], 0xc4, 0xe2, 0x60, 0xf2, 0x0b};
+        assert_int_equal(decode(code, sizeof(code), CODE_64, &i), ERR_INVALID);
+    }
+}
+
 static void limits(void **state)
 {
     (void)state;
@@ -354,8 +403,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_strings),   cmocka_unit_test(all_opcodes),
-        cmocka_unit_test(prefixes_and_rex), cmocka_unit_test(limits),
-        cmocka_unit_test(offsets),
+        cmocka_unit_test(prefixes_and_rex), cmocka_unit_test(vex),
+        cmocka_unit_test(limits),           cmocka_unit_test(offsets),
     };
     return cmocka_run_group_tests_name("decode", tests, start, NULL);
 }

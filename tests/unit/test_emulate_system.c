@@ -1,0 +1,974 @@
+// SPDX-License-Identifier: MIT
+// Emulated instructions that work on stacks, segments, descriptor tables and the modes of the CPU,
+// which a user program cannot try on its own, or not in 16-bit and 32-bit code.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "vmx/emulate_system.h"
+
+// ---- a guest ---------------------------------------------------------------------------------
+
+// Its memory begins at 0, is not paged, and has a descriptor table; one page can be absent.
+// Accesses but those to the tables are noted.
+#define MEMORY   0x20000
+#define GDT      0x1000
+#define LDT      0x1800
+#define ACCESSES 80
+
+static struct world {
+    u8 memory[MEMORY];
+    struct {
+        u64 at;
+        unsigned size;
+        bool write;
+    } log[ACCESSES];
+    unsigned count;
+    u64 absent; // a page
+    struct segment segment[SEG_COUNT];
+    struct descriptor_table table[2];
+    u64 cr0;
+    unsigned invalidated;
+} world;
+
+static enum error translate(void *ctx, gva_t gva, u32 access, gpa_t *gpa, u32 *error_code)
+{
+    (void)ctx;
+    *gpa = GPA(gva.v);
+    *error_code = access & WALK_WRITE ? PF_WRITE : 0;
+    return gva.v < MEMORY && gva.v >> 12 != world.absent ? OK : ERR_FAULT;
+}
+
+static void note(u64 at, unsigned size, bool write)
+{
+    assert_true(at < MEMORY && size <= MEMORY - at);
+    if (at >= GDT && at < GDT + 0x1000)
+        return;
+    assert_true(world.count < ACCESSES);
+    world.log[world.count].at = at;
+    world.log[world.count].size = size;
+    world.log[world.count++].write = write;
+}
+
+static u64 read_memory(void *ctx, gpa_t gpa, unsigned size)
+{
+    u64 value = 0;
+    (void)ctx;
+    note(gpa.v, size, false);
+    memcpy(&value, world.memory + gpa.v, size);
+    return value;
+}
+
+static void write_memory(void *ctx, gpa_t gpa, unsigned size, u64 value)
+{
+    (void)ctx;
+    note(gpa.v, size, true);
+    memcpy(world.memory + gpa.v, &value, size);
+}
+
+static void get_segment(void *ctx, enum segment_name name, struct segment *s)
+{
+    (void)ctx;
+    *s = world.segment[name];
+}
+
+static void set_segment(void *ctx, enum segment_name name, const struct segment *s)
+{
+    (void)ctx;
+    world.segment[name] = *s;
+}
+
+static void get_table(void *ctx, enum emulate_table which, struct descriptor_table *t)
+{
+    (void)ctx;
+    *t = world.table[which];
+}
+
+static void set_table(void *ctx, enum emulate_table which, const struct descriptor_table *t)
+{
+    (void)ctx;
+    world.table[which] = *t;
+}
+
+static u64 status_word(void *ctx)
+{
+    (void)ctx;
+    return world.cr0;
+}
+
+static bool set_status_word(void *ctx, u64 cr0)
+{
+    (void)ctx;
+    world.cr0 = cr0;
+    return !(cr0 & BIT(3)); // TS: refused here
+}
+
+static void invalidate(void *ctx)
+{
+    (void)ctx;
+    world.invalidated++;
+}
+
+static const struct emulate_ops ops = {
+    .translate = translate,
+    .read = read_memory,
+    .write = write_memory,
+    .segment = get_segment,
+    .set_segment = set_segment,
+    .table = get_table,
+    .set_table = set_table,
+    .status_word = status_word,
+    .set_status_word = set_status_word,
+    .invalidate = invalidate,
+};
+
+// Selectors of the descriptor table.
+enum {
+    DATA_0 = 0x08,     // DPL 0
+    CODE_0 = 0x10,     // 32-bit
+    DATA_3 = 0x18,     // DPL 3
+    CODE_3 = 0x20,     // DPL 3
+    ABSENT = 0x28,     // data that is not present
+    READ_ONLY = 0x30,  // DPL 0
+    EXECUTE = 0x38,    // code that cannot be read
+    CONFORMING = 0x40, // code of DPL 0
+    LDT_SELECTOR = 0x48,
+    TSS_SELECTOR = 0x58,
+    GATE = 0x68,
+    LONG_CODE = 0x70,
+    BIG_DATA = 0x78, // with a limit by pages
+    END = 0x80,
+    IN_LDT = 0x0c, // data
+};
+
+static u64 regs[GPR_COUNT];
+static struct emulation e;
+
+static u64 descriptor(u64 base, u32 limit, u64 access)
+{
+    return (limit & 0xffff) | (base & 0xffffff) << 16 | access << 40 | (limit & 0xf0000ull) << 32 |
+           (base & 0xff000000) << 32;
+}
+
+static void put(u64 at, u64 value, unsigned size)
+{
+    memcpy(world.memory + at, &value, size);
+}
+
+static u64 get(u64 at, unsigned size)
+{
+    u64 value = 0;
+    memcpy(&value, world.memory + at, size);
+    return value;
+}
+
+static void fill_tables(void)
+{
+    put(GDT + DATA_0, descriptor(0, 0xfffff, 0xc092), 8);
+    put(GDT + CODE_0, descriptor(0, 0xfffff, 0xc09a), 8);
+    put(GDT + DATA_3, descriptor(0x2000, 0xffff, 0x40f2), 8);
+    put(GDT + CODE_3, descriptor(0, 0xffff, 0x40fa), 8);
+    put(GDT + ABSENT, descriptor(0, 0xffff, 0x4012), 8);
+    put(GDT + READ_ONLY, descriptor(0, 0xffff, 0x4090), 8);
+    put(GDT + EXECUTE, descriptor(0, 0xffff, 0x4098), 8);
+    put(GDT + CONFORMING, descriptor(0, 0xffff, 0x409e), 8);
+    put(GDT + LDT_SELECTOR, descriptor(LDT, 0xff, 0x82), 8);
+    put(GDT + TSS_SELECTOR, descriptor(0x3000, 0x67, 0x89), 8);
+    put(GDT + GATE, descriptor(0, 0, 0x8c), 8);
+    put(GDT + LONG_CODE, descriptor(0, 0, 0x209a), 8);
+    put(GDT + BIG_DATA, descriptor(0, 0x12, 0x8092), 8);
+    put(LDT + 8, descriptor(0x4000, 0x123, 0x4092), 8);
+    world.table[EMULATE_GDTR] = (struct descriptor_table){GDT, END - 1};
+    world.table[EMULATE_IDTR] = (struct descriptor_table){0x123456789abc, 0xfff};
+}
+
+static int new_world(void **state)
+{
+    (void)state;
+    memset(&world, 0, sizeof(world));
+    world.absent = UINT64_MAX;
+    world.cr0 = 0x80050033;
+    for (unsigned n = SEG_ES; n <= SEG_GS; n++)
+        world.segment[n] = (struct segment){DATA_0, UINT32_MAX, 0xc093, 0};
+    world.segment[SEG_CS] = (struct segment){CODE_0, UINT32_MAX, 0xc09b, 0};
+    world.segment[SEG_LDTR] = (struct segment){LDT_SELECTOR, 0xff, 0x82, LDT};
+    world.segment[SEG_TR] = (struct segment){TSS_SELECTOR, 0x67, 0x8b, 0x3000};
+    fill_tables();
+    memset(regs, 0, sizeof(regs));
+    regs[RSP] = 0x10000;
+    regs[RBX] = 0x8000; // the operand
+    e = (struct emulation){.ops = &ops,
+                           .gpr = regs,
+                           .rip = 0x5000,
+                           .rflags = 2,
+                           .cr0 = CR0_PE,
+                           .features = UINT32_MAX,
+                           .repeats = 32};
+    return 0;
+}
+
+static enum emulate_status step(enum code_size size, const char *bytes, unsigned count)
+{
+    struct instruction i;
+    assert_int_equal(decode((const u8 *)bytes, count, size, &i), OK);
+    assert_int_equal(i.length, count);
+    e.code_size = size;
+    if (size == CODE_64)
+        e.long_mode = true;
+    world.count = 0;
+    return emulate(&e, &i);
+}
+
+#define STEP(size, bytes) step(size, bytes, sizeof(bytes) - 1)
+#define DO(size, bytes)   assert_int_equal(STEP(size, bytes), EMULATE_DONE)
+
+static void expect_access(unsigned n, bool write, u64 at, unsigned size)
+{
+    assert_true(n < world.count);
+    assert_int_equal(world.log[n].write, write);
+    assert_int_equal(world.log[n].at, at);
+    assert_int_equal(world.log[n].size, size);
+}
+
+// It faulted, and nothing has been accessed but the tables.
+static void expect_fault(enum emulate_status s, u8 vector, u32 error_code, unsigned accesses)
+{
+    assert_int_equal(s, EMULATE_FAULT);
+    assert_int_equal(e.exception.vector, vector);
+    assert_int_equal(e.exception.has_error, vector >= VECTOR_NP);
+    assert_int_equal(e.exception.error_code, error_code);
+    assert_int_equal(world.count, accesses);
+}
+
+#define FAULTS(size, bytes, vector, error) expect_fault(STEP(size, bytes), vector, error, 0)
+
+// ---- the stack -------------------------------------------------------------------------------
+
+static void stack_and_operand(void **state)
+{
+    (void)state;
+    put(0x8000, 0x1122334455667788, 8);
+    DO(CODE_64, "\xff\x33"); // PUSH [rbx]
+    assert_int_equal(world.count, 2);
+    expect_access(0, false, 0x8000, 8);
+    expect_access(1, true, 0xfff8, 8);
+    assert_int_equal(get(0xfff8, 8), 0x1122334455667788);
+    assert_int_equal(regs[RSP], 0xfff8);
+    DO(CODE_64, "\x8f\x44\x24\x10"); // POP [rsp + 16], by RSP as it is afterwards
+    expect_access(0, false, 0xfff8, 8);
+    expect_access(1, true, 0x10010, 8);
+    assert_int_equal(regs[RSP], 0x10000);
+    DO(CODE_64, "\x66\xff\x33"); // PUSH word [rbx]
+    expect_access(1, true, 0xfffe, 2);
+    regs[RSP] = 0x8000;
+    DO(CODE_64, "\x5c"); // POP rsp
+    assert_int_equal(regs[RSP], 0x1122334455667788);
+    // CALL and JMP.
+    regs[RSP] = 0x10000;
+    put(0x8000, 0x6666, 8);
+    u64 back = e.rip;
+    DO(CODE_64, "\xff\x13");
+    expect_access(0, false, 0x8000, 8);
+    expect_access(1, true, 0xfff8, 8);
+    assert_int_equal(get(0xfff8, 8), back + 2);
+    assert_int_equal(e.rip, 0x6666);
+    DO(CODE_64, "\xff\x23");
+    assert_int_equal(e.rip, 0x6666);
+    // In 32-bit code with a 16-bit stack SP wraps, and the upper half of ESP stays.
+    world.segment[SEG_SS].access = 0x93;
+    world.segment[SEG_SS].base = 0x3000;
+    world.segment[SEG_SS].limit = 0xffff;
+    regs[RSP] = 0x77770002;
+    put(0x8000, 0x12345678, 4);
+    DO(CODE_32, "\x66\xff\x33");
+    expect_access(1, true, 0x3000, 2);
+    assert_int_equal(regs[RSP], 0x77770000);
+    DO(CODE_32, "\xff\x33");
+    expect_access(1, true, 0x12ffc, 4);
+    assert_int_equal(regs[RSP], 0x7777fffc);
+}
+
+// What faults is found out before a device has been read.
+static void faults_come_first(void **state)
+{
+    (void)state;
+    static const struct {
+        enum code_size size;
+        const char *bytes;
+        unsigned count;
+    } both[] = {
+#define BOTH(size, bytes) {size, bytes, sizeof(bytes) - 1}
+        BOTH(CODE_64, "\xff\x33"),     // PUSH [rbx]
+        BOTH(CODE_64, "\xff\x13"),     // CALL [rbx]
+        BOTH(CODE_64, "\x8f\x03"),     // POP [rbx], whose stack is tried first
+        BOTH(CODE_64, "\xc8\0\0\2"),   // ENTER
+        BOTH(CODE_64, "\xc9"),         // LEAVE
+        BOTH(CODE_32, "\x60"),         // PUSHA
+        BOTH(CODE_32, "\x61"),         // POPA
+        BOTH(CODE_64, "\x9c"),         // PUSHF
+        BOTH(CODE_64, "\x9d"),         // POPF
+        BOTH(CODE_64, "\xc3"),         // RET
+        BOTH(CODE_64, "\xcb"),         // RET far
+        BOTH(CODE_64, "\xe8\0\0\0\0"), // CALL
+        BOTH(CODE_64, "\x0f\xa0"),     // PUSH FS
+        BOTH(CODE_64, "\x0f\xa1"),     // POP FS
+        BOTH(CODE_64, "\x6a\1"),       // PUSH 1
+#undef BOTH
+    };
+    world.absent = 0xf;
+    for (unsigned n = 0; n < ARRAY_SIZE(both); n++) {
+        u64 before[GPR_COUNT];
+        regs[RSP] = both[n].count == 2 && both[n].bytes[0] == '\xff' ? 0x10000 : 0xf800;
+        regs[RBP] = 0xf000;
+        memcpy(before, regs, sizeof(before));
+        enum emulate_status s = step(both[n].size, both[n].bytes, both[n].count);
+        expect_fault(s, VECTOR_PF, e.exception.error_code, 0);
+        assert_memory_equal(before, regs, sizeof(regs));
+        assert_int_equal(e.rip, 0x5000);
+    }
+    // The second half of an operand in two parts.
+    regs[RBX] = 0x0effe;
+    FAULTS(CODE_32, "\x62\x03", VECTOR_PF, 0);            // BOUND
+    FAULTS(CODE_64, "\x0f\x01\x03", VECTOR_PF, PF_WRITE); // SGDT
+    FAULTS(CODE_64, "\x0f\x01\x13", VECTOR_PF, 0);        // LGDT
+    FAULTS(CODE_32, "\xc5\x03", VECTOR_PF, 0);            // LDS
+    FAULTS(CODE_64, "\xff\x2b", VECTOR_PF, 0);            // JMP far
+    FAULTS(CODE_64, "\x0f\xc7\x0b", VECTOR_PF, PF_WRITE); // CMPXCHG8B
+    regs[RAX] = 1;
+    FAULTS(CODE_64, "\x66\x0f\x38\x82\x03", VECTOR_PF, 0); // INVPCID
+    FAULTS(CODE_64, "\x0f\xae\x7b\x02", VECTOR_PF, 0);     // CLFLUSH
+    DO(CODE_64, "\x0f\x18\x4b\x02");                       // PREFETCHT0 faults never
+    assert_int_equal(world.count, 0);
+    // A POP whose destination cannot be written leaves RSP as it was.
+    regs[RSP] = 0x8000;
+    FAULTS(CODE_64, "\x8f\x43\x02", VECTOR_PF, PF_WRITE);
+    assert_int_equal(regs[RSP], 0x8000);
+    // Targets: a CALL has read by then, and pushed nothing.
+    put(0x8000, 0x0000800000000000, 8);
+    regs[RBX] = 0x8000;
+    regs[RSP] = 0x9000;
+    expect_fault(STEP(CODE_64, "\xff\x13"), VECTOR_GP, 0, 1);
+    expect_fault(STEP(CODE_64, "\xff\x23"), VECTOR_GP, 0, 1);
+    regs[RSP] = 0x8000;
+    expect_fault(STEP(CODE_64, "\xc3"), VECTOR_GP, 0, 1);
+    world.segment[SEG_CS].limit = 0x7ff;
+    put(0x8000, 0x800, 4);
+    expect_fault(STEP(CODE_32, "\xff\x23"), VECTOR_GP, 0, 1);
+    put(0x8000, 0x7ff, 4);
+    DO(CODE_32, "\xff\x23");
+}
+
+static void frames(void **state)
+{
+    (void)state;
+    // 16-bit code: ENTER 10H, 3 and LEAVE.
+    e.cr0 = 0;
+    for (unsigned n = 0; n < SEG_LDTR; n++)
+        world.segment[n] = (struct segment){0, 0xffff, 0x93, 0};
+    world.segment[SEG_SS].base = 0x2000;
+    regs[RSP] = 0x55554000;
+    regs[RBP] = 0x66665000;
+    put(0x6ffe, 0xaaaa, 2);
+    put(0x6ffc, 0xbbbb, 2);
+    DO(CODE_16, "\xc8\x10\0\3");
+    expect_access(0, true, 0x5ffe, 2);
+    expect_access(1, false, 0x6ffe, 2);
+    expect_access(2, true, 0x5ffc, 2);
+    expect_access(3, false, 0x6ffc, 2);
+    expect_access(4, true, 0x5ffa, 2);
+    expect_access(5, true, 0x5ff8, 2);
+    assert_int_equal(world.count, 6);
+    assert_int_equal(get(0x5ff8, 8), 0x5000aaaabbbb3ffe);
+    assert_int_equal(regs[RBP], 0x66663ffe);
+    assert_int_equal(regs[RSP], 0x55553fe8);
+    DO(CODE_16, "\xc9");
+    assert_int_equal(regs[RSP], 0x55554000);
+    assert_int_equal(regs[RBP], 0x66665000);
+    // PUSHA and POPA, which leaves SP out.
+    for (unsigned n = 0; n < 8; n++)
+        regs[n] = n == RSP ? 0x4000 : 0x1111 * n;
+    DO(CODE_16, "\x60");
+    assert_int_equal(world.count, 8);
+    expect_access(0, true, 0x5ffe, 2);
+    expect_access(7, true, 0x5ff0, 2);
+    assert_int_equal(get(0x5ff0, 8), 0x4000555566667777); // SP as it was
+    for (unsigned n = 0; n < 8; n++)
+        regs[n] = n == RSP ? regs[RSP] : 0;
+    DO(CODE_16, "\x61");
+    assert_int_equal(world.count, 7);
+    for (unsigned n = 0; n < 8; n++)
+        assert_int_equal(regs[n], n == RSP ? 0x4000 : 0x1111 * n);
+}
+
+static void flags(void **state)
+{
+    (void)state;
+    // CPL 3 may change neither IOPL nor, with an IOPL below, IF; nobody VM or RF.
+    put(0x10000, 0x1ffffff, 4);
+    e.cpl = 3;
+    e.rflags = 0x2;
+    DO(CODE_32, "\x9d");
+    assert_int_equal(e.rflags, 0x244dd7);
+    regs[RSP] = 0x10000;
+    e.rflags = 0x3002;
+    DO(CODE_32, "\x9d");
+    assert_int_equal(e.rflags, 0x247fd7);
+    regs[RSP] = 0x10000;
+    e.cpl = 0;
+    e.rflags = 0x2;
+    DO(CODE_32, "\x9d");
+    assert_int_equal(e.rflags, 0x247fd7);
+    // 16 bits leave the upper half alone.
+    put(0x10000, 0, 4);
+    regs[RSP] = 0x10000;
+    DO(CODE_32, "\x66\x9d");
+    assert_int_equal(e.rflags, 0x240002);
+    assert_int_equal(regs[RSP], 0x10002);
+    e.rflags |= FLAG_RF;
+    DO(CODE_32, "\x66\x9c");
+    DO(CODE_32, "\x9c");
+    assert_int_equal(get(0xfffc, 4), 0x240002);
+    e.rflags = FLAG_VM | 2;
+    assert_int_equal(STEP(CODE_16, "\x9c"), EMULATE_UNSUPPORTED);
+    assert_int_equal(STEP(CODE_16, "\x9d"), EMULATE_UNSUPPORTED);
+    e.rflags = FLAG_VM | 0x3002;
+    DO(CODE_16, "\x9c");
+}
+
+// ---- segments --------------------------------------------------------------------------------
+
+static void limits_and_types(void **state)
+{
+    (void)state;
+    struct segment *ds = &world.segment[SEG_DS], *ss = &world.segment[SEG_SS];
+    *ds = (struct segment){DATA_0, 0x8003, 0x4093, 0};
+    DO(CODE_32, "\x8b\x03");
+    FAULTS(CODE_32, "\x8b\x43\x01", VECTOR_GP, 0);
+    FAULTS(CODE_32, "\xff\x73\x01", VECTOR_GP, 0); // PUSH
+    ds->access = 0x4091;                           // read only
+    DO(CODE_32, "\x8b\x03");
+    FAULTS(CODE_32, "\x01\x03", VECTOR_GP, 0);
+    FAULTS(CODE_32, "\x2e\x88\x03", VECTOR_GP, 0); // code is not written to
+    DO(CODE_32, "\x2e\x8a\x03");
+    world.segment[SEG_CS].access = 0xc099; // nor read, when it may not be
+    FAULTS(CODE_32, "\x2e\x8a\x03", VECTOR_GP, 0);
+    ds->access |= SEGMENT_UNUSABLE;
+    FAULTS(CODE_32, "\x8b\x03", VECTOR_GP, 0);
+    DO(CODE_64, "\x8b\x03"); // there is neither limit nor type in 64-bit mode
+    // The stack has an exception of its own, and here it is a segment that grows down.
+    *ss = (struct segment){DATA_0, 0x7fff, 0x4097, 0};
+    ds->access = 0x4093;
+    regs[RSP] = 0x8004;
+    DO(CODE_32, "\xff\x33");
+    FAULTS(CODE_32, "\xff\x33", VECTOR_SS, 0);
+    regs[RBP] = 0x7fff;
+    FAULTS(CODE_32, "\x8b\x45\x00", VECTOR_SS, 0);
+    ss->access = 0x97; // without B it ends at 64 KiB
+    regs[RBP] = 0xfffd;
+    FAULTS(CODE_32, "\x8b\x45\x00", VECTOR_SS, 0);
+    DO(CODE_32, "\x66\x8b\x45\x00");
+    // In real mode the limit alone counts.
+    e.cr0 = 0;
+    world.segment[SEG_CS] = (struct segment){0, 0xffff, 0x9b, 0};
+    DO(CODE_16, "\x2e\x88\x07");
+    regs[RBX] = 0xffff;
+    *ds = (struct segment){0, 0xffff, 0x93, 0};
+    DO(CODE_16, "\x88\x07");
+    FAULTS(CODE_16, "\x89\x07", VECTOR_GP, 0);
+}
+
+// MOV to segment register `reg` of a selector in memory.
+static enum emulate_status mov_segment(unsigned reg, u16 selector)
+{
+    char bytes[2] = {'\x8e', (char)(3 | reg << 3)};
+    put(0x8000, selector, 2);
+    return step(e.long_mode ? CODE_64 : CODE_32, bytes, 2);
+}
+
+static void loading(void **state)
+{
+    (void)state;
+    const struct segment *ds = &world.segment[SEG_DS], *ss = &world.segment[SEG_SS];
+    assert_int_equal(mov_segment(SEG_DS, DATA_3), EMULATE_DONE);
+    assert_int_equal(ds->selector, DATA_3);
+    assert_int_equal(ds->base, 0x2000);
+    assert_int_equal(ds->limit, 0xffff);
+    assert_int_equal(ds->access, 0x40f3);
+    assert_int_equal(get(GDT + DATA_3 + 5, 1), 0xf3); // it has been accessed
+    assert_false(e.blocks);
+    world.segment[SEG_DS].base = 0;
+    assert_int_equal(mov_segment(SEG_ES, BIG_DATA), EMULATE_DONE);
+    assert_int_equal(world.segment[SEG_ES].limit, 0x12fff);
+    assert_int_equal(mov_segment(SEG_FS, IN_LDT), EMULATE_DONE);
+    assert_int_equal(world.segment[SEG_FS].base, 0x4000);
+    assert_int_equal(mov_segment(SEG_GS, 3), EMULATE_DONE); // null
+    assert_int_equal(world.segment[SEG_GS].access, SEGMENT_UNUSABLE);
+    assert_int_equal(mov_segment(SEG_SS, DATA_0), EMULATE_DONE);
+    assert_true(e.blocks);
+    expect_fault(mov_segment(SEG_DS, ABSENT), VECTOR_NP, ABSENT, 1);
+    expect_fault(mov_segment(SEG_DS, END), VECTOR_GP, END, 1);
+    expect_fault(mov_segment(SEG_DS, EXECUTE), VECTOR_GP, EXECUTE, 1);
+    expect_fault(mov_segment(SEG_DS, TSS_SELECTOR), VECTOR_GP, TSS_SELECTOR, 1);
+    expect_fault(mov_segment(SEG_DS, DATA_0 | 3), VECTOR_GP, DATA_0, 1); // RPL
+    expect_fault(mov_segment(SEG_CS, DATA_0), VECTOR_UD, 0, 0);
+    expect_fault(mov_segment(6, DATA_0), VECTOR_UD, 0, 0);
+    expect_fault(mov_segment(SEG_SS, ABSENT), VECTOR_SS, ABSENT, 1);
+    expect_fault(mov_segment(SEG_SS, READ_ONLY), VECTOR_GP, READ_ONLY, 1);
+    expect_fault(mov_segment(SEG_SS, DATA_3), VECTOR_GP, DATA_3, 1);
+    expect_fault(mov_segment(SEG_SS, 0), VECTOR_GP, 0, 1);
+    assert_int_equal(ss->selector, DATA_0);
+    world.segment[SEG_LDTR].access = SEGMENT_UNUSABLE;
+    expect_fault(mov_segment(SEG_DS, IN_LDT), VECTOR_GP, IN_LDT, 1);
+    e.cpl = 3;
+    expect_fault(mov_segment(SEG_DS, DATA_0), VECTOR_GP, DATA_0, 1);
+    assert_int_equal(mov_segment(SEG_DS, CONFORMING), EMULATE_DONE);
+    // A null SS in 64-bit mode, whose DPL remains the CPL.
+    e.cpl = 1;
+    e.long_mode = true;
+    assert_int_equal(mov_segment(SEG_SS, 1), EMULATE_DONE);
+    assert_int_equal(ss->access, SEGMENT_UNUSABLE | 1 << 5);
+    expect_fault(mov_segment(SEG_SS, 2), VECTOR_GP, 0, 1);
+}
+
+static void pointers_and_pops(void **state)
+{
+    (void)state;
+    put(0x8000, 0x123456789abc, 8);
+    put(0x8004, DATA_0, 2);
+    DO(CODE_32, "\xc5\x0b"); // LDS ecx, [ebx]
+    expect_access(0, false, 0x8000, 4);
+    expect_access(1, false, 0x8004, 2);
+    assert_int_equal(regs[RCX], 0x56789abc);
+    assert_int_equal(world.segment[SEG_DS].selector, DATA_0);
+    put(0x8008, DATA_3, 2);
+    regs[RBP] = 1;
+    DO(CODE_64, "\x48\x0f\xb5\x2b"); // LGS rbp, [rbx]
+    expect_access(0, false, 0x8000, 8);
+    expect_access(1, false, 0x8008, 2);
+    assert_int_equal(world.segment[SEG_GS].base, 0x2000);
+    put(0x8004, ABSENT, 2);
+    e.long_mode = false;
+    expect_fault(STEP(CODE_32, "\x0f\xb2\x0b"), VECTOR_SS, ABSENT, 2); // LSS
+    put(0x8004, DATA_0, 2);
+    DO(CODE_32, "\x0f\xb2\x0b");
+    assert_false(e.blocks); // that is for MOV and POP
+    // PUSH of a segment register writes a word where 4 bytes are pushed.
+    DO(CODE_32, "\x06");
+    assert_int_equal(world.count, 1);
+    expect_access(0, true, 0xfffc, 2);
+    DO(CODE_32, "\x17"); // POP SS
+    assert_true(e.blocks);
+    assert_int_equal(regs[RSP], 0x10000);
+    DO(CODE_64, "\x0f\xa8"); // PUSH GS
+    expect_access(0, true, 0xfff8, 8);
+    DO(CODE_64, "\x0f\xa1"); // POP FS
+    assert_int_equal(world.segment[SEG_FS].selector, DATA_3);
+    // MOV from one stores a word; real mode takes any selector.
+    DO(CODE_64, "\x48\x8c\x23");
+    expect_access(0, true, 0x8000, 2);
+    e.cr0 = 0;
+    e.long_mode = false;
+    put(0x8000, 0x1234abcd, 4);
+    DO(CODE_16, "\xc4\x0f"); // LES cx, [bx]
+    assert_int_equal(world.segment[SEG_ES].base, 0x12340);
+    assert_int_equal(world.segment[SEG_ES].access, 0xc093);
+    assert_int_equal((u16)regs[RCX], 0xabcd);
+}
+
+// LAR, LSL, VERR, VERW: what each says of a selector. -1: it cannot be seen.
+static void looking(void **state)
+{
+    (void)state;
+    static const struct {
+        u16 selector;
+        u8 cpl;
+        bool wide;
+        i64 lar, lsl;
+        bool verr, verw;
+    } cases[] = {
+        {DATA_0, 0, false, 0xcf9200 & 0xf0ff00, UINT32_MAX, true, true},
+        {DATA_0, 3, false, -1, -1, false, false},
+        {DATA_0 | 1, 0, false, -1, -1, false, false},
+        {DATA_3 | 3, 3, false, 0x40f200, 0xffff, true, true},
+        {READ_ONLY, 0, false, 0x409000, 0xffff, true, false},
+        {EXECUTE, 0, false, 0x409800, 0xffff, false, false},
+        {CONFORMING | 3, 3, false, 0x409e00, 0xffff, true, false},
+        {ABSENT, 0, false, 0x401200, 0xffff, true, true},
+        {LDT_SELECTOR, 0, false, 0x8200, 0xff, false, false},
+        {GATE, 0, false, 0x8c00, -1, false, false},
+        {TSS_SELECTOR, 0, false, 0x8900, 0x67, false, false},
+        {TSS_SELECTOR, 0, true, 0x8900, 0x67, false, false},
+        {0, 0, false, -1, -1, false, false},
+        {END, 0, false, -1, -1, false, false},
+    };
+    for (unsigned n = 0; n < ARRAY_SIZE(cases); n++) {
+        e.cpl = cases[n].cpl;
+        e.long_mode = cases[n].wide;
+        put(0x8000, cases[n].selector, 2);
+        regs[RCX] = 0x77;
+        DO(CODE_32, "\x0f\x02\x0b"); // LAR
+        expect_access(0, false, 0x8000, 2);
+        assert_int_equal(world.count, 1);
+        assert_int_equal(regs[RCX], cases[n].lar < 0 ? 0x77 : (u64)cases[n].lar);
+        assert_int_equal(!(e.rflags & FLAG_ZF), cases[n].lar < 0);
+        regs[RCX] = 0x77;
+        DO(CODE_32, "\x0f\x03\x0b"); // LSL
+        assert_int_equal(regs[RCX], cases[n].lsl < 0 ? 0x77 : (u64)cases[n].lsl);
+        assert_int_equal(!(e.rflags & FLAG_ZF), cases[n].lsl < 0);
+        DO(CODE_32, "\x0f\x00\x23"); // VERR
+        assert_int_equal((e.rflags & FLAG_ZF) != 0, cases[n].verr);
+        DO(CODE_32, "\x0f\x00\x2b"); // VERW
+        assert_int_equal((e.rflags & FLAG_ZF) != 0, cases[n].verw);
+    }
+    // ARPL.
+    put(0x8000, 0x1231, 2);
+    regs[RCX] = 2;
+    DO(CODE_32, "\x63\x0b");
+    assert_int_equal(get(0x8000, 2), 0x1232);
+    assert_true(e.rflags & FLAG_ZF);
+    DO(CODE_32, "\x63\x0b");
+    assert_int_equal(world.count, 1);
+    assert_false(e.rflags & FLAG_ZF);
+    // None of them is known in real and virtual-8086 mode.
+    e.rflags = FLAG_VM | 2;
+    FAULTS(CODE_16, "\x0f\x02\x0f", VECTOR_UD, 0);
+    FAULTS(CODE_16, "\x63\x0f", VECTOR_UD, 0);
+    e.rflags = 2;
+    e.cr0 = 0;
+    FAULTS(CODE_16, "\x0f\x00\x27", VECTOR_UD, 0);
+    FAULTS(CODE_16, "\x0f\x00\x07", VECTOR_UD, 0);
+}
+
+static enum emulate_status load_system(bool tr, u16 selector)
+{
+    put(0x8000, selector, 2);
+    return step(e.long_mode ? CODE_64 : CODE_32, tr ? "\x0f\x00\x1b" : "\x0f\x00\x13", 3);
+}
+
+static void system_segments(void **state)
+{
+    (void)state;
+    const struct segment *tr = &world.segment[SEG_TR], *ldtr = &world.segment[SEG_LDTR];
+    assert_int_equal(load_system(true, TSS_SELECTOR), EMULATE_DONE);
+    assert_int_equal(tr->access, 0x8b);
+    assert_int_equal(get(GDT + TSS_SELECTOR + 5, 1), 0x8b); // it is busy
+    expect_fault(load_system(true, TSS_SELECTOR), VECTOR_GP, TSS_SELECTOR, 1);
+    expect_fault(load_system(true, 0), VECTOR_GP, 0, 1);
+    expect_fault(load_system(true, DATA_0), VECTOR_GP, DATA_0, 1);
+    expect_fault(load_system(true, IN_LDT), VECTOR_GP, IN_LDT, 1);
+    expect_fault(load_system(false, TSS_SELECTOR), VECTOR_GP, TSS_SELECTOR, 1);
+    assert_int_equal(load_system(false, 0), EMULATE_DONE);
+    assert_int_equal(ldtr->access, SEGMENT_UNUSABLE);
+    assert_int_equal(load_system(false, LDT_SELECTOR), EMULATE_DONE);
+    assert_int_equal(ldtr->base, LDT);
+    put(GDT + LDT_SELECTOR + 5, 2, 1);
+    expect_fault(load_system(false, LDT_SELECTOR), VECTOR_NP, LDT_SELECTOR, 1);
+    // In IA-32e mode these descriptors have 16 bytes.
+    put(GDT + LDT_SELECTOR + 5, 0x82, 1);
+    put(GDT + LDT_SELECTOR + 8, 0xffff8123, 8);
+    e.long_mode = true;
+    assert_int_equal(load_system(false, LDT_SELECTOR), EMULATE_DONE);
+    assert_int_equal(ldtr->base, 0xffff812300000000 + LDT);
+    put(GDT + LDT_SELECTOR + 8, 0x8123, 8); // not canonical
+    expect_fault(load_system(false, LDT_SELECTOR), VECTOR_GP, LDT_SELECTOR, 1);
+    world.table[EMULATE_GDTR].limit = LDT_SELECTOR + 14;
+    put(GDT + LDT_SELECTOR + 8, 0, 8);
+    expect_fault(load_system(false, LDT_SELECTOR), VECTOR_GP, LDT_SELECTOR, 1);
+    e.cpl = 1;
+    expect_fault(load_system(false, 0), VECTOR_GP, 0, 0);
+    expect_fault(load_system(true, 0), VECTOR_GP, 0, 0);
+    // SLDT and STR store a word, for everybody but with UMIP.
+    DO(CODE_64, "\x48\x0f\x00\x0b");
+    expect_access(0, true, 0x8000, 2);
+    assert_int_equal(get(0x8000, 2), TSS_SELECTOR);
+    e.cr4 = CR4_UMIP;
+    FAULTS(CODE_64, "\x0f\x00\x03", VECTOR_GP, 0);
+    FAULTS(CODE_64, "\x0f\x01\x03", VECTOR_GP, 0);
+    FAULTS(CODE_64, "\x0f\x01\x23", VECTOR_GP, 0);
+    FAULTS(CODE_64, "\x0f\x00\x33", VECTOR_UD, 0); // /6
+}
+
+// ---- tables, CR0, caches ---------------------------------------------------------------------
+
+static void tables(void **state)
+{
+    (void)state;
+    DO(CODE_64, "\x0f\x01\x0b"); // SIDT
+    expect_access(0, true, 0x8000, 2);
+    expect_access(1, true, 0x8002, 8);
+    assert_int_equal(get(0x8002, 8), 0x123456789abc);
+    DO(CODE_32, "\x66\x0f\x01\x0b"); // 4 bytes, whatever the operand size
+    expect_access(1, true, 0x8002, 4);
+    put(0x8002, 0xffff800012345678, 8);
+    DO(CODE_64, "\x0f\x01\x1b"); // LIDT
+    expect_access(0, false, 0x8000, 2);
+    expect_access(1, false, 0x8002, 8);
+    assert_int_equal(world.table[EMULATE_IDTR].base, 0xffff800012345678);
+    assert_int_equal(world.table[EMULATE_IDTR].limit, 0xfff);
+    DO(CODE_32, "\x0f\x01\x13"); // LGDT
+    assert_int_equal(world.table[EMULATE_GDTR].base, 0x12345678);
+    DO(CODE_16, "\x0f\x01\x17"); // with an operand of 16 bits 24 count
+    assert_int_equal(world.table[EMULATE_GDTR].base, 0x345678);
+    put(0x8002, 0x8000000000000000, 8);
+    expect_fault(STEP(CODE_64, "\x0f\x01\x13"), VECTOR_GP, 0, 2);
+    DO(CODE_64, "\x0f\x01\x23"); // SMSW
+    expect_access(0, true, 0x8000, 2);
+    assert_int_equal(get(0x8000, 2), 0x33);
+    put(0x8000, 0xfff4, 2);
+    DO(CODE_64, "\x0f\x01\x33"); // LMSW, which cannot clear PE
+    assert_int_equal(world.cr0, 0x80050035);
+    put(0x8000, 8, 2);
+    expect_fault(STEP(CODE_64, "\x0f\x01\x33"), VECTOR_GP, 0, 1);
+    DO(CODE_64, "\x0f\x01\x3b"); // INVLPG
+    assert_int_equal(world.count, 0);
+    assert_int_equal(world.invalidated, 1);
+    e.cpl = 3;
+    FAULTS(CODE_64, "\x0f\x01\x13", VECTOR_GP, 0);
+    FAULTS(CODE_64, "\x0f\x01\x33", VECTOR_GP, 0);
+    FAULTS(CODE_64, "\x0f\x01\x3b", VECTOR_GP, 0);
+    DO(CODE_64, "\x0f\x01\x03"); // SGDT
+}
+
+static void invpcid(void **state)
+{
+    (void)state;
+    static const struct {
+        u64 type, pcid, address, cr4;
+        bool ok;
+    } cases[] = {
+        {0, 0, 0xffff800000000000, 0, true},
+        {0, 0, 0x800000000000, 0, false},
+        {0, 1, 0, 0, false},
+        {1, 0xfff, 0, CR4_PCIDE, true},
+        {1, 0x1000, 0, CR4_PCIDE, false},
+        {2, 0, 0x800000000000, 0, true},
+        {3, 0x1000, 0, CR4_PCIDE, false},
+    };
+    for (unsigned n = 0; n < ARRAY_SIZE(cases); n++) {
+        unsigned before = world.invalidated;
+        regs[RCX] = cases[n].type;
+        e.cr4 = cases[n].cr4;
+        put(0x8000, cases[n].pcid, 8);
+        put(0x8008, cases[n].address, 8);
+        enum emulate_status s = STEP(CODE_64, "\x66\x0f\x38\x82\x0b");
+        assert_int_equal(s, cases[n].ok ? EMULATE_DONE : EMULATE_FAULT);
+        assert_int_equal(world.count, 2);
+        assert_int_equal(world.invalidated - before, cases[n].ok);
+    }
+    regs[RCX] = 4;
+    FAULTS(CODE_64, "\x66\x0f\x38\x82\x0b", VECTOR_GP, 0);
+    regs[RCX] = 0;
+    e.cpl = 3;
+    FAULTS(CODE_64, "\x66\x0f\x38\x82\x0b", VECTOR_GP, 0);
+    e.features &= ~(u32)EMULATE_INVPCID;
+    FAULTS(CODE_64, "\x66\x0f\x38\x82\x0b", VECTOR_UD, 0);
+}
+
+// ---- far branches ----------------------------------------------------------------------------
+
+static enum emulate_status far(const char *bytes, u16 selector, u32 offset)
+{
+    put(0x8000, offset, 4);
+    put(0x8004, selector, 2);
+    return step(CODE_32, bytes, 2);
+}
+
+static void far_branches(void **state)
+{
+    (void)state;
+    const char *jmp = "\xff\x2b", *call = "\xff\x1b";
+    const struct segment *cs = &world.segment[SEG_CS];
+    world.segment[SEG_CS].limit = 0x10;
+    assert_int_equal(far(jmp, CODE_0, 0x123456), EMULATE_DONE);
+    expect_access(0, false, 0x8000, 4);
+    expect_access(1, false, 0x8004, 2);
+    assert_int_equal(e.rip, 0x123456);
+    assert_int_equal(cs->limit, UINT32_MAX);
+    assert_int_equal(cs->access, 0xc09b);
+    e.rip = 0x5000;
+    assert_int_equal(far(call, CONFORMING, 0x1000), EMULATE_DONE);
+    expect_access(2, true, 0xfffc, 4);
+    expect_access(3, true, 0xfff8, 4);
+    assert_int_equal(get(0xfff8, 8), 0x5002 | (u64)CODE_0 << 32);
+    assert_int_equal(cs->selector, CONFORMING);
+    DO(CODE_32, "\xca\x08\0"); // RET far 8
+    assert_int_equal(e.rip, 0x5002);
+    assert_int_equal(cs->selector, CODE_0);
+    assert_int_equal(regs[RSP], 0x10008);
+    e.rip = 0x5000;
+    expect_fault(far(jmp, 0, 0), VECTOR_GP, 0, 2);
+    expect_fault(far(jmp, DATA_0, 0), VECTOR_GP, DATA_0, 2);
+    expect_fault(far(jmp, CODE_3, 0), VECTOR_GP, CODE_3, 2);
+    expect_fault(far(jmp, CODE_0 | 3, 0), VECTOR_GP, CODE_0, 2);
+    expect_fault(far(jmp, CONFORMING, 0x10000), VECTOR_GP, 0, 2);
+    put(GDT + CODE_0 + 5, 0x1a, 1);
+    expect_fault(far(call, CODE_0, 0), VECTOR_NP, CODE_0, 2);
+    regs[RSP] = 0x20; // no stack: nothing changes
+    put(GDT + CODE_0 + 5, 0x9a, 1);
+    world.absent = 0;
+    expect_fault(far(call, CODE_0, 0), VECTOR_PF, PF_WRITE, 2);
+    assert_int_equal(get(GDT + CODE_0 + 5, 1), 0x9a);
+    assert_int_equal(far(jmp, GATE, 0), EMULATE_UNSUPPORTED);
+    assert_int_equal(far(jmp, TSS_SELECTOR, 0), EMULATE_UNSUPPORTED);
+    // To a user.
+    put(0xa000, 0x1000, 4);
+    put(0xa004, CODE_3 | 3, 4);
+    regs[RSP] = 0xa000;
+    assert_int_equal(STEP(CODE_32, "\xcb"), EMULATE_UNSUPPORTED);
+    assert_int_equal(STEP(CODE_32, "\xcf"), EMULATE_UNSUPPORTED); // IRET
+    assert_int_equal(e.rip, 0x5000);
+    // Into 64-bit mode.
+    e.long_mode = true;
+    assert_int_equal(far(jmp, LONG_CODE, 0xffff0000), EMULATE_DONE);
+    assert_int_equal(e.rip, 0xffff0000);
+    put(GDT + LONG_CODE + 6, 0x60, 1); // L and D
+    expect_fault(far(jmp, LONG_CODE, 0), VECTOR_GP, LONG_CODE, 2);
+    // In real mode.
+    e.long_mode = false;
+    e.cr0 = 0;
+    world.segment[SEG_CS] = (struct segment){0, 0xffff, 0x9b, 0};
+    world.segment[SEG_SS] = (struct segment){0, 0xffff, 0x93, 0};
+    put(0x8000, 0x1234abcd, 4);
+    e.rip = 0x5000;
+    DO(CODE_16, "\xff\x1f"); // CALL far [bx]
+    expect_access(2, true, 0x9ffe, 2);
+    expect_access(3, true, 0x9ffc, 2);
+    assert_int_equal(e.rip, 0xabcd);
+    assert_int_equal(cs->base, 0x12340);
+    DO(CODE_16, "\xcb");
+    assert_int_equal(e.rip, 0x5002);
+    assert_int_equal(cs->base, 0);
+    FAULTS(CODE_16, "\xff\xdb", VECTOR_UD, 0);
+}
+
+// ---- other modes, other CPUs -----------------------------------------------------------------
+
+static void features(void **state)
+{
+    (void)state;
+    put(0x8000, 0x100, 4);
+    DO(CODE_32, "\xf3\x0f\xbd\x0b"); // LZCNT
+    assert_int_equal(regs[RCX], 23);
+    DO(CODE_32, "\xc4\xe2\x70\xf2\x13"); // ANDN edx, ecx, [ebx]
+    e.features = 0;
+    DO(CODE_32, "\xf3\x0f\xbd\x0b"); // is BSR without it
+    assert_int_equal(regs[RCX], 8);
+    put(0x8000, 0, 4);
+    DO(CODE_32, "\xf3\x0f\xbc\x0b"); // and TZCNT BSF
+    assert_int_equal(regs[RCX], 8);
+    FAULTS(CODE_32, "\xf3\x0f\xb8\x0b", VECTOR_UD, 0);         // POPCNT
+    FAULTS(CODE_32, "\x0f\x38\xf0\x0b", VECTOR_UD, 0);         // MOVBE
+    FAULTS(CODE_32, "\xf2\x0f\x38\xf0\x0b", VECTOR_UD, 0);     // CRC32
+    FAULTS(CODE_32, "\x66\x0f\x38\xf6\x0b", VECTOR_UD, 0);     // ADCX
+    FAULTS(CODE_32, "\xc4\xe2\x70\xf2\x13", VECTOR_UD, 0);     // ANDN
+    FAULTS(CODE_32, "\xc4\xe3\x7b\xf0\x0b\x05", VECTOR_UD, 0); // RORX
+    FAULTS(CODE_64, "\x48\x0f\xc7\x0b", VECTOR_UD, 0);         // CMPXCHG16B
+    DO(CODE_64, "\xf0\x0f\xc7\x0b");                           // CMPXCHG8B
+    assert_int_equal(world.count, 2);
+    expect_access(0, false, 0x8000, 8);
+    expect_access(1, true, 0x8000, 8);
+    e.features = UINT32_MAX;
+    e.long_mode = false;
+    e.rflags = FLAG_VM | 2; // VEX is none there
+    FAULTS(CODE_16, "\xc4\xe2\x70\xf2\x17", VECTOR_UD, 0);
+    // VEX.W and the upper half of vvvv do not count outside 64-bit mode.
+    e.rflags = 2;
+    regs[RCX] = 0xf0;
+    put(0x8000, 0xffffffff000000ff, 8);
+    DO(CODE_32, "\xc4\xe2\xb0\xf2\x13"); // ANDN edx, ecx, [ebx]
+    expect_access(0, false, 0x8000, 4);
+    assert_int_equal(regs[RDX], 0x0f);
+    // MOVNTI has 4 bytes in 16-bit code.
+    DO(CODE_16, "\x0f\xc3\x0f");
+    expect_access(0, true, 0x8000, 4);
+}
+
+static void arithmetic(void **state)
+{
+    (void)state;
+    // The quotient may be the least number, but not minus it.
+    put(0x8000, 1, 8);
+    regs[RAX] = 0x80000000;
+    regs[RDX] = UINT32_MAX;
+    DO(CODE_32, "\xf7\x3b"); // IDIV
+    assert_int_equal(regs[RAX], 0x80000000);
+    put(0x8000, UINT64_MAX, 8);
+    regs[RDX] = UINT32_MAX;
+    expect_fault(STEP(CODE_32, "\xf7\x3b"), VECTOR_DE, 0, 1);
+    regs[RAX] = BIT(63);
+    regs[RDX] = UINT64_MAX;
+    expect_fault(STEP(CODE_64, "\x48\xf7\x3b"), VECTOR_DE, 0, 1);
+    put(0x8000, 0, 8);
+    expect_fault(STEP(CODE_64, "\x48\xf7\x33"), VECTOR_DE, 0, 1); // DIV by 0
+    // A SHLD of 16 bits by more, as CPUs do it: the first operand comes behind the second.
+    put(0x8000, 0x1234, 2);
+    regs[RCX] = 20;
+    regs[RDX] = 0x5678;
+    DO(CODE_32, "\x66\x0f\xa5\x13");
+    assert_int_equal(get(0x8000, 2), 0x6781);
+    // Without a shift there is a write all the same, and no flag changes.
+    e.rflags = 0x8d7;
+    regs[RCX] = 0x20;
+    DO(CODE_32, "\xd3\x23");
+    assert_int_equal(world.count, 2);
+    assert_int_equal(e.rflags, 0x8d7);
+    // BOUND: both bounds belong to it, and have signs.
+    put(0x8000, (u32)-3, 4);
+    put(0x8004, 5, 4);
+    for (int n = -4; n <= 6; n++) {
+        regs[RCX] = (u32)n;
+        enum emulate_status s = STEP(CODE_32, "\x62\x0b");
+        if (n < -3 || n > 5)
+            expect_fault(s, VECTOR_BR, 0, 2);
+        else
+            assert_int_equal(s, EMULATE_DONE);
+    }
+    regs[RAX] = 0x1104;
+    DO(CODE_32, "\xd7"); // XLAT
+    assert_int_equal(regs[RAX], 0x1105);
+    expect_access(0, false, 0x8004, 1);
+}
+
+// Hints and what writes back cache lines: not even a descriptor is looked at.
+static void hints(void **state)
+{
+    (void)state;
+    static const char *const codes[] = {"\x0f\x0d\x0b", "\x0f\x18\x03", "\x0f\x1c\x03",
+                                        "\x0f\x1f\x03", "\x0f\x1e\x03", "\x0f\xae\x3b"};
+    for (unsigned n = 0; n < ARRAY_SIZE(codes); n++) {
+        assert_int_equal(step(CODE_64, codes[n], 3), EMULATE_DONE);
+        assert_int_equal(world.count, 0);
+    }
+    DO(CODE_64, "\x66\x0f\xae\x3b"); // CLFLUSHOPT
+    DO(CODE_64, "\x66\x0f\xae\x33"); // CLWB
+    assert_int_equal(world.count, 0);
+    FAULTS(CODE_64, "\xf0\x0f\xae\x3b", VECTOR_UD, 0);
+    assert_int_equal(STEP(CODE_64, "\x0f\xae\x33"), EMULATE_UNSUPPORTED); // XSAVEOPT
+    assert_int_equal(STEP(CODE_64, "\x0f\xae\x13"), EMULATE_UNSUPPORTED); // LDMXCSR
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(stack_and_operand, new_world),
+        cmocka_unit_test_setup(faults_come_first, new_world),
+        cmocka_unit_test_setup(frames, new_world),
+        cmocka_unit_test_setup(flags, new_world),
+        cmocka_unit_test_setup(limits_and_types, new_world),
+        cmocka_unit_test_setup(loading, new_world),
+        cmocka_unit_test_setup(pointers_and_pops, new_world),
+        cmocka_unit_test_setup(looking, new_world),
+        cmocka_unit_test_setup(system_segments, new_world),
+        cmocka_unit_test_setup(tables, new_world),
+        cmocka_unit_test_setup(invpcid, new_world),
+        cmocka_unit_test_setup(far_branches, new_world),
+        cmocka_unit_test_setup(features, new_world),
+        cmocka_unit_test_setup(arithmetic, new_world),
+        cmocka_unit_test_setup(hints, new_world),
+    };
+    return cmocka_run_group_tests_name("emulate_system", tests, NULL, NULL);
+}
