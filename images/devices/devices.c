@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Checks the devices from a guest's side.
 //   only=NAME  one of pic pit ioapic rtc pm-timer uart apic apic-timer
+//              instructions
 //   xapic      begin in xAPIC mode
 //   qemu       leave out what QEMU's own devices answer wrongly
 //   bochs      the same for Bochs's
@@ -12,10 +13,15 @@ static const struct {
     const char *name;
     void (*check)(void);
 } devices[] = {
-    {"pic", check_pic},           {"pit", check_pit},
-    {"ioapic", check_ioapic},     {"rtc", check_rtc},
-    {"uart", check_uart},         {"apic", check_apic},
-    {"pm-timer", check_pm_timer}, {"apic-timer", check_apic_timer},
+    {"pic", check_pic},
+    {"pit", check_pit},
+    {"ioapic", check_ioapic},
+    {"rtc", check_rtc},
+    {"uart", check_uart},
+    {"apic", check_apic},
+    {"pm-timer", check_pm_timer},
+    {"apic-timer", check_apic_timer},
+    {"instructions", check_instructions},
 };
 
 int main(void)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The devices as a guest sees them (COVERAGE F10, F3); each prints its verdicts and leaves its
+// The devices as a guest sees them (COVERAGE F10, F3, E2); each prints its verdicts and leaves its
 // device masked and stopped.
 #pragma once
 
@@ -13,6 +13,7 @@ void check_pm_timer(void);
 void check_uart(void);
 void check_apic(void);
 void check_apic_timer(void);
+void check_instructions(void);
 
 // Whether value lies within `percent` per cent of wanted.
 static inline bool near(u64 value, u64 wanted, u64 percent)

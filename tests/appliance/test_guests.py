@@ -94,9 +94,12 @@ DEVICES = (ENDS_BY_ITSELF + vm("x2apic", "devices", cores="0") +
 @pytest.mark.parametrize("name", ["x2apic", "xapic"])
 def test_devices(record, name):
     """F10: the board. F3, F4: the local APIC by software and by the APIC-access page.
-    F5: by APIC-register virtualization and virtual-interrupt delivery."""
+    F5: by APIC-register virtualization and virtual-interrupt delivery. E2: all kinds of instructions
+    on a hole, on the IOAPIC and on the local APIC's page, in 64-bit and in 32-bit code."""
     record.check_done()
-    record.check_passed(name, "F10")
+    record.check_passed(name, "F10", "E2")
+    on_devices = [line for line in record.verdicts(name, "PASS") if " as on RAM, " in line]
+    assert len(on_devices) == (6 if name == "xapic" else 4), record
     assert record.guest(name)[0].endswith(f", {'xAPIC' if name == 'xapic' else 'x2APIC'}"), record
 
 
