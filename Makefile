@@ -183,6 +183,7 @@ test: ## all tests but the long ones: unit tests, the appliance in emulators, gd
 	@$(PYTEST) -m 'not long' $(PYTEST_ARGS)
 
 test-long: ## all tests
+	@ci/deps bare
 	+@$(TIED) ci/prepare test bochs 'the tests, an hour' \
 	    $(SUBMAKE) iso tests-built $B/count/vitrine.bin $(TEST_IMAGES)
 	@$(PYTEST) $(PYTEST_ARGS)
