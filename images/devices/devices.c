@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Checks the devices from a guest's side.
-//   only=NAME  one of pic pit ioapic rtc pm-timer uart apic apic-timer
+//   only=NAME  one of firmware kbc debug-ports pic pit ioapic rtc pm-timer uart apic apic-timer
 //              instructions
 //   xapic      begin in xAPIC mode
 //   qemu       leave out what QEMU's own devices answer wrongly
@@ -13,6 +13,9 @@ static const struct {
     const char *name;
     void (*check)(void);
 } devices[] = {
+    {"firmware", check_firmware},
+    {"kbc", check_kbc},
+    {"debug-ports", check_debug_ports},
     {"pic", check_pic},
     {"pit", check_pit},
     {"ioapic", check_ioapic},

@@ -5,6 +5,9 @@
 
 #include "lib/types.h"
 
+void check_firmware(void);
+void check_kbc(void);
+void check_debug_ports(void);
 void check_pic(void);
 void check_pit(void);
 void check_ioapic(void);

@@ -51,8 +51,11 @@ static void list_vms(struct request *r)
             vm_end_text(vm, r->out);
         else
             text_add(r->out, "%s", names[vm->state]);
-        text_add(r->out, ", %u vCPU%s, %llu MiB\n", vm->vcpus, vm->vcpus == 1 ? "" : "s",
+        text_add(r->out, ", %u vCPU%s, %llu MiB", vm->vcpus, vm->vcpus == 1 ? "" : "s",
                  LL(vm->config->memory / MiB));
+        if (vm->board.debug.post_given)
+            text_add(r->out, ", port 0x80: 0x%02x", vm->board.debug.post);
+        text_add(r->out, "\n");
     }
 }
 

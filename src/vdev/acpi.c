@@ -74,12 +74,12 @@ _Static_assert(sizeof(struct fadt) == 268, "ACPI 5.2.9, revision 5");
 #define PROC_C1       BIT(2)
 #define PWR_BUTTON    BIT(4) // no fixed power button
 #define SLP_BUTTON    BIT(5) // no fixed sleep button
-#define FIX_RTC       BIT(6) // RTC wake status is not in the fixed registers
 #define TMR_VAL_EXT   BIT(8)
 #define RESET_REG_SUP BIT(10)
 
 // FADT boot architecture flags
 #define LEGACY_DEVICES BIT(0)
+#define HAS_8042       BIT(1)
 #define NO_VGA         BIT(2)
 
 struct facs {
@@ -208,11 +208,12 @@ static u64 put_fadt(struct writer *w, u64 facs, u64 dsdt_gpa)
         .c2_latency = 0xfff, // over the limits: there is no C2 or C3
         .c3_latency = 0xfff,
         .century = RTC_CENTURY,
-        .boot_arch = LEGACY_DEVICES | NO_VGA,
-        .flags = WBINVD | PROC_C1 | PWR_BUTTON | SLP_BUTTON | FIX_RTC | TMR_VAL_EXT | RESET_REG_SUP,
+        .boot_arch = LEGACY_DEVICES | HAS_8042 | NO_VGA,
+        .flags = WBINVD | PROC_C1 | PWR_BUTTON | SLP_BUTTON | TMR_VAL_EXT | RESET_REG_SUP,
         .reset_register = io_address(0xcf9, 8),
         .reset_value = 0x06,
         .minor = 1,
+        .x_facs = facs,
         .x_dsdt = dsdt_gpa,
         .x_pm1a_evt = io_address(PM1A_EVT, 32),
         .x_pm1a_cnt = io_address(PM1A_CNT, 16),

@@ -76,6 +76,17 @@ void acpipm_power_button(struct acpipm *pm)
     update_sci(pm);
 }
 
+void acpipm_rtc_alarm(struct acpipm *pm)
+{
+    pm->status |= RTC_STS;
+    update_sci(pm);
+}
+
+bool acpipm_waits_for_rtc(const struct acpipm *pm)
+{
+    return pm->control & SCI_EN && pm->enable & RTC_STS && !pm->sci;
+}
+
 // The event and control blocks as eight bytes from PM_BASE.
 static u64 registers(const struct acpipm *pm)
 {

@@ -53,6 +53,12 @@ static inline u32 acpipm_timer(const struct acpipm *pm, u64 now)
 u32 acpipm_read(struct acpipm *pm, u16 port, unsigned size, u64 now);
 void acpipm_write(struct acpipm *pm, u16 port, unsigned size, u32 value, u64 now);
 
+// The clock's alarm has come: it wakes, as the FADT says.
+void acpipm_rtc_alarm(struct acpipm *pm);
+
+// Whether that would raise the SCI.
+bool acpipm_waits_for_rtc(const struct acpipm *pm);
+
 // Presses the power button: an SCI if the guest enabled it.
 void acpipm_power_button(struct acpipm *pm);
 

@@ -52,6 +52,8 @@ static void isa_irq(void *ctx, unsigned irq, bool level)
     }
     pic_set_irq(&b->pic, irq, level);
     ioapic_set_irq(&b->ioapic, ioapic_pin(irq), level);
+    if (irq == RTC_PIN && level && rtc_alarmed(&b->rtc)) // it wakes, too
+        acpipm_rtc_alarm(&b->pm);
 }
 
 static void pic_output(void *ctx, bool level)
@@ -138,16 +140,27 @@ void board_expire(struct board *b, u64 now)
     }
 }
 
-u64 board_deadline(struct board *b)
+static bool masked(const struct board *b, unsigned irq)
+{
+    return pic_masked(&b->pic, irq) && ioapic_masked(&b->ioapic, ioapic_pin(irq));
+}
+
+// An interrupt that is masked everywhere can wait until someone looks.
+static bool can_wait(const struct board *b, enum board_timer t)
 {
     static const u8 irq[BOARD_TIMERS] = {IRQ_PIT, RTC_PIN, ACPI_SCI, IRQ_COM1, IRQ_COM2};
+    if (t == TIMER_RTC && acpipm_waits_for_rtc(&b->pm) && !masked(b, ACPI_SCI))
+        return false;
+    return masked(b, irq[t]);
+}
+
+u64 board_deadline(struct board *b)
+{
     u64 next = NEVER;
     b->moved = false;
     for (unsigned t = 0; t < BOARD_TIMERS; t++) {
         u64 at = b->due[t];
-        // An interrupt that is masked everywhere can wait until someone looks.
-        if (at >= next ||
-            (pic_masked(&b->pic, irq[t]) && ioapic_masked(&b->ioapic, ioapic_pin(irq[t]))))
+        if (at >= next || can_wait(b, (enum board_timer)t))
             continue;
         if (t == TIMER_PIT)
             at = MAX(at, b->pit_expired + b->pit.tsc_hz / PIT_EVENTS_PER_SECOND);
@@ -184,6 +197,7 @@ static void power_on(struct board *b, u64 tsc_hz, u64 now)
     pit_init(&b->pit, tsc_hz, now, isa);
     pci_init(&b->pci);
     sysctrl_init(&b->sysctrl, b->call.reset, b->call.exit, b->ctx);
+    kbc_init(&b->kbc, isa, b->call.reset, b->ctx);
     fwcfg_select(&b->fwcfg, 0);
     b->owed = 0;
     write_ports(b, firmware, ARRAY_SIZE(firmware), now);
@@ -234,6 +248,7 @@ enum error board_init(struct board *b, const struct board_config *c, u64 now)
     acpipm_init(&b->pm, c->tsc_hz, now, isa, c->call.shutdown, c->ctx);
     vuart_init(&b->com1, c->tsc_hz, true, IRQ_COM1, isa, c->call.transmit, c->ctx);
     vuart_init(&b->com2, c->tsc_hz, false, IRQ_COM2, isa, NULL, NULL);
+    debugport_init(&b->debug, c->call.transmit, c->ctx);
     b->host_uarts = c->host_uarts;
     b->edges =
         (u8)((c->host_uarts & 5 ? BIT(IRQ_COM1) : 0) | (c->host_uarts & 10 ? BIT(IRQ_COM2) : 0));
@@ -309,6 +324,7 @@ bool board_receive_break(struct board *b, u64 now)
 void board_transmit_ready(struct board *b)
 {
     vuart_ready(&b->com1);
+    debugport_ready(&b->debug);
 }
 
 void board_power_button(struct board *b)

@@ -7,8 +7,10 @@
 
 #include "lib/types.h"
 #include "vdev/acpipm.h"
+#include "vdev/debugport.h"
 #include "vdev/fwcfg.h"
 #include "vdev/ioapic.h"
+#include "vdev/kbc.h"
 #include "vdev/pci.h"
 #include "vdev/pic.h"
 #include "vdev/pit.h"
@@ -22,7 +24,7 @@ struct board_callbacks {
     void (*intr)(void *ctx, bool level); // the PIC's INT: LINT0 of the first vCPU
     void (*msi)(void *ctx, const struct ioapic_message *m); // from the IOAPIC to the local APICs
     void (*routes)(void *ctx); // board_level_vectors() may give something else; may be NULL
-    bool (*transmit)(void *ctx, u8 byte); // COM1, see vuart_init; may be NULL
+    bool (*transmit)(void *ctx, u8 byte); // COM1 and the debug ports, see vuart_init; may be NULL
     void (*shutdown)(void *ctx);          // ACPI S5
     void (*reset)(void *ctx); // by a port; the caller calls board_reset when it restarts the VM
     void (*exit)(void *ctx, u32 value); // port 0xf4
@@ -58,6 +60,8 @@ struct board {
     struct fwcfg fwcfg;
     struct pci pci;
     struct sysctrl sysctrl;
+    struct kbc kbc;
+    struct debugport debug;
     struct board_callbacks call;
     void *ctx;
 };
@@ -131,7 +135,7 @@ void board_host_irq(struct board *b, unsigned irq);
 bool board_receive(struct board *b, u8 byte, u64 now);
 bool board_receive_break(struct board *b, u64 now);
 
-// COM1's transmit takes more again.
+// The transmit callback takes more again.
 void board_transmit_ready(struct board *b);
 
 void board_power_button(struct board *b);

@@ -11,17 +11,18 @@ enum device {
     COM1,
     COM2,
     SYSCTRL,
+    KBC,
     FWCFG,
     PCI,
-    DELAY,
+    DEBUG_PORT,
 };
 
 const u8 board_device_in[][16] = {
     [1] = {[0x0 ... 0x1] = PIC},
     [2] = {[0x0 ... 0x3] = PIT},
-    [3] = {[0x0] = SYSCTRL, [0x1] = PIT, [0x4] = SYSCTRL},
+    [3] = {[0x0] = KBC, [0x1] = PIT, [0x4] = KBC},
     [4] = {[0x0 ... 0x1] = RTC},
-    [5] = {[0x0] = DELAY},
+    [5] = {[POST_PORT & 15] = DEBUG_PORT},
     [6] = {[0x2] = SYSCTRL},
     [7] = {[SMI_CMD & 15] = PM, [APM_STS & 15] = PM},
     [8] = {[0x4] = SYSCTRL},
@@ -30,11 +31,13 @@ const u8 board_device_in[][16] = {
     [11] = {[0x0 ... 0x1] = FWCFG},
     [12] = {[0x0 ... PM_LENGTH - 1] = PM},
     [13] = {[0x8] = PCI, [0x9] = SYSCTRL, [0xc ... 0xf] = PCI},
+    [14] = {[DEBUG_PORT_BOCHS & 15] = DEBUG_PORT},
+    [15] = {[DEBUG_PORT_QEMU & 15] = DEBUG_PORT},
 };
 const u8 board_block_at[BOARD_BLOCKS] = {
-    [0x02] = 1,  [0x04] = 2, [0x06] = 3,  [0x07] = 4,          [0x08] = 5,
-    [0x09] = 6,  [0x0a] = 1, [0x0b] = 7,  [0x0f] = 8,          [0x2f] = 9,
-    [0x3f] = 10, [0x4d] = 1, [0x51] = 11, [PM_BASE >> 4] = 12, [0xcf] = 13,
+    [0x02] = 1,  [0x04] = 2, [0x06] = 3,  [0x07] = 4,          [0x08] = 5,  [0x09] = 6,
+    [0x0a] = 1,  [0x0b] = 7, [0x0e] = 14, [0x0f] = 8,          [0x2f] = 9,  [0x3f] = 10,
+    [0x40] = 15, [0x4d] = 1, [0x51] = 11, [PM_BASE >> 4] = 12, [0xcf] = 13,
 };
 
 static enum device find_device(u16 port)
@@ -123,6 +126,18 @@ static void byte_io(struct board *b, u16 port, bool write, u32 *value, u64 now)
         else
             *value = sysctrl_read(&b->sysctrl, port);
         break;
+    case KBC:
+        if (write)
+            kbc_write(&b->kbc, port, (u8)*value);
+        else
+            *value = kbc_read(&b->kbc, port);
+        break;
+    case DEBUG_PORT:
+        if (write)
+            debugport_write(&b->debug, port, (u8)*value);
+        else
+            *value = debugport_read(&b->debug, port);
+        break;
     case FWCFG:
         if (!write)
             *value = port == 0x511 ? fwcfg_read(&b->fwcfg) : 0xff;
@@ -142,6 +157,7 @@ static bool wide_io(struct board *b, u16 port, unsigned size, bool write, u32 *v
             acpipm_write(&b->pm, port, size, *value, now);
         else
             *value = acpipm_read(&b->pm, port, size, now);
+        b->moved |= write; // whether an alarm of the clock is waited for
         board_update_due(b, TIMER_PM);
         return true;
     case PCI:

@@ -303,6 +303,11 @@ u64 rtc_deadline(const struct rtc *r)
     return next == NEVER ? NEVER : r->epoch + next;
 }
 
+bool rtc_alarmed(const struct rtc *r)
+{
+    return r->cmos[REG_B] & r->cmos[REG_C] & C_AF;
+}
+
 void rtc_expire(struct rtc *r, u64 now)
 {
     sync(r, now);

@@ -30,6 +30,9 @@ void rtc_reset(struct rtc *r, u64 now);
 u8 rtc_read(struct rtc *r, u16 port, u64 now);
 void rtc_write(struct rtc *r, u16 port, u8 value, u64 now);
 
+// Whether its alarm is among the reasons for its interrupt.
+bool rtc_alarmed(const struct rtc *r);
+
 // The tick of the next enabled interrupt that would change the IRQ line, or NEVER.
 u64 rtc_deadline(const struct rtc *r);
 

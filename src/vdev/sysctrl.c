@@ -3,8 +3,6 @@
 
 #include "lib/string.h"
 
-#define KBC_COMMAND   0x64
-#define KBC_PULSE     0xfe // pulses output bit 0, the CPU's reset
 #define PORT92        0x92
 #define PORT92_RESET  0x01
 #define PORT92_A20    0x02
@@ -40,10 +38,6 @@ void sysctrl_write(struct sysctrl *s, u16 port, u32 value)
 {
     u8 byte = (u8)value, old;
     switch (port) {
-    case KBC_COMMAND:
-        if (byte == KBC_PULSE)
-            s->reset(s->ctx);
-        break;
     case PORT92:
         old = s->port92;
         s->port92 = byte & (PORT92_A20 | PORT92_RESET);

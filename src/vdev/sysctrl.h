@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The ports by which a PC is reset, and those by which a test kernel ends: 0x64 (keyboard
-// controller: only its reset command), 0x92 (fast A20 and reset), 0xcf9 (reset control), 0xf4 (exit
-// with a value). The caller serializes.
+// The ports by which a PC is reset, beside the keyboard controller, and by which a test kernel
+// ends: 0x92 (fast A20 and reset), 0xcf9 (reset control), 0xf4 (exit with a value). The caller
+// serializes.
 #pragma once
 
 #include "lib/types.h"
@@ -17,7 +17,6 @@ struct sysctrl {
 void sysctrl_init(struct sysctrl *s, void (*reset)(void *ctx), void (*exit)(void *ctx, u32 value),
                   void *ctx);
 
-// There is no keyboard: ports 0x60 and 0x64 read 0xff, as without a controller.
 u8 sysctrl_read(const struct sysctrl *s, u16 port);
 
 // value: a byte, but for port 0xf4, where it is all that the guest wrote.

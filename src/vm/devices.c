@@ -199,9 +199,10 @@ static void on_exit(void *ctx, u32 value)
 COLD enum error devices_init(struct vm *vm)
 {
     u64 below = MIN(vm->config->memory, MMIO_HOLE);
+    vm->created_at = time_wall_clock();
     struct board_config config = {
         .tsc_hz = host_tsc_hz,
-        .wall_clock = (i64)time_wall_clock(),
+        .wall_clock = (i64)vm->created_at,
         .memory_below_4g = below,
         .memory_above_4g = vm->config->memory - below,
         .host_uarts = vm->config->devices,

@@ -72,6 +72,7 @@ struct vm {
     struct message start_message;
     bool i386_kernel; // its image is one
     u64 starts;
+    u64 created_at;             // seconds since 1970
     u64 started;                // host TSC at the last start
     u64 absent;                 // accesses since then that nothing answered; any core
     struct timer restart_timer; // the duty core's

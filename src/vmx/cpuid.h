@@ -23,6 +23,7 @@ struct cpuid_info {
     u32 emulated;   // enum emulate_feature (vmx/emulate.h) that it offers
     unsigned maxphyaddr;
     u32 mxcsr_mask; // bits that may be set in MXCSR
+    u32 signature, features; // leaf 1's EAX and EDX
     bool rdtscp;
     bool pages_1g;
 };

@@ -204,6 +204,8 @@ static COLD void init_emulated(void)
 COLD void cpuid_init(void)
 {
     init_basic();
+    cpuid_info.signature = basic[1].eax;
+    cpuid_info.features = basic[1].edx;
     init_extended();
     init_emulated();
     init_xsave();

@@ -101,6 +101,7 @@ def test_devices(record, name):
     on_devices = [line for line in record.verdicts(name, "PASS") if " as on RAM, " in line]
     assert len(on_devices) == (6 if name == "xapic" else 4), record
     assert record.guest(name)[0].endswith(f", {'xAPIC' if name == 'xapic' else 'x2APIC'}"), record
+    assert "devices: this line went through ports 0xe9 and 0x402" in record.guest(name), record
 
 
 MISBEHAVIOUR = (

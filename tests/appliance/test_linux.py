@@ -20,6 +20,14 @@ LOOKS = (
     ("cat /proc/interrupts", r"^linux[|] LOC: +[1-9]\d* "),
     ("cat /proc/interrupts", r"^linux[|] SPU: +0 "),
     ("cat /proc/interrupts", r"^linux[|] ERR: +0$"),
+    # The clock's alarm ends a sleep, by the SCI.
+    ("cd /sys/class/rtc/rtc0; echo +2 > wakealarm; echo freeze > /sys/power/state; cd /; echo woken $?",
+     r"^linux[|] woken 0$"),
+    ("cd /sys/class/rtc/rtc0; echo +2 > wakealarm; echo mem > /sys/power/state; cd /; echo woken $?",
+     r"^linux[|] woken 0$"),
+    # The keyboard is found, and that there is no mouse.
+    ("grep -c 'AT.*keyboard' /proc/bus/input/devices", r"^linux[|] 1$"),
+    ("grep -c Mouse /proc/bus/input/devices", r"^linux[|] 0$"),
     # The time of day is the host's.
     ("test $(date +%s) -gt 1600000000 && echo late enough", r"^linux[|] late enough$"),
 )

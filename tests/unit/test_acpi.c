@@ -103,8 +103,9 @@ static void every_table(void **state)
     assert_int_equal(fadt[46], 9);             // SCI
     assert_int_equal(get64(fadt + 120), 0xcf9);
     assert_int_equal(fadt[128], 6);
-    assert_int_equal(fadt[109] | fadt[110] << 8, 0x05); // legacy devices, no VGA, no 8042
-    assert_int_equal(get32(fadt + 112), 0x575);
+    assert_int_equal(fadt[109] | fadt[110] << 8, 0x07); // legacy devices, 8042, no VGA
+    assert_int_equal(get32(fadt + 112), 0x535);
+    assert_int_equal(get64(fadt + 132), facs);
 
     disassemble(rsdt);
     disassemble(xsdt);

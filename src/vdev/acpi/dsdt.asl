@@ -76,6 +76,17 @@ DefinitionBlock ("", "DSDT", 2, "VITRIN", "VITRINE", 1)
                 })
             }
 
+            Device (PS2K)
+            {
+                Name (_HID, EisaId ("PNP0303"))
+                Name (_CRS, ResourceTemplate ()
+                {
+                    IO (Decode16, 0x60, 0x60, 1, 1)
+                    IO (Decode16, 0x64, 0x64, 1, 1)
+                    IRQNoFlags () { 1 }
+                })
+            }
+
             Device (COM1)
             {
                 Name (_HID, EisaId ("PNP0501"))
@@ -147,7 +158,9 @@ DefinitionBlock ("", "DSDT", 2, "VITRIN", "VITRINE", 1)
                 IO (Decode16, 0x80, 0x80, 1, 1)
                 IO (Decode16, 0x92, 0x92, 1, 1)
                 IO (Decode16, 0xb2, 0xb2, 1, 2)
+                IO (Decode16, 0xe9, 0xe9, 1, 1)
                 IO (Decode16, 0xf4, 0xf4, 1, 4)
+                IO (Decode16, 0x402, 0x402, 1, 1)
                 IO (Decode16, 0x510, 0x510, 1, 2)
                 IO (Decode16, 0x600, 0x600, 1, 12)
             })
