@@ -14,6 +14,9 @@
 
 #include "gdb_client.h"
 
+// Seconds of real time; only a hang takes as long.
+#define HANG 3600
+
 static int master = -1;
 static char tty[64];
 static size_t passed_on; // of fake_sent
@@ -79,7 +82,7 @@ static void turn(void)
 
 static pid_t start_gdb(const char *script, int *out)
 {
-    static char setup[] = "set pagination off\nset confirm off\nset remotetimeout 20\n";
+    static char setup[] = "set pagination off\nset confirm off\nset remotetimeout 100000\n";
     char commands[] = "/tmp/vitrine-gdb-XXXXXX", connect[100];
     int pipes[2], file = mkstemp(commands);
 
@@ -102,7 +105,7 @@ static pid_t start_gdb(const char *script, int *out)
     fcntl(*out, F_SETFL, O_NONBLOCK);
     // gdb has opened it by the time it has said anything.
     struct pollfd p = {.fd = *out, .events = POLLIN};
-    for (unsigned i = 0; i < 2000 && poll(&p, 1, 1) == 0; i++)
+    for (unsigned i = 0; i < HANG * 1000 && poll(&p, 1, 1) == 0; i++)
         turn();
     unlink(commands);
     return child;
@@ -130,7 +133,7 @@ static void run_gdb_and_interrupt(const char *script, unsigned interrupt)
     size_t len = 0;
     unsigned turns = 0;
     int out, status = -1;
-    time_t end = time(NULL) + 60;
+    time_t end = time(NULL) + HANG;
     pid_t child = start_gdb(script, &out);
     bool ended = false;
 
