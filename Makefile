@@ -17,6 +17,12 @@ HOSTCC  := gcc
 PYTHON  := /usr/bin/python3
 B       := build
 
+ifneq ($(filter iso run,$(or $(MAKECMDGOALS),iso)),)
+ifeq ($(strip $(CONFIG)),)
+$(error CONFIG= is empty; it names a configuration, and left out it is config/default.conf)
+endif
+endif
+
 SHELL   := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := iso
@@ -57,8 +63,12 @@ include $(wildcard images/images.mk)
         lint format clean FORCE
 all: iso
 
+# What is being made is told, unless make was told to be silent.
+QUIET := $(findstring s,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
+say    = $(if $(QUIET),,echo "  $1")
+
 # As many jobs as there are processors, unless make was told how many.
-SUBMAKE = $(MAKE) -s --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
+SUBMAKE = $(MAKE) -s --no-print-directory QUIET=$(QUIET) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
 # make passes SIGTERM on to its own children alone, and its end by SIGKILL to nobody.
 TIED := setpriv --pdeathsig TERM
@@ -97,17 +107,17 @@ $(SMALL:%=$B/obj/%.o): OPT := -Os
 
 $B/obj/%.o: %.c Makefile $B/obj/flags
 	@mkdir -p $(@D)
-	@echo "  CC      $<"
+	@$(call say,CC      $<)
 	@$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
 $B/obj/%.S.o: %.S Makefile $B/obj/flags
 	@mkdir -p $(@D)
-	@echo "  AS      $<"
+	@$(call say,AS      $<)
 	@$(CC) $(CFLAGS) -D__ASSEMBLY__ -MMD -MP -c $< -o $@
 
 # Linked twice: the first pass gives the symbols that the second carries for its own backtraces.
 $B/vitrine.elf $B/ksyms.o &: $(OBJ) src/boot/link.ld src/boot/ksyms.py Makefile
-	@echo "  LINK    $B/vitrine.elf"
+	@$(call say,LINK    $B/vitrine.elf)
 	@printf '' | $(PYTHON) src/boot/ksyms.py > $B/ksyms0.S
 	@$(CC) $(CFLAGS) -c $B/ksyms0.S -o $B/ksyms0.o
 	@$(CC) $(LDFLAGS) -T src/boot/link.ld $(OBJ) $B/ksyms0.o -o $B/pass1.elf
@@ -120,12 +130,15 @@ $B/vitrine.elf $B/ksyms.o &: $(OBJ) src/boot/link.ld src/boot/ksyms.py Makefile
 $B/vitrine.bin: $B/vitrine.elf
 	@strip -s -o $@ $<
 
+ISO_PARTS := $B/vitrine.bin $B/host/vitrine-config images
+MKISO      = ci/mkiso --config '$(CONFIG)' --output $B/vitrine.iso --cpus $(CPUS) --memory $(MEMORY) \
+             $(if $(CMDLINE),--cmdline '$(CMDLINE)')
+
+# What users make mistakes in is done by the outermost make, which then says least about it.
 iso: ## build build/vitrine.iso from CONFIG
 	@ci/deps iso
-	+@$(SUBMAKE) $B/vitrine.iso
-
-$B/vitrine.iso: $B/vitrine.bin $B/host/vitrine-config images FORCE
-	@ci/mkiso --config $(CONFIG) --output $@ $(if $(CMDLINE),--cmdline '$(CMDLINE)')
+	+@$(SUBMAKE) $(ISO_PARTS)
+	@$(MKISO)
 
 .PHONY: images
 images: $(IMAGES)
@@ -136,9 +149,11 @@ tools: ## build what ci/smoke needs for a kernel of your own: docs/ci.md
 
 # ---- running -------------------------------------------------------------------------------
 run: ## boot it in an emulator, with this terminal as its console
-	+@$(TIED) ci/prepare run '$(MACHINE)' 'booting; Linux is at its shell in half a minute' $(SUBMAKE) iso
-	@ci/gdb --config $(CONFIG) --line $(LINE) --how
-	@$(TIED) ci/appliance --user-ends --iso $B/vitrine.iso --config $(CONFIG) --gdb $(LINE) \
+	+@$(TIED) ci/prepare run '$(MACHINE)' 'booting; Linux is at its shell in half a minute' \
+	    $(SUBMAKE) $(ISO_PARTS)
+	@$(MKISO)
+	@ci/gdb --config '$(CONFIG)' --line $(LINE) --how
+	@$(TIED) ci/appliance --user-ends --iso $B/vitrine.iso --config '$(CONFIG)' --gdb $(LINE) \
 	    --machine $(MACHINE) --cpus $(CPUS) --memory $(MEMORY)
 
 gdb: ## attach gdb, with symbols, to what `make run` runs in another terminal
@@ -150,7 +165,7 @@ UNIT     := $(patsubst tests/unit/test_%.c,$B/host/test_%,$(sort $(wildcard test
 
 $B/host/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	@echo "  HOSTCC  $<"
+	@$(call say,HOSTCC  $<)
 	@$(HOSTCC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
 
 $B/host/libpure.a: $(PURE_OBJ)
@@ -158,13 +173,13 @@ $B/host/libpure.a: $(PURE_OBJ)
 
 # The appliance's own reading of a configuration, for make iso.
 $B/host/vitrine-config: config/vitrine-config.c $B/host/libpure.a
-	@echo "  HOSTCC  $<"
+	@$(call say,HOSTCC  $<)
 	@$(HOSTCC) $(HOST_CFLAGS) -MMD -MP $< $B/host/libpure.a -o $@
 
 # A unit test is one file, tests/unit/test_NAME.c, linked with all pure code; libraries that it
 # wants beside cmocka stand in its first lines as "// LIBS: -lZydis".
 $B/host/test_%: tests/unit/test_%.c $B/host/libpure.a
-	@echo "  HOSTCC  $<"
+	@$(call say,HOSTCC  $<)
 	@$(HOSTCC) $(HOST_CFLAGS) -MMD -MP $< $(filter %.o,$^) $B/host/libpure.a -o $@ -lcmocka \
 	    $(shell sed -n 's,^// LIBS: ,,p' tests/unit/test_$*.c)
 
@@ -172,20 +187,21 @@ $B/host/test_%: tests/unit/test_%.c $B/host/libpure.a
 $B/host/test_ksyms: $B/ksyms.o
 
 # ---- tests ---------------------------------------------------------------------------------
-PYTEST := $(PYTHON) -B -m pytest
+PYTEST := BUILT=yes $(PYTHON) -B -m pytest
 
-# Guests that only tests want.
-TEST_IMAGES := $B/images/load.gz $B/images/vmlinux
+# What tests of the appliance boot; they have it built themselves unless it is.
+.PHONY: test-parts
+test-parts: $(ISO_PARTS) $B/count/vitrine.bin $B/images/load.gz $B/images/vmlinux
 
 test: ## all tests but the long ones: unit tests, the appliance in emulators, gdb
 	+@$(TIED) ci/prepare test bochs 'the tests, 20 minutes' \
-	    $(SUBMAKE) iso tests-built $B/count/vitrine.bin $(TEST_IMAGES)
+	    $(SUBMAKE) iso tests-built test-parts
 	@$(PYTEST) -m 'not long' $(PYTEST_ARGS)
 
 test-long: ## all tests
 	@ci/deps bare
 	+@$(TIED) ci/prepare test bochs 'the tests, an hour' \
-	    $(SUBMAKE) iso tests-built $B/count/vitrine.bin $(TEST_IMAGES)
+	    $(SUBMAKE) iso tests-built test-parts
 	@$(PYTEST) $(PYTEST_ARGS)
 
 unit: ## unit tests on the host
@@ -195,23 +211,23 @@ unit: ## unit tests on the host
 
 smoke: ## boot it, wait for Linux's shell, gdb and the end: a minute
 	+@$(TIED) ci/prepare run '$(MACHINE)' 'the smoke test, a minute' \
-	    $(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
+	    $(SUBMAKE) $(ISO_PARTS)
 	@$(TIED) ci/smoke --machine $(MACHINE) --cpus $(CPUS) $(SMOKE_ARGS)
 
 # With APICv, without it, and without EPT's accessed and dirty bits; see docs/nested.md.
 smoke-nested: ## the same in QEMU with nested KVM, which runs in Bochs: some minutes for each lane
 	+@$(TIED) ci/prepare run bochs 'the smoke test in the emulated Linux, two minutes a lane' \
-	    $(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
+	    $(SUBMAKE) $(ISO_PARTS)
 	@ci/smoke-nested $(LANES)
 
 bench: ## count round trips, exits and sizes, beside their budgets
 	+@$(TIED) ci/prepare run bochs 'the benchmark, two minutes' \
-	    $(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images $B/count/vitrine.bin
+	    $(SUBMAKE) $(ISO_PARTS) $B/count/vitrine.bin
 	@ci/bench $(BENCH_ARGS)
 
 bench-compare: ## the same round trips under Linux's KVM with QEMU, in the same emulator
 	+@$(TIED) ci/prepare run bochs 'the comparison, some minutes' \
-	    $(SUBMAKE) $B/vitrine.bin $B/host/vitrine-config images
+	    $(SUBMAKE) $(ISO_PARTS)
 	@ci/bench-compare
 
 # The appliance once more, as it counts for the benchmark (src/lib/count.h).
@@ -237,7 +253,7 @@ $B/fuzz/libpure.a: $(PURE:%.c=$B/fuzz/%.o)
 	@rm -f $@ && ar rcs $@ $^
 
 $B/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $B/fuzz/libpure.a
-	@echo "  FUZZCC  $<"
+	@$(call say,FUZZCC  $<)
 	@clang $(FUZZ_CFLAGS) -MMD -MP -fsanitize=fuzzer $< $B/fuzz/libpure.a -o $@
 
 fuzz-%: $B/fuzz/fuzz_%

@@ -14,13 +14,13 @@
 #define DIRS_MAX 16
 
 static const char usage[] =
-    "usage: vitrine-config check FILE [--images DIR]... [--cores N] [--memory SIZE]\n"
+    "usage: vitrine-config check FILE [--images DIR]... [--cores N] [--memory SIZE] [--note yes]\n"
     "       vitrine-config images FILE\n"
     "\n"
     "check   prints each error as FILE:LINE: KEY: REASON and exits with 1 when there is one.\n"
     "        Images are looked up beside FILE, then in each DIR, and checked as at boot.\n"
     "        --cores and --memory (KiB, or with M or G; for all VMs together) check for a "
-    "machine.\n"
+    "machine; with --note, what that lacks is a note and no error.\n"
     "images  prints the names of the images that FILE needs, one a line; errors go to stderr.\n";
 
 struct tool {
@@ -34,7 +34,8 @@ struct tool {
         u64 size;
     } mapped[CONFIG_VMS * (LOAD_MODULES + 2)]; // each image once
     unsigned mappeds;
-    bool missing; // an image was not found
+    bool missing;   // an image was not found
+    bool only_note; // what the machine lacks
     FILE *errors;
 };
 
@@ -131,6 +132,44 @@ static bool parse_memory(const char *s, u64 *bytes)
     return strchr("KMG", *end) != NULL && (*bytes >> shift) == n;
 }
 
+static unsigned cores_wanted(const struct config_vm *vm)
+{
+    struct core_set all;
+    memset(&all, 0xff, sizeof(all));
+    unsigned n = memcmp(&vm->cores, &all, sizeof(all)) == 0 ? 0 : CONFIG_CORES; // 0: any will do
+    while (n > 0 && !core_set_has(&vm->cores, n - 1))
+        n--;
+    return n;
+}
+
+// What `make run` would leave out. The ISO may be for another machine.
+static void note_machine(struct tool *t, const struct config *c, unsigned long long cores,
+                         u64 memory)
+{
+    char text[200];
+    u64 sum = 0;
+    for (unsigned i = 0; i < c->vms; i++) {
+        const struct config_vm *vm = &c->vm[i];
+        unsigned wanted = cores_wanted(vm);
+        sum += vm->memory;
+        if (wanted > cores) {
+            snprintf(
+                text, sizeof(text),
+                "cores: note: core %u is there with CPUS=%u and more; `make run` has %llu, and "
+                "leaves %s out",
+                wanted - 1, wanted, cores, vm->name);
+            print_error(t, vm->key_line[VM_CORES], text);
+        }
+    }
+    if (sum > memory) {
+        snprintf(text, sizeof(text),
+                 "memory: note: the VMs want %llu MiB together; `make run` has %llu (MEMORY=), and "
+                 "leaves some out",
+                 (unsigned long long)(sum / MiB), (unsigned long long)(memory / MiB));
+        print_error(t, 0, text);
+    }
+}
+
 static int run(struct tool *t, bool images, unsigned long long cores, u64 memory)
 {
     static struct config config;
@@ -158,7 +197,7 @@ static int run(struct tool *t, bool images, unsigned long long cores, u64 memory
     if (count > CONFIG_IMAGES_MAX) {
         fprintf(t->errors, "%s: %u different images, more than the %u there can be\n", t->file,
                 count, CONFIG_IMAGES_MAX);
-        return 1;
+        config.errors++;
     }
     config_check_images(&config, lookup, t, print_error, t);
     if (t->missing) {
@@ -168,6 +207,10 @@ static int run(struct tool *t, bool images, unsigned long long cores, u64 memory
         fputc('\n', t->errors);
     }
 
+    if (t->only_note) {
+        note_machine(t, &config, cores, memory);
+        return config.errors == 0 ? 0 : 1;
+    }
     struct core_set online = {{0}};
     for (unsigned i = 0; i < cores; i++)
         core_set_add(&online, i);
@@ -204,6 +247,8 @@ int main(int argc, char **argv)
             continue;
         else if (strcmp(option, "--memory") == 0 && parse_memory(value, &memory))
             continue;
+        else if (strcmp(option, "--note") == 0)
+            t.only_note = true;
         else
             return bad_usage("cannot take ", option);
     }

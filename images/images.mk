@@ -29,19 +29,19 @@ guest_obj = $(patsubst %.c,$B/guest/%.o,$(sort $(wildcard images/$1/*.c))) \
 
 $B/guest/%.o: %.c Makefile images/images.mk
 	@mkdir -p $(@D)
-	@echo "  GUESTCC $<"
+	@$(call say,GUESTCC $<)
 	@$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
 
 $B/guest/%.S.o: %.S Makefile images/images.mk
 	@mkdir -p $(@D)
-	@echo "  GUESTAS $<"
+	@$(call say,GUESTAS $<)
 	@$(CC) $(GUEST_CFLAGS) -D__ASSEMBLY__ -MMD -MP -c $< -o $@
 
 .SECONDEXPANSION:
 $(GUESTS:%=$B/images/%.elf): $B/images/%.elf: $$(call guest_obj,$$*) $(RUNTIME_OBJ) \
                              images/runtime/guest.ld
 	@mkdir -p $(@D)
-	@echo "  GUEST   $(@:.elf=)"
+	@$(call say,GUEST   $(@:.elf=))
 	@$(CC) $(GUEST_CFLAGS) $(GUEST_LDFLAGS) -T images/runtime/guest.ld $(filter %.o,$^) -o $@
 
 # Loaders of Multiboot 1 kernels take the 32-bit container only.
@@ -56,7 +56,7 @@ $B/images/vmlinuz $B/images/kernel.release &: images/debian-kernel images/debian
 
 $B/images/initrd.gz: images/mkinitrd images/initrd/init images/initrd/guest-shell
 	@mkdir -p $(@D)
-	@echo "  INITRD  $@"
+	@$(call say,INITRD  $@)
 	@$(PYTHON) images/mkinitrd $@
 
 # A larger one, for tests: with a load from Debian, and programs of the project's own. Those in
@@ -66,7 +66,7 @@ LOAD_OWN     := $(patsubst images/load/%,$B/load/own/bin/%,$(basename $(LOAD_SOU
 
 $B/load/own/bin/%: images/load/%.c images/images.mk
 	@mkdir -p $(@D)
-	@echo "  LINUXCC $<"
+	@$(call say,LINUXCC $<)
 	@$(HOSTCC) -std=gnu17 -O2 $(WARN) -pthread -static -s $< -o $@
 
 $B/load/own/bin/%: images/load/%
@@ -78,17 +78,17 @@ $B/load/debian/bin/hackbench: images/debian-load images/debian-apt
 	@touch $@
 
 $B/images/load.gz: $B/images/initrd.gz $(LOAD_OWN) $B/load/debian/bin/hackbench
-	@echo "  INITRD  $@"
+	@$(call say,INITRD  $@)
 	@$(PYTHON) images/mkinitrd --tree $B/load/own --tree $B/load/debian $@
 
 # Linux's symbols for gdb, from the tables that the kernel carries for its own backtraces.
 $B/images/vmlinux.sym.elf: $B/images/vmlinuz $(wildcard images/kallsyms images/kallsyms_*.py)
-	@echo "  SYMBOLS $@"
+	@$(call say,SYMBOLS $@)
 	@$(PYTHON) images/kallsyms $< $@
 
 # The same kernel as its build left it before it was packed; for tests.
 $B/images/vmlinux: $B/images/vmlinuz $(wildcard images/kallsyms images/kallsyms_*.py)
-	@echo "  VMLINUX $@"
+	@$(call say,VMLINUX $@)
 	@$(PYTHON) images/kallsyms --plain $< $@
 
 -include $(wildcard $B/guest/images/*/*.d $B/guest/src/lib/*.d)

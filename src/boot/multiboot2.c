@@ -49,6 +49,18 @@ struct tag_framebuffer {
 
 struct boot_info boot_info;
 
+// Copies what fits of the word at p; returns what is behind it and a blank.
+static const char *take_word(const char *p, const char *end, char *out, size_t size)
+{
+    size_t n = 0;
+    for (; p < end && *p != '\0' && *p != ' '; p++) {
+        if (n + 1 < size)
+            out[n++] = *p;
+    }
+    out[n] = '\0';
+    return p < end && *p == ' ' ? p + 1 : p;
+}
+
 static void read_module(const struct tag_module *t)
 {
     if (boot_info.modules == BOOT_MODULES_MAX || t->end < t->start) {
@@ -58,13 +70,9 @@ static void read_module(const struct tag_module *t)
     struct boot_module *m = &boot_info.module[boot_info.modules++];
     m->start = HPA(t->start);
     m->size = t->end - t->start;
-    size_t max = t->tag.size - sizeof(*t);
-    size_t n = 0;
-    while (n < max && n + 1 < sizeof(m->name) && t->cmdline[n] != '\0' && t->cmdline[n] != ' ') {
-        m->name[n] = t->cmdline[n];
-        n++;
-    }
-    m->name[n] = '\0';
+    const char *rest = t->cmdline, *end = (const char *)t + t->tag.size;
+    rest = take_word(rest, end, m->name, sizeof(m->name));
+    take_word(rest, end, m->args, sizeof(m->args));
 }
 
 static void read_memory(const struct tag_mmap *t)

@@ -11,6 +11,7 @@ struct boot_module {
     hpa_t start;
     u64 size;      // bytes
     char name[64]; // first word of its command line
+    char args[64]; // the second
 };
 
 enum memory_type {

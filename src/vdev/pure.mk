@@ -9,7 +9,7 @@ $(patsubst src/%.c,$B/obj/src/%.o,$(wildcard src/vdev/lapic*.c src/vdev/board_io
 GENERATED += $B/gen/dsdt.inc
 $B/gen/dsdt.aml: src/vdev/acpi/dsdt.asl
 	@mkdir -p $(@D)
-	@echo "  IASL    $<"
+	@$(call say,IASL    $<)
 	@iasl -we -p $B/gen/dsdt $< > $B/gen/dsdt.log || { cat $B/gen/dsdt.log >&2; exit 1; }
 
 $B/gen/dsdt.inc: $B/gen/dsdt.aml

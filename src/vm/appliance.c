@@ -17,6 +17,7 @@ struct vm *vms[VMS_MAX];
 unsigned vm_count;
 
 static struct config *config;
+static const char *config_name = CONFIG_MODULE; // as it was called when the ISO was made
 static unsigned failed;
 static char first_failure[200];
 
@@ -37,9 +38,9 @@ static void report(void *ctx, unsigned line, const char *text)
 {
     (void)ctx;
     if (line != 0)
-        log_line("config", "%s:%u: %s", CONFIG_MODULE, line, text);
+        log_line("config", "%s:%u: %s", config_name, line, text);
     else
-        log_line("config", "%s: %s", CONFIG_MODULE, text);
+        log_line("config", "%s: %s", config_name, text);
 }
 
 static void note_failure(const char *name, const char *what)
@@ -65,6 +66,11 @@ static bool read_config(void)
     if (!appliance_image(NULL, CONFIG_MODULE, &file)) {
         log_line("config", "the boot menu gives no module named %s", CONFIG_MODULE);
         return false;
+    }
+    for (unsigned i = 0; i < boot_info.modules; i++) {
+        const struct boot_module *m = &boot_info.module[i];
+        if (strcmp(m->name, CONFIG_MODULE) == 0 && m->args[0] != '\0')
+            config_name = m->args;
     }
     hpa_t memory = memory_alloc(ALIGN_UP(sizeof(*config), PAGE_SIZE), PAGE_SIZE);
     if (memory.v == 0)
@@ -135,7 +141,9 @@ void appliance_vm_ended(struct vm *vm)
         note_failure(vm->config->name, vm->reason);
     else if (vm->ending == END_KILLED)
         note_failure(vm->config->name, "killed");
-    else if (vm->ending == END_EXIT && vm->exit_value != 0)
-        note_failure(vm->config->name, "its exit code is not 0");
+    char code[40];
+    str_format(code, sizeof(code), "its exit code is %u, not 0", vm->exit_value);
+    if (vm->ending == END_EXIT && vm->exit_value != 0)
+        note_failure(vm->config->name, code);
     appliance_look();
 }

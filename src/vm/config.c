@@ -193,18 +193,31 @@ static void appliance_key(struct parser *p, struct slice key, struct value *v)
     }
 }
 
+// Whether what becomes of the images hangs on the key.
+static bool is_loaders(enum config_vm_key k)
+{
+    return k == VM_KERNEL || k == VM_INITRD || k == VM_MODULE || k == VM_CMDLINE ||
+           k == VM_MEMORY || k == VM_FORMAT || k == VM_LOAD || k == VM_ENTRY;
+}
+
 static void vm_key(struct parser *p, struct slice key, struct value *v)
 {
     enum config_vm_key k = config_find_vm_key(key);
     if (k == VM_KEYS) {
-        unknown_key(p, key, config_nearest_vm_key(key));
+        const char *nearest = config_nearest_vm_key(key);
+        if (nearest != NULL)
+            p->vm->unsure |=
+                is_loaders(config_find_vm_key((struct slice){nearest, strlen(nearest)}));
+        unknown_key(p, key, nearest);
     } else if (p->vm->key_line[k] != 0 && !config_vm_key_repeats(k)) {
         REPORT(p, "%.*s: given in line %u already", quote_len(key), key.p, p->vm->key_line[k]);
     } else {
         if (p->vm->key_line[k] == 0)
             p->vm->key_line[k] = p->line;
-        if (!config_set_vm_key(p->vm, k, v))
+        if (!config_set_vm_key(p->vm, k, v)) {
+            p->vm->unsure |= is_loaders(k);
             REPORT(p, "%.*s: %s", quote_len(key), key.p, v->why.buf);
+        }
     }
 }
 

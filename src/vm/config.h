@@ -71,6 +71,7 @@ struct config_vm {
     char name[CONFIG_NAME_MAX + 1];
     bool valid;       // false: left out
     char reason[200]; // when not valid: the first reason, as reported
+    bool unsure;      // a value that the loader goes by was not taken, or is missed
 
     char kernel[CONFIG_IMAGE_MAX + 1];
     char initrd[CONFIG_IMAGE_MAX + 1]; // "" for none
@@ -129,7 +130,8 @@ unsigned config_check_devices(struct config *c, config_device_fn *refusal, confi
 typedef bool config_lookup_fn(void *ctx, const char *name, struct image *out);
 
 // Leaves out VMs whose images are missing, are not what they should be, or do not fit the VM's
-// memory: load_image's checks. Returns how many VMs are still valid.
+// memory: load_image's checks. VMs that are left out already are checked as far as they are known,
+// so that all errors are told at once. Returns how many VMs are still valid.
 unsigned config_check_images(struct config *c, config_lookup_fn *lookup, void *lookup_ctx,
                              config_report_fn *report, void *ctx);
 

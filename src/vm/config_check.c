@@ -119,6 +119,25 @@ enum error config_load_request(const struct config_vm *vm, config_lookup_fn *loo
     return e;
 }
 
+// Each image of the VM that there is not. Returns whether all are there.
+static bool check_names(struct reporter *r, struct config_vm *vm, config_lookup_fn *lookup,
+                        void *lookup_ctx)
+{
+    bool all = vm->kernel[0] != '\0';
+    for (unsigned i = 0; i < 2 + vm->modules; i++) {
+        enum config_vm_key key = i == 0 ? VM_KERNEL : i == 1 ? VM_INITRD : VM_MODULE;
+        const char *name = i == 0 ? vm->kernel : i == 1 ? vm->initrd : vm->module[i - 2].image;
+        struct image image;
+        struct load_failure why;
+        if (name[0] == '\0' ||
+            find_image(config_vm_key_name(key), name, lookup, lookup_ctx, &image, &why) == OK)
+            continue;
+        config_report(r, vm, line_of(vm, key), "%s: %s", why.key, why.text);
+        all = false;
+    }
+    return all;
+}
+
 unsigned config_check_images(struct config *c, config_lookup_fn *lookup, void *lookup_ctx,
                              config_report_fn *report, void *ctx)
 {
@@ -128,7 +147,7 @@ unsigned config_check_images(struct config *c, config_lookup_fn *lookup, void *l
         struct load_request request;
         struct entry_state entry;
         struct load_failure why = {.key = "kernel"};
-        if (!vm->valid)
+        if (!check_names(&r, vm, lookup, lookup_ctx) || vm->unsure)
             continue;
         enum error e = config_load_request(vm, lookup, lookup_ctx, &request, &why);
         if (e == OK)

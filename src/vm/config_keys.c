@@ -123,6 +123,10 @@ static bool set_memory(struct config_vm *vm, struct value *v)
     if (shift != 0)
         s.len--;
     u64 n;
+    if ((suffix == 'B' || suffix == 'b') && s.len > 1 && !str_number(s.p, s.len, &n))
+        return refuse(
+            v, "'%.*s' is not a size: without the %c; one is a number with K, M or G behind it",
+            QUOTE(v->s), suffix);
     if (!str_number(s.p, s.len, &n))
         return refuse(v, "'%.*s' is not a size; one is a number with K, M or G behind it",
                       QUOTE(v->s));

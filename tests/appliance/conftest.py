@@ -10,13 +10,15 @@ A test names its run by parametrizing the fixture `record`:
 """
 
 import concurrent.futures
+import os
+import subprocess
 import sys
 
 import pytest
 
 sys.dont_write_bytecode = True
 
-from appliance import Launcher, Run  # noqa: E402
+from appliance import ROOT, Launcher, Run  # noqa: E402
 
 AT_ONCE = 2
 
@@ -27,6 +29,10 @@ records = {}  # Run: future Record
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; `make test-long` has it")
+    # A single test, as CONTRIBUTING says: `make test` has built it before.
+    if "BUILT" not in os.environ and not config.option.collectonly:
+        subprocess.run([ROOT / "ci/foreign", "make", "-s", "-C", ROOT, f"-j{os.cpu_count()}",
+                        "test-parts"], check=True)
 
 
 def run_of(item):

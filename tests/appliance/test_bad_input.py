@@ -29,6 +29,42 @@ def test_iso_names_file_line_and_key(tmp_path, line, key):
     assert len(reasons) == 1 and key in reasons[0], made.stderr
 
 
+def mkiso(directory, config, *options):
+    """ci/mkiso's exit status and what it says, without the file's folder."""
+    (directory / "my.conf").write_text(config)
+    made = subprocess.run([ROOT / "ci/mkiso", "--config", directory / "my.conf", "--output",
+                           directory / "my.iso", *options], capture_output=True, text=True, check=False)
+    return made.returncode, made.stderr.replace(f"{directory}/", "")
+
+
+def test_all_errors_are_told_at_once(tmp_path):
+    """An unknown key hides no missing image, nor does one image another."""
+    status, said = mkiso(tmp_path, "[vm one]\nkernel = gone\ninitrd = gone2\nvcpu = 2\nmemory = 16MB\n"
+                                   "[vm two]\nkernel = gone3\n")
+    assert status == 1 and not (tmp_path / "my.iso").exists()
+    assert re.fullmatch(r"""my.conf:4: vcpu: unknown key; did you mean 'vcpus'\?
+my.conf:5: memory: '16MB' is not a size: without the B; one is a number with K, M or G behind it
+my.conf:2: kernel: there is no image 'gone'
+my.conf:3: initrd: there is no image 'gone2'
+my.conf:7: kernel: there is no image 'gone3'
+my.conf: images were looked for in .*
+mkiso: my.conf is not taken; no ISO was made
+""", said), said
+
+
+def test_what_make_run_has_not_is_noted(tmp_path):
+    """The ISO may be for a machine that has it."""
+    status, said = mkiso(tmp_path, vm("far", "hello", cores="1,9") + vm("near", "hello", memory="60M") +
+                         vm("all", "hello", cores="all"), "--cpus", "4", "--memory", "64")
+    assert (status, said) == (0, (
+        "my.conf:3: cores: note: core 9 is there with CPUS=10 and more; `make run` has 4, and leaves "
+        "far out\n"
+        "my.conf: memory: note: the VMs want 92 MiB together; `make run` has 64 (MEMORY=), and leaves "
+        "some out\n")), said
+    assert (tmp_path / "my.iso").exists()
+    assert mkiso(tmp_path, vm("far", "hello", cores="1,9"), "--cpus", "10")[1] == ""
+
+
 # What `make iso` would refuse is put into the ISO afterwards.
 TAKEN = (ENDS_BY_ITSELF + vm("absent") + vm("big", "hello", memory="8G") +
          vm("far", "hello", cores="9") + GOOD)
@@ -45,7 +81,7 @@ def without_absent(menu):
                    if (ROOT / "build/images/hello").exists() else b""),)))
 def test_boot_leaves_out_what_cannot_start(record):
     """A module missing from the menu, too much memory, a core that is not there, interceptions that
-    there are not; the rest runs."""
+    there are not; the rest runs. The file has the name that it had when the ISO was made."""
     record.check_failed("absent: .*")
     lines = BAD.splitlines()
     for wanted, key, reason in [("kernel = absent", "kernel", "there is no image 'absent'"),
@@ -55,7 +91,7 @@ def test_boot_leaves_out_what_cannot_start(record):
                                  "'io:0x3f8:x': access 'x' is not one of r, w, rw"),
                                 ("hlt = through", "hlt",
                                  "'through' does not go with 'intercept = hlt'")]:
-        place = f"vitrine.conf:{lines.index(wanted) + 1}: "
+        place = f"test.conf:{lines.index(wanted) + 1}: "
         about = [text for text in record.texts("config") if text.startswith(place)]
         assert len(about) == 1 and f"{key}: {reason}" in about[0], record
     for name in ["absent", "big", "far", "item", "both"]:

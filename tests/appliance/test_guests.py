@@ -157,7 +157,7 @@ def test_reset_ends_where_it_stops(record):
 @misbehaviour
 def test_others_go_on(record):
     """The appliance's verdict names a VM that failed; the one that did nothing wrong is not hurt."""
-    record.check_failed("(ud|pf|exit7|exit255): its exit code is not 0")
+    record.check_failed("(ud|pf|exit7|exit255): its exit code is [1-9][0-9]*, not 0")
     assert record.ended("hello") == "exit 0", record
     assert len([line for line in record.guest("hello") if "tick" in line]) == 21, record
 

@@ -132,7 +132,7 @@ def test_refuses_the_appliances_own_lines(record):
     console = "devices: com1: it is the appliance's console (boot option console=)"
     debugger = "devices: com2: it is the debugger's line; gdb=none on the boot command line frees it"
     record.check_failed(f"a: {re.escape(console)}")
-    assert record.texts("config") == [f"vitrine.conf:6: {console}", f"vitrine.conf:11: {debugger}"]
+    assert record.texts("config") == [f"test.conf:6: {console}", f"test.conf:11: {debugger}"]
     assert f"a left out: {console}" in record.texts("vm"), record
     assert f"b left out: {debugger}" in record.texts("vm"), record
     assert record.ended("hello") == "exit 0", record
@@ -145,7 +145,7 @@ def test_refuses_what_is_not_there_or_shared(record):
     """A3: COM3 and COM4 have the interrupts of COM1 and COM2."""
     texts = " ".join(record.texts("config"))
     if record.run.serial == COM2_FREE:
-        assert texts == "vitrine.conf:6: devices: com4: this machine has no UART there", record
+        assert texts == "test.conf:6: devices: com4: this machine has no UART there", record
     else:
         assert "com3: it shares its interrupt with the appliance's console" in texts, record
         assert "com4: it shares its interrupt with the debugger's line" in texts, record

@@ -151,7 +151,7 @@ WAYS_OUT = {
 def test_nothing_outlives_make_run(typed, tmp_path, way):
     (tmp_path / "my.conf").write_text(vm("hello"))
     child = typed(f"make run CONFIG={tmp_path}/my.conf MACHINE=bochs LINE={tmp_path}/gdb")
-    child.expect_exact("appliance: Bochs")  # the emulator has been started, and keys are taken
+    assert child.expect_exact(["appliance: Bochs", "status"]) == 0, child.before  # keys are taken
     wait_for(lambda: one_with("bochsrc", descendants(child.pid)))
     processes = descendants(child.pid)
     WAYS_OUT[way](child, processes)
@@ -172,3 +172,34 @@ def test_nothing_outlives_the_building(typed, tmp_path, way):
         processes = descendants(child.pid)
         (WAYS_OUT | {"Ctrl-C": lambda child, _: child.send("\x03")})[way](child, processes)
         wait_for(lambda: all(is_gone(pid) for pid in processes))
+
+
+# What make says.
+
+def made(*words):
+    """What make says, its exit status, and how many lines are its own."""
+    done = subprocess.run([ROOT / "ci/foreign", "make", "-C", ROOT, "--no-print-directory", *words],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, check=False)
+    return done.returncode, done.stdout, len(re.findall(r"^make.*:|^Makefile:", done.stdout, re.M))
+
+
+@pytest.mark.parametrize("goal", ["run", "iso"])
+def test_an_empty_config_is_said_at_once(goal):
+    assert made(goal, "CONFIG=") == (2, "Makefile:22: *** CONFIG= is empty; it names a configuration, "
+                                        "and left out it is config/default.conf.  Stop.\n", 1)
+
+
+def test_an_error_is_told_and_little_more(tmp_path):
+    """Of make's own, which cannot be had to say nothing, there is one line, however deep it was."""
+    (tmp_path / "my.conf").write_text(vm("hello", memory="many"))
+    status, said, own = made("-s", "iso", f"CONFIG={tmp_path}/my.conf")
+    assert (status, own) == (2, 1) and said.splitlines()[-2].startswith("mkiso: "), said
+
+
+def test_silence_when_asked(tmp_path):
+    """In a build from nothing, which is not carried out."""
+    nothing = "-n", f"B={tmp_path}", "tools"
+    assert 'echo "  CC      src/main.c"' in made(*nothing)[1]
+    status, said, _ = made("-s", *nothing)
+    assert status == 0 and "src/main.c" in said and 'echo "' not in said

@@ -168,6 +168,18 @@ static void test_memory(void **state)
     }
 }
 
+static void test_a_size_in_bytes_is_told_without_its_b(void **state)
+{
+    (void)state;
+    refused(VM "memory = 16MB",
+            "3: memory: '16MB' is not a size: without the B; one is a number with "
+            "K, M or G behind it\n");
+    refused(VM "memory = 16b",
+            "3: memory: '16b' is not a size: without the b; one is a number with K, M or G behind "
+            "it\n");
+    assert_int_equal(taken(VM "memory = 0x4bM")->memory, 0x4b * MiB);
+}
+
 static void test_numbers_and_words(void **state)
 {
     (void)state;
@@ -567,6 +579,28 @@ static void test_images_are_checked(void **state)
     assert_true(config.vm[2].valid);
 }
 
+static void test_all_errors_come_at_once(void **state)
+{
+    (void)state;
+    // An unknown key and images that are missing, all of them.
+    parse("[vm a]\nkernal = x\nweigth = 3\nkernel = gone\ninitrd = gone2\nmodule = gone3\n"
+          // A bad value that the loader does not go by, and a kernel that is none.
+          "[vm b]\nvcpus = 0\nkernel = text\n"
+          // One that it does go by: what there is may be right with the right value.
+          "[vm c]\nformat = flta\nkernel = text\n"
+          "[vm d]\nfromat = flat\nkernel = text\n"
+          "[vm e]\ninitrd = gone4\n");
+    reports[0] = '\0';
+    assert_int_equal(config_check_images(&config, no_image, NULL, collect, &config), 0);
+    assert_string_equal(reports,
+                        "4: kernel: there is no image 'gone'\n"
+                        "5: initrd: there is no image 'gone2'\n"
+                        "6: module: there is no image 'gone3'\n"
+                        "9: kernel: text is a text file; a kernel is a Linux bzImage or vmlinux, a "
+                        "Multiboot kernel or, with 'format = flat', any bytes\n"
+                        "17: initrd: there is no image 'gone4'\n");
+}
+
 static bool video_kernel(void *ctx, const char *name, struct image *out)
 {
     // Multiboot 1 with the bit for video and addresses: 64 bytes at 1 MiB.
@@ -594,6 +628,8 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_every_key),
         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_a_size_in_bytes_is_told_without_its_b),
+        cmocka_unit_test(test_all_errors_come_at_once),
         cmocka_unit_test(test_numbers_and_words),
         cmocka_unit_test(test_cores),
         cmocka_unit_test(test_devices),
