@@ -8,23 +8,22 @@ from pathlib import Path
 NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write(path: Path, suite: str, seen: list[tuple[str, float]], failures: list[str],
+def write(path: Path, suite: str, plan: list[str], seen: list[float], failure: str | None,
           output: str) -> None:
-    """A test case for each thing that was seen, with its seconds, and for each that failed."""
+    """A test case for each step of the plan, the same in each run: those that were seen, with their
+    seconds, and with a failure the next, behind which the others were not come to."""
+    left = len(plan) - len(seen)
     root = ElementTree.Element(
-        "testsuite", name=suite, tests=str(len(seen) + len(failures)),
-        failures=str(len(failures)), errors="0", skipped="0",
-        time=f"{sum(seconds for _, seconds in seen):.1f}")
-
-    def case(name: str, seconds: float) -> ElementTree.Element:
-        return ElementTree.SubElement(
-            root, "testcase", classname=suite, name=NOT_XML.sub("?", name), time=f"{seconds:.1f}")
-
-    for what, seconds in seen:
-        case(what, seconds)
-    for text in failures:
-        failure = case(text.partition("\n")[0], 0)
-        ElementTree.SubElement(failure, "failure", message=failure.get("name")).text = \
-            NOT_XML.sub("?", text)
+        "testsuite", name=suite, tests=str(len(plan)), failures=str(min(left, 1)), errors="0",
+        skipped=str(max(left - 1, 0)), time=f"{sum(seen):.1f}")
+    for number, name in enumerate(plan):
+        seconds = seen[number] if number < len(seen) else 0
+        case = ElementTree.SubElement(root, "testcase", classname=suite, name=NOT_XML.sub("?", name),
+                                      time=f"{seconds:.1f}")
+        if number == len(seen):
+            text = NOT_XML.sub("?", failure or "")
+            ElementTree.SubElement(case, "failure", message=text.partition("\n")[0]).text = text
+        elif number > len(seen):
+            ElementTree.SubElement(case, "skipped", message="not come to")
     ElementTree.SubElement(root, "system-out").text = NOT_XML.sub("?", output)
     ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)

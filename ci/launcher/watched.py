@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from .process import dying_with_parent
+from .session import STATUS_TIMED_OUT
 from .ticks import LOOK, UNCOUNTED, Patience, Ticks
 
 # Seconds of real time that gdb has in any case.
@@ -19,13 +20,15 @@ class Failure(Exception):
 
 
 class Watched:
-    """ci/appliance as a child: what its console has said, and what is typed there."""
+    """ci/appliance as a child: what its console has said, and what is typed there. What is to be seen
+    is a plan of steps, by name, that are taken one after the other."""
 
-    def __init__(self, name: str, config: Path, line: Path, log: Path, limit: float,
-                 options: list) -> None:
+    def __init__(self, name: str, plan: list[str], config: Path, line: Path, log: Path,
+                 limit: float, options: list) -> None:
         """ci/appliance is given these options, and ends after `limit` thousand millions of ticks.
         The debugger's line becomes the file `line`, the console's text goes to `log`."""
         self.name = name  # of who watches
+        self.plan = plan
         self.config = config
         self.line = line
         self.limit = limit
@@ -33,7 +36,7 @@ class Watched:
         self.started = time.monotonic()
         self.output = b""  # without carriage returns
         self.position = 0  # behind what was waited for last
-        self.seen: list[tuple[str, float]] = []  # what, and the seconds that it took
+        self.seen: list[float] = []  # of each step that was taken, its seconds
         self.log = open(log, "wb", buffering=0)
         self.process = subprocess.Popen(
             [CI / "appliance", "--gdb", line, "--ticks", self.ticks.path, "--limit", str(limit),
@@ -55,34 +58,41 @@ class Watched:
         self.output += data.replace(b"\r", b"")
         return bool(data)
 
-    def expect(self, pattern: str, what: str, anywhere: bool = False) -> re.Match:
-        """Wait for the pattern, behind the last one or anywhere in the output."""
+    def expect(self, pattern: str, anywhere: bool = False, ends: bool = False) -> re.Match:
+        """Take the next step: wait for the pattern, behind the last one or anywhere in the output.
+        With `ends` the appliance has to end then, content."""
         while not (match := re.compile(pattern.encode(), re.M).search(
                 self.output, 0 if anywhere else self.position)):
             if not self.read():
-                raise Failure(f"not seen: {what}{self.complaint()}")
+                raise Failure(f"not seen: {self.step()}{self.complaint()}")
         if not anywhere:
             self.position = match.end()
-        self.say(what)
+        if ends:
+            self.end()
+        self.done()
         return match
 
     def expect_line(self, vm: str, pattern: str) -> None:
-        """Wait for a line of the VM that has the pattern, anywhere in the output."""
+        """The next step: a line of the VM that has the pattern, anywhere in the output."""
         prefix, wanted, position = f"{vm}| ".encode(), re.compile(pattern.encode()), 0
         while True:
             *lines, _ = self.output[position:].split(b"\n")
             for line in lines:
                 position += len(line) + 1
                 if line.startswith(prefix) and wanted.search(line[len(prefix):]):
-                    self.say(f"{vm}: {pattern}")
+                    self.done()
                     return
             if not self.read():
-                raise Failure(f"not seen: {vm}: {pattern}{self.complaint()}")
+                raise Failure(f"not seen: {self.step()}{self.complaint()}")
 
-    def say(self, what: str) -> None:
-        before = sum(seconds for _, seconds in self.seen)
-        self.seen.append((what, self.seconds() - before))
-        self.tell(what)
+    def step(self) -> str:
+        """The step that comes next."""
+        return self.plan[len(self.seen)]
+
+    def done(self) -> None:
+        """It was taken."""
+        self.tell(self.step())
+        self.seen.append(self.seconds() - sum(self.seen))
 
     def type(self, text: str) -> None:
         try:
@@ -118,10 +128,19 @@ class Watched:
             raise Failure(f"ci/appliance ended with status {status}")
 
     def complaint(self) -> str:
-        """What the appliance gave as the reason for its end, to be put behind what was missed."""
-        said = re.search(rb"^\[[ \d.]+\] core \d+: appliance: done: (failed: .*)", self.output,
-                         re.M)
-        return f" ({said[1].decode(errors='replace')})" if said else ""
+        """Why the appliance ended, to be put behind what was missed."""
+        lines = re.findall(r"^\[[ \d.]+\] core \d+: (.*)", self.output.decode(errors="replace"), re.M)
+        said = [line.removeprefix("appliance: done: ") for line in lines
+                if line.startswith("appliance: done: failed: ")]
+        if self.process.wait() == STATUS_TIMED_OUT:
+            states: dict[str, str] = {}  # a VM's last: it runs, or how it has ended
+            for line in lines:
+                if life := re.fullmatch(r"vm: (\S+) (?:started|ended: (.*))", line):
+                    states[life[1]] = life[2] or "still runs"
+            said.append("its time, --limit or --timeout, is over; " + (", ".join(
+                f"{vm} {state if state == 'still runs' else 'has ended: ' + state}"
+                for vm, state in states.items()) or "no VM has started"))
+        return f" ({'; '.join(said)})" if said else ""
 
     def stop(self) -> None:
         self.process.terminate()

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,8 @@ from appliance import ENDS_BY_ITSELF, LIMIT, ROOT, Run, make_iso, vm
 sys.path.insert(0, str(ROOT / "ci"))
 
 from launcher.machine import kvm_offers_vmx  # noqa: E402
+from launcher.session import STATUS_TIMED_OUT  # noqa: E402
+from launcher.watched import Watched  # noqa: E402
 
 HELLO = ENDS_BY_ITSELF + vm("mine", "hello", cmdline="ticks=2 period=5")
 FOREVER = vm("mine", "hello", cmdline="period=300")
@@ -29,13 +32,15 @@ def smoke(directory, config, *arguments):
 
 
 def junit(directory):
-    """Of the file: names of what was seen, and of what failed."""
+    """Of the file: each case's name, and "" when it was seen, else why not."""
     suite = ElementTree.parse(directory / "junit").getroot()
-    failed = [case for case in suite.iter("testcase") if case.find("failure") is not None]
-    assert suite.get("failures") == str(len(failed))
-    assert suite.get("tests") == str(len(list(suite.iter("testcase"))))
-    return ([case.get("name") for case in suite.iter("testcase") if case not in failed],
-            [case.find("failure").text for case in failed])
+    cases = list(suite.iter("testcase"))
+    for kind in ("failure", "skipped"):
+        count = suite.get("failures" if kind == "failure" else kind)
+        assert count == str(sum(case.find(kind) is not None for case in cases))
+    assert suite.get("tests") == str(len(cases))
+    return [(case.get("name"), case[0].text or case[0].get("message") if len(case) else "")
+            for case in cases]
 
 
 def test_a_kernel_that_never_ends(tmp_path):
@@ -45,9 +50,10 @@ def test_a_kernel_that_never_ends(tmp_path):
     assert done.returncode == 0, done.stdout
     ended = r"\nsmoke: ok: Bochs with 2 CPUs: my\.conf; \d+ s\n\Z"
     assert re.search(ended, done.stdout), done.stdout
-    assert junit(tmp_path) == ([
+    assert junit(tmp_path) == [(name, "") for name in [
         "a VM has started", "mine has started", "gdb has stopped mine at tick",
-        "mine: hello: tick [23] ", "mine: ^hello: I am .* 1 CPUs"], [])
+        "mine: hello: tick [23] ", "mine: ^hello: I am .* 1 CPUs"]]
+    assert re.match(r"smoke: +0\.\d s  the machine starts: its firmware and GRUB", done.stdout)
     assert "mine| hello: tick 2 " in (tmp_path / "log").read_text()
 
 
@@ -59,14 +65,40 @@ def test_what_was_not_seen_is_named(tmp_path):
     assert done.stdout.splitlines()[-1] == \
         f"smoke: FAILED: Bochs with 2 CPUs: {said}; the whole console is in log"
     assert "| mine| hello: bye after" in done.stdout
-    assert junit(tmp_path) == (["a VM has started"], [said])
+    assert junit(tmp_path) == [("a VM has started", ""), ("mine: ^bye after", said),
+                               ("all VMs have ended as configured", "not come to")]
 
 
 @no_vmx
 def test_a_machine_without_vmx_is_named(tmp_path):
     done = smoke(tmp_path, HELLO, "--machine", "qemu")
     assert done.returncode == 1, done.stdout
-    assert junit(tmp_path) == ([], [f"not seen: a VM has started (failed: {NO_VMX})"])
+    assert junit(tmp_path) == [
+        ("a VM has started", f"not seen: a VM has started (failed: {NO_VMX})"),
+        ("all VMs have ended as configured", "not come to")]
+
+
+def test_an_exit_code_is_named(tmp_path):
+    (tmp_path / "three").write_bytes(b"\xb0\x03\xe6\xf4\xf4")  # mov $3, %al; out %al, $0xf4; hlt
+    done = smoke(tmp_path, ENDS_BY_ITSELF + vm("mine", "three", format="flat"), "--machine", "bochs")
+    assert done.returncode == 1, done.stdout
+    said = "not seen: all VMs have ended as configured (failed: mine: its exit code is 3, not 0)"
+    assert said in done.stdout.splitlines()[-1]
+    assert junit(tmp_path) == [("a VM has started", ""), ("all VMs have ended as configured", said)]
+
+
+@pytest.mark.parametrize("console, states", [
+    (b"", "no VM has started"),
+    (b"[   0.1] core 0: vm: a started\na| [   0.1] core 0: vm: a ended: exit 1\n"
+     b"[   0.1] core 1: vm: b started\n[   0.2] core 1: vm: b ended: exit 7\n",
+     "a still runs, b has ended: exit 7"),
+])
+def test_a_time_out_is_named(console, states):
+    """With the VMs that still run, and how the others have ended."""
+    watched = Watched.__new__(Watched)
+    watched.output = console
+    watched.process = SimpleNamespace(wait=lambda: STATUS_TIMED_OUT)
+    assert watched.complaint() == f" (its time, --limit or --timeout, is over; {states})"
 
 
 @pytest.mark.parametrize("config, arguments, complaint", [
