@@ -18,6 +18,8 @@ import time
 import tty
 import typing
 
+from . import interrupts
+
 # Bytes kept for a reader that is slow or not there yet.
 BACKLOG = 1 << 20
 # What the appliance is told when a debugger has closed its line, since a serial line cannot tell:
@@ -155,6 +157,7 @@ class TerminalPort(Port):
         self.write_fd = sys.stdout.fileno()
         self.wants_end = False
         self._escaped = False
+        self._interrupts = interrupts.Interrupts()
         self._saved_mode = None
         self.is_interactive = False
         with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -172,7 +175,21 @@ class TerminalPort(Port):
 
     def read(self) -> bytes:
         data = super().read()
-        return self._without_commands(data) if self.is_interactive else data
+        if not self.is_interactive:
+            return data
+        data = self._without_commands(data)
+        self._interrupts.typed(data)
+        return data
+
+    def send(self, data: bytes) -> None:
+        if data:
+            self._interrupts.written()
+        super().send(data)
+
+    def check(self) -> bool:
+        if self._interrupts.due():
+            super().send(interrupts.TOLD)
+        return self._interrupts.waiting()
 
     def _without_commands(self, data: bytes) -> bytes:
         passed = bytearray()

@@ -30,7 +30,7 @@ FIXTURE_FLAGS = (
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "ci"))
 
-from launcher import session, ticks  # noqa: E402
+from launcher import interrupts, session, ticks  # noqa: E402
 from launcher.qemu import rtc_base  # noqa: E402
 from launcher.ports import (  # noqa: E402
     BACKLOG, HANG_UP, ConsolePty, DebuggerPty, EmulatorPort, FilePort, GuestPty, Port, TerminalPort,
@@ -246,6 +246,28 @@ def test_keys_of_the_terminal(typed, passed, wants_end):
     port._escaped = port.wants_end = False
     assert b"".join(port._without_commands(data) for data in typed) == passed
     assert port.wants_end == wants_end
+
+
+def test_interrupts_that_nothing_answers(monkeypatch):
+    """Ctrl-C belongs to the guest, and is said to where nothing comes of it."""
+    now = [100.0]
+    monkeypatch.setattr(interrupts.time, "monotonic", lambda: now[0])
+    seen = interrupts.Interrupts()
+
+    def after(seconds, keys=b"", written=False):
+        now[0] += seconds
+        seen.typed(keys)
+        if written:
+            seen.written()
+        return seen.due()
+
+    assert not after(0, b"ls\r") and not after(9) and not seen.waiting()
+    assert not after(0, b"\x03") and seen.waiting() and not after(1.9) and after(0.2)
+    assert not after(9) and not seen.waiting()
+    assert not after(0, b"\x03") and not after(1, written=True) and not after(9)  # it was answered
+    assert not after(0, b"\x03") and not after(1, b"\r") and not after(9)  # another key, so no
+    # Another VM writes, but the user is in earnest.
+    assert not after(0, b"\x03", True) and not after(0, b"\x03", True) and after(0, b"\x03", True)
 
 
 def test_rtc_base_of_qemu():
@@ -739,8 +761,11 @@ def test_terminal_is_raw_and_ctrl_a_x_ends(qemu, iso):
         assert not terminal.mode()[3] & (termios.ECHO | termios.ICANON | termios.ISIG)
         os.write(terminal.fd, b"\x03\x1a\x1dz")
         assert read_until(terminal.fd, b"z").endswith(b"\x03\x1a\x1dz")
+        os.write(terminal.fd, b"\x03\x03\x03")
+        read_until(terminal.fd, b"appliance: Ctrl-C goes to the guest")
         with terminal.slave() as slave:
             os.write(terminal.fd, b"\x01x")
+            read_until(terminal.fd, b"appliance: switched off")
             assert terminal.wait() == 130
             mode = termios.tcgetattr(slave)[3]
             assert mode & termios.ECHO and mode & termios.ICANON and mode & termios.ISIG
