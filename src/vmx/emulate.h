@@ -4,11 +4,10 @@
 // registers, flags and segments, in real, protected and 64-bit mode. Left out, as
 // EMULATE_UNSUPPORTED:
 // - x87, MMX, SSE, AVX, and what saves and loads their registers;
-// - far CALL and JMP through gates and to tasks, RET to another privilege level, IRET, and PUSHF
-// and
-//   POPF in virtual-8086 mode with an IOPL below 3;
+// - far CALL and JMP through gates and to tasks, RET to another privilege level, IRET;
+// - PUSHF and POPF in virtual-8086 mode with an IOPL below 3;
 // - INS and OUTS where only the TSS's bitmap allows the port;
-// - what CPUID does not offer: CET, MPX, SGX, VMX, MOVDIRI, MOVDIR64B, ENQCMD, PTWRITE.
+// - what CPUID does not offer: CET, SGX, VMX, MOVDIRI, MOVDIR64B, ENQCMD, PTWRITE.
 //
 // Memory is accessed as the CPU does it: as often, in these sizes and in this order, and, but for
 // REP, after all that can fault before an access has been tried. #AC and debug traps (RFLAGS.TF,
@@ -39,9 +38,9 @@ enum emulate_feature {
 
 struct emulate_ops {
     // Translates gva (up to its page's end) for access, WALK_READ or WALK_WRITE of ept/walk.h, with
-    // WALK_SYSTEM for descriptor tables. OK;
-    // ERR_FAULT: a #PF with *error_code; ERR_INVALID: not canonical; ERR_BUSY: the guest is to try
-    // again; anything else ends the emulation with EMULATE_FAILED.
+    // WALK_SYSTEM for descriptor tables. OK; ERR_FAULT: a #PF with *error_code; ERR_INVALID: not
+    // canonical; ERR_BUSY: the guest is to try again; anything else ends the emulation with
+    // EMULATE_FAILED.
     enum error (*translate)(void *ctx, gva_t gva, u32 access, gpa_t *gpa, u32 *error_code);
     // One access of 1, 2, 4 or 8 bytes, within a page, RAM or not. Both must always do something.
     u64 (*read)(void *ctx, gpa_t gpa, unsigned size);

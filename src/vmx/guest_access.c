@@ -140,18 +140,20 @@ void guest_access_begin(struct vcpu *v, struct emulation *e, struct guest_access
     a->v = v;
     vcpu_paging_state(v, &a->paging);
     v->gpr[RSP] = vmread(GUEST_RSP);
-    *e = (struct emulation){.ops = &ops,
-                            .ctx = a,
-                            .code_size = guest_code_size(),
-                            .gpr = v->gpr,
-                            .rip = vmread(GUEST_RIP),
-                            .rflags = a->paging.rflags,
-                            .cr0 = a->paging.cr0,
-                            .cr4 = a->paging.cr4,
-                            .long_mode = a->paging.efer & EFER_LMA,
-                            .cpl = (u8)a->paging.cpl,
-                            .features = cpuid_info.emulated,
-                            .repeats = REPEATS_MAX};
+    e->ops = &ops; // one after the other: zeroes for what is not set yet would cost more than these
+    e->ctx = a;
+    e->code_size = guest_code_size();
+    e->gpr = v->gpr;
+    e->rip = vmread(GUEST_RIP);
+    e->rflags = a->paging.rflags;
+    e->cr0 = a->paging.cr0;
+    e->cr4 = a->paging.cr4;
+    e->long_mode = a->paging.efer & EFER_LMA;
+    e->cpl = (u8)a->paging.cpl;
+    e->features = cpuid_info.emulated;
+    e->repeats = REPEATS_MAX;
+    e->error = OK;
+    e->blocks = false;
 }
 
 enum error guest_access_fetch(struct vcpu *v, struct emulation *e, struct guest_access *a,
