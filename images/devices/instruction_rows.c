@@ -96,6 +96,10 @@ const struct instruction_row instruction_rows[] = {
     ROW("call", "\xe8\0\0\0\0", NATURAL | STACK | PUSHES | WRITES, 0, NOTHING),
     ROW("pop", "\x5e", NATURAL | STACK, 0, NOTHING),
     ROW("pop of it to memory", "\x8f\x03", NATURAL | STACK, 0, NOTHING),
+    ROW("popf", "\x9d", NATURAL | STACK | FLAGS, 0, NOTHING),
+    ROW("pop to es", "\x07", NATURAL | STACK | SELECTOR | ONLY_32, 0, NOTHING),
+    ROW("pop to ss", "\x17", NATURAL | STACK | SELECTOR | ONLY_32, 0, NOTHING),
+    ROW("pop to fs", "\x0f\xa1", NATURAL | STACK | SELECTOR | ONLY_32, 0, NOTHING),
     ROW("ret", "\xc3", NATURAL | STACK | BRANCH, 0, NOTHING),
 };
 

@@ -119,8 +119,8 @@ static bool applies(const struct instruction_row *row, const struct target *t, b
         return false;
     if (!hole && ((row->how & HOLE_ONLY) || (code_64 && (row->how & NATURAL))))
         return false; // a register has 4 bytes
-    if ((row->how & BRANCH) && t->mask != UINT32_MAX)
-        return false; // it does not hold an address
+    if ((row->how & (BRANCH | SELECTOR | FLAGS)) && t->mask != UINT32_MAX)
+        return false; // it does not hold one
     return !(row->how & DIVIDES) || t->content != 0;
 }
 
@@ -128,6 +128,8 @@ static bool try(const struct instruction_row *row, struct target *t, bool code_6
 {
     if (row->how & BRANCH)
         t->content = low(code) + row->length;
+    else if (row->how & (SELECTOR | FLAGS))
+        t->content = row->how & SELECTOR ? SEL_DATA : 0x4d5; // CF PF AF ZF SF DF
     for (unsigned n = 0; n < sizeof(ram); n += 4)
         memcpy(ram + n, &t->content, 4);
     run_on(row, code_64, low(ram));

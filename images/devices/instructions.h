@@ -20,15 +20,17 @@ void run_code(void);
 extern u8 run_return64[], run_return32[];
 
 enum instruction_how {
-    WRITES = 1,      // the operand is written
-    ONLY_64 = 2,     // not in 32-bit code
-    ONLY_32 = 4,     // not in 64-bit code
-    STACK = 8,       // the operand is the stack, and RBX points to RAM
-    PUSHES = 16,     // the operand lies below RSP
-    NATURAL = 32,    // it has 8 bytes in 64-bit code
-    BRANCH = 64,     // it is where to go on
-    DIVIDES = 128,   // it must not be 0
-    HOLE_ONLY = 256, // not the size of a device's register
+    WRITES = 1 << 0,    // the operand is written
+    ONLY_64 = 1 << 1,   // not in 32-bit code
+    ONLY_32 = 1 << 2,   // not in 64-bit code
+    STACK = 1 << 3,     // the operand is the stack, and RBX points to RAM
+    PUSHES = 1 << 4,    // the operand lies below RSP
+    NATURAL = 1 << 5,   // it has 8 bytes in 64-bit code
+    BRANCH = 1 << 6,    // it is where to go on
+    SELECTOR = 1 << 7,  // it is one
+    FLAGS = 1 << 8,     // it is RFLAGS
+    DIVIDES = 1 << 9,   // it must not be 0
+    HOLE_ONLY = 1 << 10 // not the size of a device's register
 };
 
 enum instruction_needs {
