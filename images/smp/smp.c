@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Starts every CPU and sends interrupts between them in all the ways there are (COVERAGE F11).
 //   storm=N  then N from all to all, as fast as they go
+//   hammer=N instead: hammer.h
 #include "smp.h"
 
 #include "guest.h"
+#include "hammer.h"
 #include "storm.h"
 
 enum { VECTOR_HERE = 0x61, VECTOR_NMI = 2 };
@@ -99,6 +101,9 @@ static void check_lost_wakes(void)
 
 int main(void)
 {
+    u64 hammer = option_number("hammer", 0);
+    if (hammer != 0)
+        return hammer_main(hammer);
     interrupt_set(VECTOR_HERE, on_ipi);
     interrupt_set(VECTOR_NMI, on_nmi);
     online = smp_start(other_cpu);

@@ -45,22 +45,28 @@ static bool page_has_plant(unsigned pid, gpa_t gpa)
     return false;
 }
 
-// Puts the int3 in; what lies there now is what belongs there. The lock is held.
+// Puts the int3 in; what lies there now is what belongs there. In one go, as in take_out(): a vCPU
+// that has not noticed yet that the page is closed may write there. Guests' caches are coherent
+// with ours, and an entry serializes instruction fetch. The lock is held.
 static bool put_in(struct plant *p)
 {
-    const u8 int3 = INT3;
+    u8 *byte = guest_ptr(target_memory(p->pid), p->gpa, 1);
 
     p->lifted = false;
-    if (guest_read(target_memory(p->pid), p->gpa, &p->saved, 1) != OK)
-        return false;
-    p->in = target_write_code(p->pid, p->gpa, &int3, 1) == OK;
+    p->in = byte != NULL;
+    if (p->in)
+        p->saved = __atomic_exchange_n(byte, (u8)INT3, __ATOMIC_SEQ_CST);
     return p->in;
 }
 
+// What the guest has written over the int3 stays.
 static void take_out(struct plant *p)
 {
-    if (p->in)
-        (void)target_write_code(p->pid, p->gpa, &p->saved, 1);
+    u8 *byte = guest_ptr(target_memory(p->pid), p->gpa, 1), int3 = INT3;
+
+    if (p->in && byte != NULL)
+        __atomic_compare_exchange_n(byte, &int3, p->saved, false, __ATOMIC_SEQ_CST,
+                                    __ATOMIC_SEQ_CST);
     p->in = false;
 }
 

@@ -253,63 +253,6 @@ static void halted(struct vcpu *v)
              vm->config->name);
 }
 
-static bool write_protected(struct vcpu *v, gpa_t gpa)
-{
-    struct vm *vm = vm_of(v);
-    hpa_t hpa;
-    u32 permissions;
-    u64 size;
-    gpa_t page = GPA(gpa.v & PAGE_MASK);
-    if (!ept_lookup(&vm->guest.ept, gpa, &hpa, &permissions, &size))
-        return false;
-    if (permissions == EPT_RWX) { // another vCPU's step has it writable, or the mapping is stale
-        guest_flush(&vm->guest);
-        return true;
-    }
-    if (vm_page_written == NULL)
-        return false;
-    if (v->pages_stepped == STEP_PAGES) {
-        vcpu_crash(v, "an instruction writes to more than %u pages with breakpoints", STEP_PAGES);
-        return true;
-    }
-    vm_page_written(vm, page, true);
-    guest_protect(&vm->guest, page, EPT_RWX);
-    guest_flush(&vm->guest);
-    v->page_stepped[v->pages_stepped++] = page;
-    step_over(v, STEP_OVER_PAGE);
-    return true;
-}
-
-static bool write_ram(struct vcpu *v, gpa_t gpa, const void *value, unsigned size)
-{
-    struct vm *vm = vm_of(v);
-    gpa_t page = GPA(gpa.v & PAGE_MASK);
-    bool watched = false;
-    hpa_t hpa;
-    u32 permissions;
-    u64 page_size;
-    if (vm->protected_pages > 0 && vm_page_written != NULL &&
-        ept_lookup(&vm->guest.ept, gpa, &hpa, &permissions, &page_size))
-        watched = !(permissions & EPT_WRITE);
-    if (watched)
-        vm_page_written(vm, page, true);
-    bool done = guest_write(&vm->guest.memory, gpa, value, size) == OK;
-    if (watched)
-        vm_page_written(vm, page, false);
-    return done;
-}
-
-static void page_stepped(struct vcpu *v)
-{
-    struct vm *vm = vm_of(v);
-    for (unsigned i = 0; i < v->pages_stepped; i++)
-        guest_protect(&vm->guest, v->page_stepped[i], EPT_READ | EPT_EXECUTE);
-    for (unsigned i = 0; i < vm->vcpus; i++)
-        vcpu_request(vm->vcpu[i], REQUEST_FLUSH);
-    while (v->pages_stepped > 0)
-        vm_page_written(vm, v->page_stepped[--v->pages_stepped], false);
-}
-
 static bool may_run(const struct vcpu *v, unsigned core)
 {
     return core_set_has(&vm_of(v)->config->cores, core);
@@ -337,9 +280,9 @@ const struct guest_ops vm_guest_ops = {
     .timer = timer,
     .tsc_written = vapic_tsc_written,
     .hypercall = hypercall,
-    .write_protected = write_protected,
-    .page_stepped = page_stepped,
-    .write_ram = write_ram,
+    .write_protected = watched_write,
+    .page_stepped = watched_stepped,
+    .write_ram = watched_write_ram,
     .halted = halted,
     .may_run = may_run,
     .moved = vapic_moved,

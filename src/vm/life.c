@@ -30,8 +30,6 @@ void clear_avx512(void *at, u64 bytes);
 static unsigned assigned[CORES_MAX]; // vCPUs per core
 static struct core_work ends;        // the duty core's: VMs that end
 
-void (*vm_page_written)(struct vm *vm, gpa_t page, bool before);
-
 // ---- making ------------------------------------------------------------------------------------
 
 static const char *add_ram(struct vm *vm, u64 gpa, u64 size)
@@ -197,6 +195,7 @@ static void reset_vcpu(void *arg)
     vcpu_set_single_step(v, false, false);
     v->emulated_step = false;
     v->stepping_over = 0; // guest memory is made anew
+    watched_forget(v);
     vcpu_reset(v);
     vapic_reset(v);
     vcpu_note(v, REQUEST_EVENT | REQUEST_TIMER | REQUEST_TSC | REQUEST_DEBUG);
@@ -437,16 +436,4 @@ void vm_freeze_time(struct vm *vm, bool on)
         vm->vcpu[i]->tsc_offset = vm->guest.tsc_offset + vm->vcpu[i]->tsc_adjust;
         vcpu_call(vm->vcpu[i], resume_time, vm->vcpu[i]);
     }
-}
-
-enum error vm_protect_page(struct vm *vm, gpa_t page, bool on)
-{
-    enum error e = guest_protect(&vm->guest, page, on ? EPT_READ | EPT_EXECUTE : EPT_RWX);
-    if (e == OK)
-        vm->protected_pages += on ? 1 : -1;
-    if (!on)
-        ept_join(&vm->guest.ept, page);
-    for (unsigned i = 0; i < vm->vcpus; i++)
-        vcpu_request(vm->vcpu[i], REQUEST_FLUSH);
-    return e;
 }

@@ -16,7 +16,8 @@
 #include "vm/console.h"
 #include "vmx/vcpu.h"
 
-#define VMS_MAX CONFIG_VMS
+#define VMS_MAX          CONFIG_VMS
+#define VM_WATCHED_PAGES 256 // as many as there can be breakpoints
 
 enum vm_state { VM_LEFT_OUT, VM_STARTING, VM_RUNNING, VM_ENDED };
 
@@ -77,7 +78,11 @@ struct vm {
     u64 absent;                 // accesses since then that nothing answered; any core
     struct timer restart_timer; // the duty core's
     u64 frozen_at;              // host TSC; 0: time goes on
-    int protected_pages;
+
+    // Pages whose writes are announced. The lock guards them, and those that vCPUs step over.
+    struct spinlock watch_lock;
+    gpa_t watched[VM_WATCHED_PAGES];
+    unsigned watched_count;
 };
 
 extern struct vm *vms[VMS_MAX];
@@ -118,14 +123,26 @@ void vm_end_text(const struct vm *vm, struct text *t);
 // Time stands still for the VM, or goes on. All vCPUs are held. The debugger's core.
 void vm_freeze_time(struct vm *vm, bool on);
 
-// Write-protects a page of RAM, or not any more. All vCPUs are held.
-enum error vm_protect_page(struct vm *vm, gpa_t page, bool on);
-
-// Called when a write-protected page is about to be written, and after the write.
-extern void (*vm_page_written)(struct vm *vm, gpa_t page, bool before);
-
 // From now on VMs may end. Boot core.
 void vm_ends_init(void);
+
+// ---- pages whose writes are announced (watched.c) --------------------------------------------
+
+// Has the writes to a page of RAM announced, or not any more. All vCPUs are held; the debugger's
+// core. ERR_NOT_FOUND: it is not RAM; ERR_NO_MEMORY: no room for tables, or one page too many.
+enum error vm_protect_page(struct vm *vm, gpa_t page, bool on);
+
+// Called when such a page is about to be written, and when all vCPUs that did are done. The watch
+// lock is held; it must not wait. Set before the first such page.
+extern void (*vm_page_written)(struct vm *vm, gpa_t page, bool before);
+
+// guest_ops.write_protected, .write_ram and .page_stepped (vmx/vcpu.h).
+bool watched_write(struct vcpu *v, gpa_t gpa);
+bool watched_write_ram(struct vcpu *v, gpa_t gpa, const void *value, unsigned size);
+void watched_stepped(struct vcpu *v);
+
+// v is reset: its step does not end. Its core.
+void watched_forget(struct vcpu *v);
 
 // ---- local APICs (vapic.c) ------------------------------------------------------------------
 

@@ -164,7 +164,7 @@ struct vcpu {
     u32 skip_flags;     // bits of RFLAGS that make vcpu_skip_instruction look closer
     bool emulated_step; // the stepped instruction was carried out by us
     u8 stepping_over;   // bits of enum step_over: monitor trap flag for one instruction
-    u8 pages_stepped;   // so many of these are writable meanwhile
+    u8 pages_stepped;   // so many of these are writable meanwhile; under the VM's watch lock
     gpa_t page_stepped[STEP_PAGES];
     const u64 *posted;         // bit 0: something waits in its posted-interrupt descriptor
     bool sleeps_interruptible; // RFLAGS.IF when it went to sleep

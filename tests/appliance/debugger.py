@@ -173,7 +173,9 @@ class Wire:
         bound = patience(self.path)
         while not (match := re.search(pattern, self.got, re.S)):
             with contextlib.suppress(BlockingIOError):
-                self.got += os.read(self.fd, 4096)
+                data = os.read(self.fd, 4096)
+                assert data, "the line was closed"
+                self.got += data
                 continue
             assert not (over := bound.over()), f"{pattern} not seen {over}, but {self.got!r}"
             time.sleep(0.01)

@@ -4,7 +4,7 @@ tests' words are those of GDB.md's list "First: what every attach needs"."""
 
 import re
 
-from appliance import vm
+from appliance import HASWELL, vm
 from debugger import HELLO_LIFE, STEPS_LIFE, Scenario
 
 STEPS = Scenario("steps", vm("steps", cmdline="period=20") + vm("hello", cmdline="period=50"),
@@ -328,3 +328,37 @@ def test_nothing_was_noticed(record):
     record.check_sound()
     assert not record.verdicts("steps", "FAIL"), record
     assert record.ended("steps") == "exit 7" and record.ended("hello") == "killed", record
+
+
+# ---- a page that several vCPUs write ---------------------------------------------------------------
+
+HAMMER = Scenario("hammer", vm("smp", cmdline="hammer=2000", vcpus=4, cores="0-3"), processors=4,
+                  long=(HASWELL,), prepare=lambda bench: bench.wait("smp: 4 CPUs wait to write", 0))
+
+
+@HAMMER.check
+def test_four_vcpus_write_to_a_page_with_breakpoints(bench):
+    """7: each write takes a step with the page open. No breakpoint is lost by that: each CPU comes to
+    the first one at the end."""
+    gdb = bench.attach("smp.elf")
+    gdb("set breakpoint always-inserted on")
+    for offset in (0, 64, 128, 500):
+        gdb(f"break *((char *) &hammered.code + {offset})")
+    gdb("set var hammer_go = 1")
+    seen = set()
+    for _ in range(4):
+        out = gdb("continue")
+        seen.add(re.search(r"Thread (\d) hit Breakpoint 1, ", out)[1])
+    assert seen == {"1", "2", "3", "4"}
+    assert gdb("monitor breakpoints").count(" int3 at physical ") == 3  # and the one taken out to step
+    gdb("delete")
+    since = bench.now
+    bench.detach(gdb)
+    bench.wait("vm: smp ended: exit 0", since)
+
+
+@HAMMER.check_console
+def test_no_write_was_lost(record):
+    """E2: the guest finds all that each CPU has written."""
+    record.check_sound()
+    assert len(record.verdicts("smp")) == 4 and not record.verdicts("smp", "FAIL"), record
