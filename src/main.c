@@ -13,6 +13,7 @@
 #include "boot/selftest.h"
 #include "boot/serial.h"
 #include "gdbstub/line.h"
+#include "lib/string.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
 #include "smp/lost.h"
@@ -71,7 +72,7 @@ static void log_machine(const char *missing)
 
 static void start_vmx(void)
 {
-    char disable[256];
+    char disable[256], show[16];
     cmdline_value("vmx.disable", disable, sizeof(disable));
     vmx_missing = vmx_probe(disable);
     core_main();
@@ -80,7 +81,9 @@ static void start_vmx(void)
     if (this_core()->vmm == NULL)
         power_off("the boot core cannot enter VMX operation");
     cpuid_init();
-    vmx_log_capabilities();
+    vmx_log_ways();
+    if (cmdline_value("vmx.show", show, sizeof(show)) && strcmp(show, "controls") == 0)
+        vmx_log_controls();
     lost_test_init();
     vmx_selftest();
 }

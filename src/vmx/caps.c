@@ -236,7 +236,7 @@ const char *vmx_probe(const char *disable)
     return NULL;
 }
 
-void vmx_log_capabilities(void)
+void vmx_log_controls(void)
 {
     for (unsigned g = 0; g < ARRAY_SIZE(groups); g++) {
         char on[200], off[200];
@@ -256,6 +256,10 @@ void vmx_log_capabilities(void)
         if (off[0] != '\0')
             log_line("vmx", "%s controls absent:%s", groups[g].name, off);
     }
+}
+
+void vmx_log_ways(void)
+{
     u64 e = vmx_caps.ept_vpid;
     log_line("vmx", "EPT: %s%s%s%spages 4K%s%s; interrupts by %s; slices by %s",
              e & EPT_CAP_EXECUTE_ONLY ? "execute-only, " : "", e & EPT_CAP_AD ? "A/D, " : "",

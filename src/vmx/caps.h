@@ -29,8 +29,11 @@ u32 vmx_control(u32 wanted, u32 allowed0, u32 allowed1);
 // commas, that are to be treated as absent (for tests).
 const char *vmx_probe(const char *disable);
 
-// Logs each feature as in use or absent.
-void vmx_log_capabilities(void);
+// Logs which way is taken where there are several, in a line.
+void vmx_log_ways(void);
+
+// Logs all controls by name, those in use and those that the CPU has not.
+void vmx_log_controls(void);
 
 static inline bool vmx_has_secondary(enum secondary_control c)
 {

@@ -111,7 +111,7 @@ def test_boots_from_a_cd(record):
     record.check_done()
 
 
-@runs(Run(HELLO, cpu=SKYLAKE), Run(HELLO, cpu=HASWELL))
+@runs(*(Run(HELLO, cpu=cpu, cmdline="vmx.show=controls") for cpu in (SKYLAKE, HASWELL)))
 def test_says_which_features_are_in_use(record):
     """C1."""
     text = "\n".join(record.texts("vmx"))
