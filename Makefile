@@ -96,7 +96,8 @@ $B/obj/flags: FORCE
 
 # Speed counts where a guest's exit passes; elsewhere size does (the budget is 512 KiB).
 SMALL := src/boot/% src/gdbstub/% src/vm/config src/vm/config_% src/vm/load src/vm/load_% \
-         src/vm/life src/vm/appliance src/vm/console src/vm/display src/vm/hostdev src/vm/shuffle src/vdev/acpi \
+         src/vm/life src/vm/appliance src/vm/console src/vm/console_% src/vm/display src/vm/hostdev \
+         src/vm/shuffle src/vdev/acpi \
          src/vdev/calendar src/vdev/fwcfg src/vdev/rtc src/vdev/smbios src/vdev/board \
          src/vdev/sysctrl src/vmx/caps src/vmx/check src/vmx/vmcs src/vmx/vmcs_setup src/vmx/debug \
          src/vmx/intercept src/vmx/intercept_% src/vmx/msr_bitmap src/vmx/exit_carried \

@@ -53,6 +53,7 @@ static void finish(void)
 {
     char lost[200];
     const struct core *c = lost_first();
+    console_finish();
     if (c != NULL) {
         str_format(lost, sizeof(lost), "core %u was lost: %s", c->number, c->lost_by);
         power_off(lost);

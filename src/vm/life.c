@@ -356,6 +356,7 @@ static void run_end(struct vm *vm, const struct core *lost)
         log_line("vm", "%s reset (%s)%s", vm->config->name, vm->reason,
                  again ? ", starting it again" : "");
     if (!again) {
+        console_vm_ended(&vm->console);
         for (unsigned i = 0; i < vm->vcpus; i++)
             stats_log_exits(vm->vcpu[i]);
         intercept_log(&vm->guest);

@@ -78,7 +78,7 @@ def three_vms(console):
     console.until("hello[|] hello: tick 3 ")
     console.until("linux1:/# ")
     assert re.search("^linux1[|] 256$", console.shell("echo $((1 << 8))"), re.M)
-    console.escape("2")
+    console.escape("k2")
     console.expect("keyboard: linux2")
     console.expect("linux2[|] linux2:/# ")
     assert re.search("^linux2[|] linux2 81$", console.shell("hostname; echo $(hostname) $((3**4))"), re.M)
@@ -88,7 +88,7 @@ def three_vms(console):
     console.expect("there is no VM 9")
     console.type("poweroff\r")
     console.expect("linux2 ended: poweroff")
-    console.escape("1")
+    console.escape("k1")
     console.expect("linux1[|] linux1:/# ")
     console.type("poweroff\r")
     console.expect("linux1 ended: poweroff")
@@ -102,8 +102,7 @@ def test_default_configuration(record):
     record.check_sound()
     assert record.ended("linux1") == record.ended("linux2") == "poweroff", record
     assert record.ended("hello") is None, record
-    # busybox asks the terminal where its prompt is: once for each, however often that is shown.
-    assert 1 <= record.console.count("linux1:/# \x1b[6n") <= 4, record
-    assert record.console.count("linux1:/# ") > 4, record
+    # busybox asks the terminal where its prompt is; among others that is not passed on.
+    assert "\x1b[6n" not in record.console, record
     for line in ["linux1", "linux2", "hello"]:
         assert f"{line} started" in record.life(line), record

@@ -84,7 +84,7 @@ BOOT_CORE = Scenario("boot-core", vm("here", "hello", cmdline="period=20", cores
 def test_the_console_is_another_cores(bench):
     since = bench.now
     bench.type("\x1dh")
-    bench.wait("core [12]: console: Ctrl-] and a digit", since)
+    bench.wait("core [12]: console: Ctrl-] and a number", since)
 
 
 @BOOT_CORE.check
