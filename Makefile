@@ -11,6 +11,7 @@ CPUS    ?= 4
 MEMORY  ?= 2048
 MACHINE ?= auto
 LINE    ?= build/gdb
+CONSOLES ?= build/console
 JOBS    ?= $(shell nproc)
 CC      := gcc
 HOSTCC  := gcc
@@ -84,6 +85,7 @@ help: ## this list
 	@echo "  SMOKE_ARGS=                  more options for ci/smoke, which --help lists (smoke)"
 	@echo "  VM=NAME                      the VM to debug; by default the first (gdb)"
 	@echo "  LINE=build/gdb               the debugger's line: a link (run, gdb), or a serial port (gdb)"
+	@echo "  CONSOLES=build/console       where VMs' consoles are ptys, and what the log is named after (run)"
 	@echo "  DEBUG=1                      0: without the checks before each VM entry"
 
 deps: ## install what building, running, testing and linting need (Debian)
@@ -155,7 +157,7 @@ run: ## boot it in an emulator, with this terminal as its console
 	@$(MKISO)
 	@ci/gdb --config '$(CONFIG)' --line $(LINE) --how
 	@$(TIED) ci/appliance --user-ends --iso $B/vitrine.iso --config '$(CONFIG)' --gdb $(LINE) \
-	    --machine $(MACHINE) --cpus $(CPUS) --memory $(MEMORY)
+	    --machine $(MACHINE) --cpus $(CPUS) --memory $(MEMORY) --consoles $(CONSOLES)
 
 gdb: ## attach gdb, with symbols, to what `make run` runs in another terminal
 	@ci/gdb $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG)) --line $(LINE) $(VM)

@@ -36,6 +36,9 @@ class Port:
 
     read_fd: int | None = None
     write_fd: int | None = None
+    # Others that carry this one's bytes with it; what is read from them has the same way.
+    members: typing.Sequence["Port"] = ()
+    newline = "\n"  # what ends a line of a message while this one has the terminal
 
     def __init__(self) -> None:
         self.outgoing = bytearray()
@@ -143,6 +146,33 @@ class FilePort(Port):
         os.close(self.write_fd)
 
 
+class LinePort(Port):
+    """A serial line of this machine."""
+
+    def __init__(self, path: str, baud: int) -> None:
+        super().__init__()
+        speed = getattr(termios, f"B{baud}", None)
+        if speed is None:
+            raise OSError(errno.EINVAL, "no such baud rate", str(baud))
+        self.read_fd = self.write_fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        self.is_gone = False
+        try:
+            tty.setraw(self.read_fd)
+            mode = termios.tcgetattr(self.read_fd)
+            mode[2] = (mode[2] | termios.CLOCAL | termios.CREAD) & ~termios.HUPCL
+            mode[4] = mode[5] = speed
+            termios.tcsetattr(self.read_fd, termios.TCSANOW, mode)
+        except termios.error as error:
+            self.close()
+            raise OSError(errno.ENOTTY, "is not a serial line", path) from error
+
+    def input_ended(self) -> None:
+        self.is_gone = True
+
+    def close(self) -> None:
+        os.close(self.read_fd)
+
+
 class TerminalPort(Port):
     """Standard input and output; as a terminal, in raw mode until closed.
 
@@ -152,9 +182,16 @@ class TerminalPort(Port):
 
     ESCAPE = 0x01
 
-    def __init__(self) -> None:
+    def __init__(self, raw_output: bool = False) -> None:
+        """raw_output: what is written has its carriage returns; and a terminal that takes nothing
+        holds nobody up but who writes there."""
         super().__init__()
-        self.write_fd = sys.stdout.fileno()
+        self._raw_output = raw_output
+        self.write_fd = self._output = sys.stdout.fileno()
+        if raw_output and os.isatty(self._output):
+            with contextlib.suppress(OSError):  # not blocking, without making it so for others
+                self.write_fd = os.open(os.ttyname(self._output),
+                                        os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
         self.wants_end = False
         self._escaped = False
         self._interrupts = interrupts.Interrupts()
@@ -169,7 +206,11 @@ class TerminalPort(Port):
             if os.tcgetpgrp(fd) != os.getpgrp():
                 return
             self._saved_mode = termios.tcgetattr(fd)
-            termios.tcsetattr(fd, termios.TCSADRAIN, input_made_raw(self._saved_mode))
+            mode = input_made_raw(self._saved_mode)
+            if self._raw_output:
+                mode[1] &= ~termios.OPOST
+                self.newline = "\r\n"
+            termios.tcsetattr(fd, termios.TCSADRAIN, mode)
             self.is_interactive = True
         self.read_fd = self._input = fd
 
@@ -216,6 +257,10 @@ class TerminalPort(Port):
         if self._saved_mode is not None:
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(self._input, termios.TCSADRAIN, self._saved_mode)
+            self.newline = "\n"
+        if self.write_fd != self._output:
+            os.close(self.write_fd)
+            self.write_fd = self._output
 
 
 def input_made_raw(mode: list) -> list:
@@ -334,12 +379,11 @@ def bytes_readable(fd: int) -> int:
     return count[0]
 
 
-class DebuggerPty(PtyPort):
-    """The debugger's line on a pty. As on a real line, what nobody hears is lost.
+class GuestPty(PtyPort):
+    """A guest's line on a pty. As on a real line, what nobody hears is lost.
 
-    A debugger that died in the middle of a packet must not leave the rest of it to
-    the next one. So the slave is not held open: the master then tells, by EIO, when
-    no program has the line. poll() cannot wait for one to come, hence check().
+    The slave is not held open: the master then tells, by EIO, when no program has the
+    line. poll() cannot wait for one to come, hence check().
     """
 
     def __init__(self, link: str) -> None:
@@ -348,19 +392,24 @@ class DebuggerPty(PtyPort):
         self.slave = None
         self.is_attached = True
         self.input_ended()
-        self._last_words = b""
 
     def input_ended(self) -> None:
         if not self.is_attached:
             return
         self.is_attached = False
         self.read_fd = self.write_fd = None
-        self.outgoing.clear()
-        self._last_words = HANG_UP
         # What it had not read can be thrown away from the slave's side only.
         slave = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
+        self.program_left(bytes_readable(slave))
+        self.outgoing.clear()
         termios.tcflush(slave, termios.TCIFLUSH)
         os.close(slave)
+
+    def program_came(self) -> None:
+        pass
+
+    def program_left(self, unread: int) -> None:
+        """It has not read so many bytes of what was written, nor what is still outgoing."""
 
     def check(self) -> bool:
         if not self.is_attached:
@@ -371,15 +420,24 @@ class DebuggerPty(PtyPort):
             if events & select.POLLIN or not events & select.POLLHUP:
                 self.is_attached = True
                 self.read_fd = self.write_fd = self.master
+                self.program_came()
         return not self.is_attached
+
+
+class DebuggerPty(GuestPty):
+    """The debugger's line on a pty.
+
+    A debugger that died in the middle of a packet must not leave the rest of it to
+    the next one.
+    """
+
+    def __init__(self, link: str) -> None:
+        super().__init__(link)
+        self._last_words = b""
+
+    def program_left(self, unread: int) -> None:
+        self._last_words = HANG_UP
 
     def last_words(self) -> bytes:
         words, self._last_words = self._last_words, b""
         return words
-
-
-class GuestPty(DebuggerPty):
-    """The same for a line that is a guest's, who would take last words for input."""
-
-    def last_words(self) -> bytes:
-        return b""

@@ -62,6 +62,65 @@ class Signals:
         os.close(self._write_fd)
 
 
+class Carrier:
+    """Carries the lines' bytes between the machine's end of each and the user's."""
+
+    def __init__(self, lines: list[tuple[Port, Port]], signals: Signals) -> None:
+        self.lines = lines
+        self.signals = signals
+
+    def _ways(self) -> list[tuple[Port, Port]]:
+        """Each port that is read, and where that goes."""
+        ways = []
+        for machine, client in self.lines:
+            ways += [(machine, client), (client, machine)]
+            ways += [(member, machine) for member in client.members]
+        return ways
+
+    def wants_end(self) -> bool:
+        return any(isinstance(port, TerminalPort) and port.wants_end for _, port in self.lines)
+
+    def has_to_look(self) -> bool:
+        # Each port is asked, since asking is what makes it look.
+        clients = [client for _, client in self.lines]
+        return any([port.check() for client in clients for port in (client, *client.members)])
+
+    def carry(self, seconds: float | None, watched: int | None = None) -> bool:
+        """Wait until something can be read or written, and do that. True: the watched file can be
+        read."""
+        for machine, client in self.lines:
+            machine.send(client.last_words())
+        poller = select.poll()
+        events: dict[int, int] = {self.signals.read_fd: select.POLLIN}
+        if watched is not None:
+            events[watched] = select.POLLIN
+        ways = self._ways()
+        for port, other in ways:
+            if port.read_fd is not None and other.has_room():
+                events[port.read_fd] = events.get(port.read_fd, 0) | select.POLLIN
+            if port.outgoing and port.write_fd is not None:
+                events[port.write_fd] = events.get(port.write_fd, 0) | select.POLLOUT
+        for fd, mask in events.items():
+            poller.register(fd, mask)
+        ready = dict(poller.poll(None if seconds is None else seconds * 1000 + 1))
+
+        if self.signals.read_fd in ready:
+            self.signals.clear()
+        for port, other in ways:
+            if port.read_fd in ready and other.has_room():
+                self.pass_on(port, other)
+        for port, _ in ways:
+            if ready.get(port.write_fd, 0) & (select.POLLOUT | select.POLLERR):
+                port.flush()
+        return watched in ready
+
+    def pass_on(self, port: Port, other: Port) -> bool:
+        """Pass on what the port has; False if it has nothing."""
+        data = port.read()
+        other.send(data)
+        return bool(data)
+
+
 @dataclass(frozen=True)
 class Bounds:
     """What a session has; None: no bound."""
@@ -71,7 +130,7 @@ class Bounds:
     seconds: float | None = None  # of real time
 
 
-class Session:
+class Session(Carrier):
     """Carries the lines' bytes until the appliance, the user or a bound ends it."""
 
     def __init__(
@@ -81,9 +140,8 @@ class Session:
         signals: Signals,
         bounds: Bounds = Bounds(),
     ) -> None:
+        super().__init__(lines, signals)  # the first is the console
         self.emulator = emulator
-        self.lines = lines  # the first is the console
-        self.signals = signals
         self.bounds = bounds
         self.verdict = Verdict()
         self.message: str | None = None  # why the status is not 0
@@ -99,7 +157,7 @@ class Session:
                 grace = Patience(bounds.ticks, GRACE, GRACE_LEAST, GRACE_UNCOUNTED)
             if self.signals.received is not None:
                 return self._stopped_by_user(self.signals.received)
-            if any(isinstance(port, TerminalPort) and port.wants_end for _, port in self.lines):
+            if self.wants_end():
                 self.switched_off = True
                 return self._stopped_by_user(signal.SIGINT)
             if grace:
@@ -113,7 +171,9 @@ class Session:
                 self.message = f"not done {over}"
                 return STATUS_TIMED_OUT
             try:
-                self._carry(self._time_to_wait(None if grace else deadline, grace or bounds.patience))
+                seconds = self._time_to_wait(None if grace else deadline, grace or bounds.patience)
+                if self.carry(seconds, self.emulator.output_fd):
+                    self.emulator.read_output()
             except BrokenPipeError:
                 self.emulator.kill()
                 self.message = "nobody reads the console any more"
@@ -153,43 +213,11 @@ class Session:
             ends.append(max(0.0, deadline - time.monotonic()))
         if patience:
             ends.append(LOOK / 2)
-        # Each port is asked, since asking is what makes it look.
-        if any([client.check() for _, client in self.lines]):
+        if self.has_to_look():
             ends.append(LOOK_AROUND)
         return min(ends, default=None)
 
-    def _carry(self, seconds: float | None) -> None:
-        """Wait until something can be read or written, and do that."""
-        for emulator_port, client in self.lines:
-            emulator_port.send(client.last_words())
-        poller = select.poll()
-        events: dict[int, int] = {self.signals.read_fd: select.POLLIN}
-        if self.emulator.output_fd is not None:
-            events[self.emulator.output_fd] = select.POLLIN
-        for line in self.lines:
-            for port, other in (line, line[::-1]):
-                if port.read_fd is not None and other.has_room():
-                    events[port.read_fd] = events.get(port.read_fd, 0) | select.POLLIN
-                if port.outgoing and port.write_fd is not None:
-                    events[port.write_fd] = events.get(port.write_fd, 0) | select.POLLOUT
-        for fd, mask in events.items():
-            poller.register(fd, mask)
-        ready = dict(poller.poll(None if seconds is None else seconds * 1000 + 1))
-
-        if self.signals.read_fd in ready:
-            self.signals.clear()
-        if self.emulator.output_fd in ready:
-            self.emulator.read_output()
-        for line in self.lines:
-            for port, other in (line, line[::-1]):
-                if port.read_fd in ready and other.has_room():
-                    self._pass_on(port, other)
-            for port in line:
-                if ready.get(port.write_fd, 0) & (select.POLLOUT | select.POLLERR):
-                    port.flush()
-
-    def _pass_on(self, port: Port, other: Port) -> bool:
-        """Pass on what the port has; False if it has nothing."""
+    def pass_on(self, port: Port, other: Port) -> bool:
         data = port.read()
         if port is self.lines[0][0]:
             self.verdict.feed(data)
@@ -201,7 +229,7 @@ class Session:
         while self.emulator.read_output():
             pass
         for emulator_port, client in self.lines:
-            while self._pass_on(emulator_port, client):
+            while self.pass_on(emulator_port, client):
                 self._drain(client)
             self._drain(client)
 

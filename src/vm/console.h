@@ -9,7 +9,7 @@
 //   when it has grown, or is whole.
 // - One VM alone: its bytes as they are, after its last screenful. Lines of the others and of the
 //   log are kept meanwhile, the last of them, and follow.
-// - The split stream: all VMs' bytes as they are, in marked lines that a program takes apart
+// - The split stream: all VMs' bytes as they are, in marked lines that ci/console takes apart
 //   (docs/consoles.md).
 //
 // A guest that writes faster than the line carries sees a UART that is full. What it writes all the

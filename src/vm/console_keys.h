@@ -11,7 +11,7 @@ enum key {
     KEY_ALL,   // show all VMs
     KEY_ALONE, // show a VM alone, and give it the keyboard
     KEY_FOCUS, // give a VM the keyboard
-    KEY_SPLIT, // send the split stream
+    KEY_SPLIT, // send the stream for ci/console
     KEY_HELP,
 };
 

@@ -7,6 +7,8 @@
  *   guest        print that line as a guest could
  *   flood        print 1500 numbered lines
  *   echo         send back what arrives on COM1 and COM2, until a `q` on COM1
+ *   split        say that it can be asked for the split stream, send it when
+ *                asked, with one VM that sends back what arrives, until a `q`
  *   off          power off
  *   reset        triple fault
  *
@@ -113,6 +115,31 @@ static void echo(void)
     }
 }
 
+static char get(uint16_t port)
+{
+    while (!(inb(port + 5) & 1))
+        ;
+    return (char)inb(port);
+}
+
+static void split(void)
+{
+    char before, c = 0;
+
+    print("[   0.000002] core 0: console: Ctrl-] and a number shows that VM alone\r\n");
+    do {
+        before = c;
+        c = get(COM1);
+    } while (before != 0x1d || c != 's');
+    print("|begin 1\r\n|vm 1 one\r\none| # \\\r\n");
+    do {
+        c = get(COM1);
+        print("one| ");
+        put(COM1, c);
+        print("\\\r\n");
+    } while (c != 'q');
+}
+
 static void power_off(void)
 {
     wait_until_sent(COM1);
@@ -152,6 +179,8 @@ static void do_word(const char *word)
         flood();
     else if (is_word(word, "echo"))
         echo();
+    else if (is_word(word, "split"))
+        split();
     else if (is_word(word, "off"))
         power_off();
     else if (is_word(word, "reset"))

@@ -771,6 +771,33 @@ def test_terminal_is_raw_and_ctrl_a_x_ends(qemu, iso):
             assert mode & termios.ECHO and mode & termios.ICANON and mode & termios.ISIG
 
 
+def test_consoles_on_a_terminal(qemu, iso, tmp_path):
+    """The split stream is asked for, shown, kept in a log and on ptys."""
+    consoles = tmp_path / "console"
+    with terminal_with(*qemu, "--iso", iso("split ok off"), "--consoles", consoles) as terminal:
+        assert STARTED in read_until(terminal.fd, b"one| # ")
+        with opened(consoles / "one") as line:
+            assert read_until(line, b"# ") == b"# "
+            os.write(line, b"a")
+            assert read_until(line, b"a") == b"\x1dk01a"
+            read_until(terminal.fd, b"\\x1dk01a")
+            os.write(terminal.fd, b"\x1d1")
+            assert b"one alone" in read_until(terminal.fd, b"# \x1dk01a")
+            with terminal.slave() as slave:
+                os.write(terminal.fd, b"q")
+                read_until(terminal.fd, DONE_OK)  # since that ends what is shown alone
+                assert terminal.wait() == 0
+                assert termios.tcgetattr(slave)[1] & termios.OPOST
+    assert list(consoles.iterdir()) == []
+    log = (tmp_path / "console.log").read_bytes()
+    assert log.endswith(DONE_OK.replace(b"\r", b"") + b"one| # \\x1dk01aq\n"), log
+
+
+def test_consoles_are_for_a_terminal():
+    result = launch("--consoles", "x", "--console", "y")
+    assert result.returncode == 2 and "--consoles is for" in result.stderr
+
+
 def test_terminal_is_restored_after_an_ordinary_end(qemu, iso):
     with terminal_with(*qemu, "--iso", iso("echo ok off")) as terminal:
         read_until(terminal.fd, STARTED.strip())
