@@ -407,7 +407,7 @@ static unsigned legacy_start(struct sample *s, unsigned n, bool may_lock)
         s->bytes[n++] = 0x66;
     if (f->prefix != 0)
         s->bytes[n++] = f->prefix;
-    if (may_lock && one_in(4))
+    if ((may_lock && one_in(4)) || one_in(40)) // or where it is not allowed
         s->bytes[n++] = 0xf0;
     if (!s->code_32 && !one_in(3))
         s->bytes[n++] = (u8)(0x40 | (random64() & 15));
