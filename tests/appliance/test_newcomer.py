@@ -9,6 +9,7 @@ import signal
 import subprocess
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pexpect
 import pytest
@@ -18,7 +19,8 @@ from appliance import LIMIT, ROOT, vm, wait_for
 README = (ROOT / "README.md").read_text()
 PROMPT = "(gdb) "
 # Where the guest stands when gdb comes, and what its counters have come to, is another each time.
-VARIES = re.compile(r"0x[0-9a-f]+|(?<= = )\d+|(?<=number=)\d+|(?<=rounds = )\d+")
+VARIES = re.compile(r"0x[0-9a-f]+|(?<= = )\d+|(?<=@entry=)\d+|(?<=process )\d+")
+HERE = "/home/me/vitrine"  # in README
 ENVIRONMENT = {**os.environ, "TERM": "dumb"}
 
 
@@ -70,7 +72,7 @@ def replay(child, session):
         child.sendline(command)
         child.expect_exact(command)
         child.expect_exact(PROMPT)
-        said = VARIES.sub("N", child.before.replace("\r", "").strip())
+        said = VARIES.sub("N", child.before.replace("\r", "").replace(str(ROOT), HERE).strip())
         assert said == VARIES.sub("N", wanted.strip()), child.before
     child.sendline("quit")
     child.expect_exact("status 0")
@@ -107,6 +109,18 @@ def test_a_kernel_of_ones_own(typed, tmp_path):
     machine.send("\x01x")
     machine.expect_exact("appliance: switched off\r\nstatus 0")
     assert not os.path.lexists(tmp_path / "gdb.config")
+
+
+def test_the_session_with_hello(typed, tmp_path):
+    """README's, and straight to a VM that is not the first."""
+    (tmp_path / "my.conf").write_text(vm("other", "hello") + vm("hello", cmdline="period=200"))
+    line = f"LINE={tmp_path}/gdb"
+    machine = typed(f"make run CONFIG={tmp_path}/my.conf MACHINE=bochs {line}")
+    machine.expect(r"hello\| hello: tick")
+    replay(typed(f"make gdb VM=hello {line}"),
+           block_with("$ make gdb VM=hello\n").replace("using build/gdb", f"using {tmp_path}/gdb"))
+    machine.send("\x01x")
+    machine.expect_exact("status 0")
 
 
 # All ways out.
@@ -203,3 +217,20 @@ def test_silence_when_asked(tmp_path):
     assert 'echo "  CC      src/main.c"' in made(*nothing)[1]
     status, said, _ = made("-s", *nothing)
     assert status == 0 and "src/main.c" in said and 'echo "' not in said
+
+
+@pytest.mark.parametrize("built, listed, wanted", [(False, False, 1), (True, False, 0),
+                                                   (False, True, 0)])
+def test_a_single_test_builds_what_it_boots(pytestconfig, monkeypatch, built, listed, wanted):
+    """As CONTRIBUTING says, after `make clean`; not when make has built it, nor for a list of tests."""
+    builds = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: builds.append(command))
+    monkeypatch.delenv("BUILT", raising=False)
+    if built:
+        monkeypatch.setenv("BUILT", "yes")
+    config = SimpleNamespace(addinivalue_line=lambda *_: None,
+                             option=SimpleNamespace(collectonly=listed))
+    for plugin in pytestconfig.pluginmanager.get_plugins():
+        if getattr(plugin, "__file__", None) == str(ROOT / "tests/appliance/conftest.py"):
+            plugin.pytest_configure(config)
+    assert len(builds) == wanted and all(command[-1] == "test-parts" for command in builds)
