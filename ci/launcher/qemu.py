@@ -115,7 +115,7 @@ class Qemu:
         command += ["-device", f"{devices[-1]},drive=medium,bootindex=0"]
         clock = [f"base={rtc_base(wanted.rtc)}"] if wanted.rtc is not None else []
         if self.monitor:
-            command += [*qmp.OPTIONS, *self.monitor.options()]
+            command += self.monitor.options()
             clock += ["clock=vm"]
         if clock:
             command += ["-rtc", ",".join(clock)]

@@ -16,9 +16,6 @@ from .ticks import Ticks
 # An instruction takes 2 to the power of this nanoseconds. Firmware and GRUB poll devices by the clock,
 # which is slow with -icount: at 4 they take ten times as long as at 8.
 SHIFT = 8
-OPTIONS = ["-icount", f"shift={SHIFT},sleep=off"]
-TICKS_PER_SECOND = 1_000_000_000 >> SHIFT
-
 PAUSE = 0.2  # seconds between an answer and the next question
 START = b'{"execute": "qmp_capabilities"}\n'
 QUESTION = b'{"execute": "qom-get", "arguments": {"path": "/machine", "property": "rtc-time"}}\n'
@@ -34,9 +31,10 @@ class MonitorPort(Port):
         self.read_fd = self.write_fd = self._own.fileno()
         self.inherited = self._qemus.fileno()
 
-    def options(self) -> list[str]:
-        """On QEMU's command line."""
-        return ["-chardev", f"socket,id=qmp,fd={self.inherited}", "-mon", "chardev=qmp,mode=control"]
+    def options(self, shift: int = SHIFT) -> list[str]:
+        """On QEMU's command line, beside `-rtc clock=vm`."""
+        return ["-icount", f"shift={shift},sleep=off", "-chardev",
+                f"socket,id=qmp,fd={self.inherited}", "-mon", "chardev=qmp,mode=control"]
 
     def close(self) -> None:
         self._own.close()
@@ -46,9 +44,10 @@ class MonitorPort(Port):
 class ClockPort(Port):
     """Who asks there, and keeps the count."""
 
-    def __init__(self, ticks: Ticks) -> None:
+    def __init__(self, ticks: Ticks, shift: int = SHIFT) -> None:
         super().__init__()
         self._ticks = ticks
+        self._ticks_per_second = 1_000_000_000 >> shift
         self._words = START
         self._ask_at: float | None = 0.0  # None: an answer is waited for
         self._unfinished = b""
@@ -80,7 +79,7 @@ class ClockPort(Port):
                                  tm["tm_hour"], tm["tm_min"], tm["tm_sec"]))
         if self._began is None:
             self._began = shown
-        count = (shown - self._began) * TICKS_PER_SECOND
+        count = (shown - self._began) * self._ticks_per_second
         if count > self._count:  # a guest may set the clock
             self._count = count
             self._ticks.write(count)

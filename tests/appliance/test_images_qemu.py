@@ -7,14 +7,21 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+import termios
+import tty
 
 import pexpect
 import pytest
+from pexpect import fdpexpect
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from appliance import LEAST, LOOK, ROOT, Patience, Ticks, expect
+
+from launcher.qmp import ClockPort, MonitorPort
+
 IMAGES = ROOT / "build" / "images"
-PATIENCE = 120  # seconds of real time
+# Thousand millions of instructions: more than a guest has come near to, and what one is looked at
+# that does not end.
+MOST, ENOUGH = 20, 0.2
 
 # What isa-debug-exit makes of the values that a guest writes to port 0xf4.
 OK, FAILED, EXCEPTION = 1, 3, 5
@@ -36,22 +43,101 @@ def qemu(*arguments, memory=128):
             "-device", "isa-debug-exit,iobase=0xf4", *map(str, arguments)]
 
 
-# Time by instructions: what a guest measures does not depend on who else uses this machine.
-EXACT = ("-icount", "shift=4,sleep=off", "-rtc", "clock=vm")
+class Machine:
+    """QEMU at work, with its first serial line on a pty. Where it counts, time goes by instructions:
+    what a guest measures does not depend on who else uses this computer."""
+
+    SHIFT = 4
+
+    def __init__(self, directory, *arguments, memory=128, counts=True):
+        self.ticks = Ticks(directory / "ticks")
+        self.ticks.create(counts)
+        self.monitor, self.clock = MonitorPort(), ClockPort(self.ticks, self.SHIFT)
+        if counts:
+            arguments = *self.monitor.options(self.SHIFT), "-rtc", "clock=vm", *arguments
+        master, slave = os.openpty()
+        tty.setraw(slave)
+        mode = termios.tcgetattr(slave)
+        mode[1] = 0  # QEMU turns on what is set of output's changes
+        termios.tcsetattr(slave, termios.TCSANOW, mode)
+        self.process = subprocess.Popen(
+            qemu(*arguments, memory=memory), stdin=slave, stdout=slave,
+            pass_fds=(self.monitor.inherited,))
+        os.close(slave)
+        self.console = fdpexpect.fdspawn(master, encoding="utf-8")
+        self.send = self.console.send
+
+    def read(self):
+        """Its ticks, as far as they are told."""
+        self.monitor.send(self.clock.last_words())
+        self.monitor.flush()
+        self.clock.send(self.monitor.read())
+        return self.ticks.read()
+
+    def expect(self, pattern, exact=False):
+        return expect(self.console, pattern, Patience(self, MOST, LEAST), exact)
+
+    def expect_exact(self, text):
+        self.expect(text, exact=True)
+
+    def goes_on(self, most):
+        """What it says until it ends; None: it does not."""
+        patience = Patience(self, most)
+        while not patience.over():
+            try:
+                self.console.expect(pexpect.EOF, timeout=LOOK / 2)
+                return self.console.before
+            except pexpect.TIMEOUT:
+                pass
+        return None
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.console.close()
+        self.monitor.close()
 
 
-def run(guest, words="", cpus=1, timeout=PATIENCE):
-    """(exit status, lines) of a guest with these words on its command line."""
-    done = subprocess.run(qemu("-kernel", IMAGES / guest, "-append", words, "-smp", cpus,
-                               *EXACT),
-                          stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout,
-                          check=False)
-    return done.returncode, done.stdout.decode().splitlines()
+@pytest.fixture
+def machines(tmp_path_factory):
+    """A function that starts a Machine. All of them end with the test."""
+    started = []
+
+    def start(*arguments, **options):
+        started.append(Machine(tmp_path_factory.mktemp("qemu"), *arguments, **options))
+        return started[-1]
+
+    yield start
+    for machine in started:
+        machine.close()
 
 
-def check_verdicts(guest, words="", cpus=1):
-    """A guest whose every verdict is PASS, and whose summary counts what it printed."""
-    status, lines = run(guest, words, cpus)
+@pytest.fixture
+def begin(machines):
+    """A function that starts a guest with these words on its command line."""
+    return lambda guest, words="", cpus=1: machines(
+        "-kernel", IMAGES / guest, "-append", words, "-smp", cpus)
+
+
+@pytest.fixture
+def run(begin):
+    """The same, and returns the guest's exit status and lines at its end."""
+
+    def run_to_its_end(*what, **cpus):
+        machine = begin(*what, **cpus)
+        machine.expect(pexpect.EOF)
+        return machine.process.wait(), machine.console.before.splitlines()
+
+    return run_to_its_end
+
+
+@pytest.fixture
+def check_verdicts(run):
+    """For a guest whose every verdict is PASS, and whose summary counts what it printed."""
+    return lambda *what, **cpus: checked(*run(*what, **cpus))
+
+
+def checked(status, lines):
     text = "\n".join(lines)
     assert not [line for line in lines if line.startswith("FAIL")], text
     passed = len([line for line in lines if line.startswith("PASS")])
@@ -60,7 +146,7 @@ def check_verdicts(guest, words="", cpus=1):
     return lines
 
 
-def test_hello():
+def test_hello(run):
     status, lines = run("hello", "ticks=3 period=100", cpus=3)
     assert status == OK
     assert "64-bit guest with 3 CPUs and 127 MiB" in lines[0]
@@ -68,34 +154,34 @@ def test_hello():
     assert [line for line in lines if line.startswith("hello: tick 3 ")]
 
 
-def test_start_by_multiboot():
+def test_start_by_multiboot(check_verdicts):
     check_verdicts("start", "by=multiboot mib=128 files=0")
 
 
-def test_spin_ends_when_told_to():
+def test_spin_ends_when_told_to(run):
     status, lines = run("spin", "seconds=1")
     assert status == OK
     assert lines == ["spin: spinning with interrupts off", "spin: spun for 1 seconds"]
 
 
-def test_spin_without_an_end():
-    with pytest.raises(subprocess.TimeoutExpired) as spun:
-        run("spin", timeout=4)
-    assert spun.value.stdout == b"spin: spinning with interrupts off\r\n"
+def test_spin_without_an_end(begin):
+    machine = begin("spin")
+    machine.expect_exact("spin: spinning with interrupts off\r\n")
+    assert machine.goes_on(ENOUGH) is None and machine.console.before == ""
 
 
-def test_count():
+def test_count(check_verdicts):
     lines = check_verdicts("count", "ticks=5")
     assert [line for line in lines if line.startswith("count: ")][4] == "count: 5"
 
 
-def test_count_fails_below_its_share():
+def test_count_fails_below_its_share(run):
     status, lines = run("count", "ticks=2 share=101")
     assert status == FAILED
     assert lines[-1] == "1 passed, 1 failed"
 
 
-def test_bench():
+def test_bench(run):
     status, lines = run("bench", "iterations=20")
     rows = dict(line.split()[1:] for line in lines if line.startswith("bench "))
     assert status == OK
@@ -105,49 +191,49 @@ def test_bench():
 
 
 @pytest.mark.parametrize("words", ["port", "vmx qemu"])
-def test_faults_survived(words):
+def test_faults_survived(check_verdicts, words):
     check_verdicts("faults", words)
 
 
 @pytest.mark.parametrize("words", ["msr", "mmio"])
-def test_faults_of_which_qemu_thinks_otherwise(words):
+def test_faults_of_which_qemu_thinks_otherwise(run, words):
     status, lines = run("faults", words)
     assert status in (OK, FAILED)
     assert " passed, " in lines[-1]
 
 
 @pytest.mark.parametrize("words, vector", [("ud", "6 #UD"), ("pf", "14 #PF")])
-def test_faults_by_exception(words, vector):
+def test_faults_by_exception(run, words, vector):
     status, lines = run("faults", words)
     assert status == EXCEPTION
     assert [line for line in lines if line.startswith(f"unexpected vector {vector} ")]
 
 
 @pytest.mark.parametrize("words", ["triple", "reset"])
-def test_faults_that_reset(words):
+def test_faults_that_reset(run, words):
     assert run("faults", words)[0] == 0  # -no-reboot: QEMU ends
 
 
-def test_faults_halt_with_interrupts_off():
-    with pytest.raises(subprocess.TimeoutExpired) as halted:
-        run("faults", "hltoff", timeout=4)
-    assert halted.value.stdout.endswith(b"HLT with interrupts off\r\n")
+def test_faults_halt_with_interrupts_off(begin):
+    machine = begin("faults", "hltoff")
+    machine.expect_exact("HLT with interrupts off\r\n")
+    assert machine.goes_on(ENOUGH) is None and machine.console.before == ""
 
 
-def test_faults_exit_value():
+def test_faults_exit_value(run):
     assert run("faults", "exit=7")[0] == 2 * 7 + 1
 
 
-def test_modes():
+def test_modes(check_verdicts):
     check_verdicts("modes", "qemu")
 
 
-def test_devices():
+def test_devices(check_verdicts):
     check_verdicts("devices", "qemu")
 
 
 @pytest.mark.parametrize("cpus", [1, 4, 8])
-def test_smp(cpus):
+def test_smp(check_verdicts, cpus):
     lines = check_verdicts("smp", cpus=cpus)
     assert f"PASS F11: {cpus} of {cpus} CPUs are up, xAPIC" in lines
 
@@ -156,26 +242,19 @@ def test_smp(cpus):
     ("priorities", 1), ("extint", 1), ("nmi", 1),
     pytest.param("destinations", 4, marks=pytest.mark.long),
 ])
-def test_apic(part, cpus):
+def test_apic(check_verdicts, part, cpus):
     check_verdicts("apic", f"qemu only={part}", cpus)
 
 
 # Linux.
 
 @pytest.fixture
-def linux():
-    started = []
-
+def linux(machines):
     def start(words, cpus=1, initrd="initrd.gz"):
-        arguments = qemu("-kernel", IMAGES / "vmlinuz", "-initrd", IMAGES / initrd, "-append",
-                         f"console=ttyS0 quiet {words}", "-smp", cpus, memory=256)
-        child = pexpect.spawn(arguments[0], arguments[1:], timeout=PATIENCE, encoding="utf-8")
-        started.append(child)
-        return child
+        return machines("-kernel", IMAGES / "vmlinuz", "-initrd", IMAGES / initrd, "-append",
+                        f"console=ttyS0 quiet {words}", "-smp", cpus, memory=256, counts=False)
 
-    yield start
-    for child in started:
-        child.close(force=True)
+    return start
 
 
 def test_linux_shell_and_poweroff(linux):
@@ -186,8 +265,8 @@ def test_linux_shell_and_poweroff(linux):
     child.send("echo $((6 * 7)) $(hostname)\n")
     child.expect("\n42 alpha\r")
     child.expect_exact("alpha:/# ")
-    child.send("sleep 1000\n")
-    child.expect_exact("sleep 1000")
+    child.send("sh -c 'echo begun; exec sleep 1000'\n")
+    child.expect("\nbegun\r")
     child.send("\x03")  # job control: Ctrl-C ends the sleep and not the shell
     child.expect_exact("alpha:/# ")
     child.send("exit\n")
