@@ -8,29 +8,36 @@
 #include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"
 
-// What of a vCPU the CPU does not take, though whoever wrote it there should have refused it: the
-// VM ends, and what the register has after a reset stands in for it, so that nothing is left there
-// of another vCPU.
-struct refused {
-    const char *what; // the first; NULL: nothing is refused
-    u64 value;
-};
-
-static COLD NOINLINE void refuse(struct refused *r, const char *what, u64 *value, u64 instead)
+// The CPU does not take a value of a vCPU, though whoever wrote it there should have refused it:
+// the VM ends when all is loaded, and what the register has after a reset stands in for it, so that
+// nothing is left there of another vCPU. The first one is told.
+static COLD NOINLINE void refuse(struct vcpu *v, const char *what, u64 *value, u64 instead)
 {
-    if (r->what == NULL)
-        *r = (struct refused){what, *value};
+    struct vmm *vmm = v->core->vmm;
+    if (vmm->refused == NULL) {
+        vmm->refused = what;
+        vmm->refused_value = *value;
+    }
     *value = instead;
 }
 
 // Another vCPU's VMCS may be current, perhaps about to be entered.
-static COLD NOINLINE void end_refused(struct vcpu *v, const struct refused *r)
+static COLD NOINLINE void end_refused(struct vcpu *v)
 {
-    struct vcpu *before = v->core->vmm->current;
+    struct vmm *vmm = v->core->vmm;
+    struct vcpu *before = vmm->current;
+    const char *what = vmm->refused;
+    vmm->refused = NULL;
     vcpu_load(v);
-    vcpu_crash(v, "the CPU does not take %s = %llx", r->what, (unsigned long long)r->value);
+    vcpu_crash(v, "the CPU does not take %s = %llx", what, (unsigned long long)vmm->refused_value);
     if (before != NULL)
         vcpu_load(before);
+}
+
+static inline void look_for_refusal(struct vcpu *v)
+{
+    if (__builtin_expect(v->core->vmm->refused != NULL, 0))
+        end_refused(v);
 }
 
 // Most guests that are not operating systems never turn on more of XCR0 than x87 and SSE, which
@@ -58,7 +65,7 @@ static const struct {
     u8 rest[XSTATE_BV + 64 - 28];
 } ALIGNED(64) initial_state = {.fcw = FCW_RESET, .mxcsr = MXCSR_RESET};
 
-static COLD NOINLINE void refuse_vectors(struct refused *r, struct vcpu *v, u64 mask)
+static COLD NOINLINE void refuse_vectors(struct vcpu *v, u64 mask)
 {
     u32 mxcsr;
     u64 value, xstate_bv;
@@ -66,28 +73,28 @@ static COLD NOINLINE void refuse_vectors(struct refused *r, struct vcpu *v, u64 
     memcpy(&xstate_bv, v->xsave + XSTATE_BV, sizeof(xstate_bv));
     bool header = v->extended && (xstate_bv & ~mask) != 0;
     value = header ? xstate_bv : mxcsr;
-    refuse(r, header ? "XSTATE_BV" : "MXCSR", &value, 0);
+    refuse(v, header ? "XSTATE_BV" : "MXCSR", &value, 0);
     enum error e = v->extended ? try_xrstor(&initial_state, mask) : try_fxrstor(&initial_state);
     if (e != OK)
         panic("the CPU does not take the vector state of a reset");
 }
 
-static void xrstor(struct vcpu *v, struct refused *r)
+static void xrstor(struct vcpu *v)
 {
     u64 mask = v->guest->xcr0_allowed;
     set_core_xcr0(v->core->vmm, mask);
     if (try_xrstor(v->xsave, mask) != OK)
-        refuse_vectors(r, v, mask);
+        refuse_vectors(v, mask);
 }
 
 // The guest's own XCR0.
-static inline void load_xcr0(struct vcpu *v, struct refused *r)
+static inline void load_xcr0(struct vcpu *v)
 {
     struct vmm *vmm = v->core->vmm;
     if (vmm->xcr0 == v->xcr0)
         return;
     if (try_xsetbv(0, v->xcr0) != OK) {
-        refuse(r, "XCR0", &v->xcr0, 1);
+        refuse(v, "XCR0", &v->xcr0, 1);
         xsetbv(0, v->xcr0);
     }
     vmm->xcr0 = v->xcr0;
@@ -106,14 +113,14 @@ static void vector_save(struct vcpu *v)
     set_core_xcr0(v->core->vmm, v->xcr0);
 }
 
-static void vector_load(struct vcpu *v, struct refused *r)
+static void vector_load(struct vcpu *v)
 {
     if (v->extended)
-        xrstor(v, r);
+        xrstor(v);
     else if (try_fxrstor(v->xsave) != OK)
-        refuse_vectors(r, v, 0);
+        refuse_vectors(v, 0);
     if (v->guest->xcr0_allowed != 0)
-        load_xcr0(v, r);
+        load_xcr0(v);
 }
 
 void switch_extend(struct vcpu *v)
@@ -123,23 +130,19 @@ void switch_extend(struct vcpu *v)
     v->extended = true;
     if (v->core->vmm->on_core != v)
         return;
-    struct refused r = {NULL};
     fxsave(v); // the rest, which the core still has from others, begins as after RESET
-    xrstor(v, &r);
-    load_xcr0(v, &r);
-    if (r.what != NULL)
-        end_refused(v, &r);
+    xrstor(v);
+    load_xcr0(v);
+    look_for_refusal(v);
 }
 
 void switch_set_xcr0(struct vcpu *v, u64 value)
 {
     if ((value & ~XSTATE_FXSR) != 0)
         switch_extend(v);
-    struct refused r = {NULL};
     v->xcr0 = value;
-    load_xcr0(v, &r);
-    if (r.what != NULL)
-        end_refused(v, &r);
+    load_xcr0(v);
+    look_for_refusal(v);
 }
 
 // What SYSCALL and RDTSCP use changes by WRMSR alone, which exits: no need to read it from the
@@ -154,12 +157,12 @@ COLD void switch_init(struct vmm *vmm)
     vmm->xcr0 = cpuid_info.xcr0 != 0 ? xgetbv(0) : 0;
 }
 
-static inline void load_msr(u32 msr, const char *name, u64 *on_core, u64 *value, struct refused *r)
+static inline void load_msr(struct vcpu *v, u32 msr, const char *name, u64 *on_core, u64 *value)
 {
     if (*on_core == *value)
         return;
     if (try_wrmsr(msr, *value) != OK) {
-        refuse(r, name, value, 0);
+        refuse(v, name, value, 0);
         wrmsr(msr, 0);
     }
     *on_core = *value;
@@ -184,29 +187,27 @@ void switch_save(struct vcpu *v)
 void switch_load(struct vcpu *v)
 {
     struct vmm *vmm = v->core->vmm;
-    struct refused r = {NULL};
     vmm->on_core = v;
     write_cr2(v->cr2);
     if (try_wrmsr(MSR_KERNEL_GS_BASE, v->kernel_gs_base) != OK) {
-        refuse(&r, "IA32_KERNEL_GS_BASE", &v->kernel_gs_base, 0);
+        refuse(v, "IA32_KERNEL_GS_BASE", &v->kernel_gs_base, 0);
         wrmsr(MSR_KERNEL_GS_BASE, 0);
     }
-    load_msr(MSR_STAR, "IA32_STAR", &vmm->star, &v->star, &r);
-    load_msr(MSR_LSTAR, "IA32_LSTAR", &vmm->lstar, &v->lstar, &r);
-    load_msr(MSR_CSTAR, "IA32_CSTAR", &vmm->cstar, &v->cstar, &r);
-    load_msr(MSR_FMASK, "IA32_FMASK", &vmm->fmask, &v->fmask, &r);
+    load_msr(v, MSR_STAR, "IA32_STAR", &vmm->star, &v->star);
+    load_msr(v, MSR_LSTAR, "IA32_LSTAR", &vmm->lstar, &v->lstar);
+    load_msr(v, MSR_CSTAR, "IA32_CSTAR", &vmm->cstar, &v->cstar);
+    load_msr(v, MSR_FMASK, "IA32_FMASK", &vmm->fmask, &v->fmask);
     if (v->guest->has_rdtscp)
-        load_msr(MSR_TSC_AUX, "IA32_TSC_AUX", &vmm->tsc_aux, &v->tsc_aux, &r);
+        load_msr(v, MSR_TSC_AUX, "IA32_TSC_AUX", &vmm->tsc_aux, &v->tsc_aux);
     const u64 *dr = v->debug_registers ? v->debug_dr : v->dr;
     write_dr0(dr[0]);
     write_dr1(dr[1]);
     write_dr2(dr[2]);
     write_dr3(dr[3]);
     if (try_write_dr6(v->dr6) != OK) {
-        refuse(&r, "DR6", &v->dr6, DR6_RESET);
+        refuse(v, "DR6", &v->dr6, DR6_RESET);
         write_dr6(DR6_RESET);
     }
-    vector_load(v, &r);
-    if (__builtin_expect(r.what != NULL, 0))
-        end_refused(v, &r);
+    vector_load(v);
+    look_for_refusal(v);
 }

@@ -33,6 +33,8 @@ struct vmm {
     bool polls;   // some of them are to be seen to at each turn of the loop
     u64 idle_ticks, switches;
     u64 star, lstar, cstar, fmask, tsc_aux, xcr0; // as they are on the core
+    const char *refused; // a register that the CPU did not take at the present switch; or NULL
+    u64 refused_value;
 };
 
 static inline struct vmm *this_vmm(void)
