@@ -107,7 +107,7 @@ static bool same(const struct instruction_row *row, const struct target *t, bool
     ok &= t->mask == 0 ? outcome[1].left == t->content : ((outcome[1].left ^ left) & t->mask) == 0;
     if (!ok)
         printf("devices: %s, %u-bit code, on %s: rcx %lx %lx, rflags %lx %lx, operand %x %x\n",
-               row->name, code_64 ? 64 : 32, t->name, a->gpr[RCX], b->gpr[RCX], a->rflags,
+               row->name, code_64 ? 64u : 32u, t->name, a->gpr[RCX], b->gpr[RCX], a->rflags,
                b->rflags, outcome[0].left, outcome[1].left);
     return ok;
 }

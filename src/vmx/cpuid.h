@@ -22,7 +22,7 @@ struct cpuid_info {
     u64 crystal_hz; // CPUID leaf 15H's crystal: the local APIC timer's clock
     u32 emulated;   // enum emulate_feature (vmx/emulate.h) that it offers
     unsigned maxphyaddr;
-    u32 mxcsr_mask; // bits that may be set in MXCSR
+    u32 mxcsr_mask;          // bits that may be set in MXCSR
     u32 signature, features; // leaf 1's EAX and EDX
     bool rdtscp;
     bool pages_1g;

@@ -13,7 +13,8 @@
 
 static bool not_canonical(u64 a)
 {
-    return a >= 0x800000000000 && a < 0xffff800000000000;
+    u64 top = a >> 47; // bits 47 to 63 are alike
+    return top != 0 && top != 0x1ffff;
 }
 
 static const char *switch_refuses(const struct vcpu_regs *r, const struct regs_limits *l)
