@@ -100,7 +100,7 @@ $B/obj/flags: FORCE
 SMALL := src/boot/% src/gdbstub/% src/vm/config src/vm/config_% src/vm/load src/vm/load_% \
          src/vm/life src/vm/appliance src/vm/console src/vm/console_% src/vm/display src/vm/hostdev \
          src/vm/shuffle src/vdev/acpi \
-         src/vdev/calendar src/vdev/fwcfg src/vdev/rtc src/vdev/smbios src/vdev/board \
+         src/vdev/calendar src/vdev/fwcfg src/vdev/rtc src/vdev/smbios \
          src/vdev/sysctrl src/vmx/caps src/vmx/check src/vmx/vmcs src/vmx/vmcs_setup src/vmx/debug \
          src/vmx/intercept src/vmx/intercept_% src/vmx/msr_bitmap src/vmx/exit_carried \
          src/vmx/exit_exception src/vmx/msr_access src/vmx/regs src/vmx/regs_check src/vmx/selftest src/vmx/stats \

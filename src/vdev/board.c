@@ -140,27 +140,26 @@ void board_expire(struct board *b, u64 now)
     }
 }
 
-static bool masked(const struct board *b, unsigned irq)
+static inline bool masked(const struct board *b, unsigned irq)
 {
     return pic_masked(&b->pic, irq) && ioapic_masked(&b->ioapic, ioapic_pin(irq));
 }
 
-// An interrupt that is masked everywhere can wait until someone looks.
-static bool can_wait(const struct board *b, enum board_timer t)
+// Whether the clock's alarm ends the guest's sleep by the SCI.
+static bool alarm_wakes(const struct board *b)
 {
-    static const u8 irq[BOARD_TIMERS] = {IRQ_PIT, RTC_PIN, ACPI_SCI, IRQ_COM1, IRQ_COM2};
-    if (t == TIMER_RTC && acpipm_waits_for_rtc(&b->pm) && !masked(b, ACPI_SCI))
-        return false;
-    return masked(b, irq[t]);
+    return acpipm_waits_for_rtc(&b->pm) && !masked(b, ACPI_SCI);
 }
 
 u64 board_deadline(struct board *b)
 {
+    static const u8 irq[BOARD_TIMERS] = {IRQ_PIT, RTC_PIN, ACPI_SCI, IRQ_COM1, IRQ_COM2};
     u64 next = NEVER;
     b->moved = false;
     for (unsigned t = 0; t < BOARD_TIMERS; t++) {
         u64 at = b->due[t];
-        if (at >= next || can_wait(b, (enum board_timer)t))
+        // An interrupt that is masked everywhere can wait until someone looks.
+        if (at >= next || (masked(b, irq[t]) && (t != TIMER_RTC || !alarm_wakes(b))))
             continue;
         if (t == TIMER_PIT)
             at = MAX(at, b->pit_expired + b->pit.tsc_hz / PIT_EVENTS_PER_SECOND);

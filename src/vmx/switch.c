@@ -34,9 +34,9 @@ static COLD NOINLINE void end_refused(struct vcpu *v)
         vcpu_load(before);
 }
 
-static inline void look_for_refusal(struct vcpu *v)
+static inline void look_for_refusal(struct vcpu *v, const struct vmm *vmm)
 {
-    if (__builtin_expect(v->core->vmm->refused != NULL, 0))
+    if (__builtin_expect(vmm->refused != NULL, 0))
         end_refused(v);
 }
 
@@ -133,7 +133,7 @@ void switch_extend(struct vcpu *v)
     fxsave(v); // the rest, which the core still has from others, begins as after RESET
     xrstor(v);
     load_xcr0(v);
-    look_for_refusal(v);
+    look_for_refusal(v, v->core->vmm);
 }
 
 void switch_set_xcr0(struct vcpu *v, u64 value)
@@ -142,7 +142,7 @@ void switch_set_xcr0(struct vcpu *v, u64 value)
         switch_extend(v);
     v->xcr0 = value;
     load_xcr0(v);
-    look_for_refusal(v);
+    look_for_refusal(v, v->core->vmm);
 }
 
 // What SYSCALL and RDTSCP use changes by WRMSR alone, which exits: no need to read it from the
@@ -209,5 +209,5 @@ void switch_load(struct vcpu *v)
         write_dr6(DR6_RESET);
     }
     vector_load(v);
-    look_for_refusal(v);
+    look_for_refusal(v, vmm);
 }
