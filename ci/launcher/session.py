@@ -21,8 +21,9 @@ STATUS_SIGNAL = 128  # and the signal's number
 # The emulator is given this long to end after the appliance's last line: thousand millions of
 # ticks, seconds at the least, and seconds where it does not count.
 GRACE, GRACE_LEAST, GRACE_UNCOUNTED = 4, 10, 60
-# Seconds that a console's reader is given to take the last lines, if it takes nothing.
-DRAIN = 60
+# Seconds that a reader is given to take the last lines: one that has a pty open and reads no more,
+# as a script may when it has seen what it wanted, must not keep the machine for long.
+DRAIN = 10
 # How often to look whether a program has come to a line that nobody had open.
 LOOK_AROUND = 0.05
 

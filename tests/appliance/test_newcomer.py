@@ -201,8 +201,10 @@ def made(*words):
 
 @pytest.mark.parametrize("goal", ["run", "iso"])
 def test_an_empty_config_is_said_at_once(goal):
-    assert made(goal, "CONFIG=") == (2, "Makefile:22: *** CONFIG= is empty; it names a configuration, "
-                                        "and left out it is config/default.conf.  Stop.\n", 1)
+    status, text, lines = made(goal, "CONFIG=")
+    assert (status, lines) == (2, 1)
+    assert re.fullmatch(r"Makefile:\d+: \*\*\* CONFIG= is empty; it names a configuration, "
+                        r"and left out it is config/default.conf\.  Stop\.\n", text)
 
 
 def test_an_error_is_told_and_little_more(tmp_path):
