@@ -101,16 +101,11 @@ static enum emulate_status call(struct emulation *e, const struct instruction *i
 // FF /3 and /5: the offset, and behind it the selector.
 static enum emulate_status by_pointer(struct emulation *e, const struct instruction *i)
 {
-    struct operand offset, selector;
-    if (!i->has_memory)
-        return emulate_raise_ud(e);
-    enum emulate_status s = emulate_find_rm(e, i, i->operand_size, WALK_READ, 0, &offset);
-    if (s == EMULATE_DONE)
-        s = emulate_find_rm(e, i, 2, WALK_READ, i->operand_size, &selector);
+    u64 to;
+    u16 segment;
+    enum emulate_status s = emulate_load_pointer(e, i, &to, &segment);
     if (s != EMULATE_DONE)
         return s;
-    u64 to = emulate_load(e, i, &offset);
-    u16 segment = (u16)emulate_load(e, i, &selector);
     return emulate_group(i) == 3 ? call(e, i, segment, to) : jump(e, segment, to);
 }
 

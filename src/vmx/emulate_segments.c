@@ -39,24 +39,35 @@ static enum emulate_status mov_segment(struct emulation *e, const struct instruc
     return s;
 }
 
-// LES, LDS, LSS, LFS, LGS: a pointer's offset, and behind it its selector.
+enum emulate_status emulate_load_pointer(struct emulation *e, const struct instruction *i,
+                                         u64 *offset, u16 *selector)
+{
+    struct operand first, second;
+    if (!i->has_memory)
+        return emulate_raise_ud(e);
+    enum emulate_status s = emulate_find_rm(e, i, i->operand_size, WALK_READ, 0, &first);
+    if (s == EMULATE_DONE)
+        s = emulate_find_rm(e, i, 2, WALK_READ, i->operand_size, &second);
+    if (s != EMULATE_DONE)
+        return s;
+    *offset = emulate_load(e, i, &first);
+    *selector = (u16)emulate_load(e, i, &second);
+    return s;
+}
+
+// LES, LDS, LSS, LFS, LGS.
 static enum emulate_status load_pointer(struct emulation *e, const struct instruction *i)
 {
     enum segment_name segment = i->map == MAP_0F    ? SEG_ES + (i->opcode & 7)
                                 : i->opcode == 0xc4 ? SEG_ES
                                                     : SEG_DS;
-    struct operand offset, selector;
-    if (!i->has_memory)
-        return emulate_raise_ud(e);
-    enum emulate_status s = emulate_find_rm(e, i, i->operand_size, WALK_READ, 0, &offset);
+    u64 offset;
+    u16 selector;
+    enum emulate_status s = emulate_load_pointer(e, i, &offset, &selector);
     if (s == EMULATE_DONE)
-        s = emulate_find_rm(e, i, 2, WALK_READ, i->operand_size, &selector);
-    if (s != EMULATE_DONE)
-        return s;
-    u64 value = emulate_load(e, i, &offset);
-    s = emulate_load_segment(e, segment, (u16)emulate_load(e, i, &selector));
+        s = emulate_load_segment(e, segment, selector);
     if (s == EMULATE_DONE)
-        emulate_set_gpr(e, i->reg, i->operand_size, value);
+        emulate_set_gpr(e, i->reg, i->operand_size, offset);
     return s;
 }
 

@@ -108,6 +108,11 @@ enum emulate_status emulate_mark(struct emulation *e, struct descriptor *d, u32 
 
 enum emulate_status emulate_raise_selector(struct emulation *e, u8 vector, u16 selector);
 
+// Reads a pointer in memory: the offset, of the operand's size, and behind it the selector. #UD
+// where the operand is a register.
+enum emulate_status emulate_load_pointer(struct emulation *e, const struct instruction *i,
+                                         u64 *offset, u16 *selector);
+
 // Loads ES, SS, DS, FS, GS as MOV does (SDM Vol. 2, MOV), in every mode. e->blocks is the caller's.
 enum emulate_status emulate_load_segment(struct emulation *e, enum segment_name segment,
                                          u16 selector);
