@@ -129,9 +129,10 @@ enum error layout_modules(struct loader *l, struct layout *y)
     return e;
 }
 
-enum error layout_block(struct loader *l, struct layout *y)
+enum error layout_block(struct loader *l, struct layout *y, u64 size)
 {
-    y->block = y->next = layout_place(l, y, BLOCK_FROM, LAYOUT_BLOCK_SIZE);
+    y->block = y->next = layout_place(l, y, BLOCK_FROM, size);
+    y->block_end = y->block + size;
     return y->block != 0
                ? OK
                : load_fail(l, ERR_NO_MEMORY, "memory", "%s leaves no room for its boot information",
@@ -140,7 +141,7 @@ enum error layout_block(struct loader *l, struct layout *y)
 
 enum error layout_take(struct loader *l, struct layout *y, u64 len, u32 *gpa)
 {
-    u64 left = y->block + LAYOUT_BLOCK_SIZE - y->next;
+    u64 left = y->block_end - y->next;
     if (len > left || ALIGN_UP(len, 8ull) > left)
         return load_fail(l, ERR_INVALID, "cmdline",
                          "the command line and the modules' lines are too long together");

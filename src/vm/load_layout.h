@@ -5,7 +5,7 @@
 
 #include "vm/load_internal.h"
 
-// One block of low RAM holds what the loader tells the kernel.
+// One block, of low RAM where there is room, holds what the loader tells the kernel.
 #define LAYOUT_BLOCK_SIZE 0x3000u
 
 struct range {
@@ -22,6 +22,7 @@ struct layout {
     u64 module_at[LOAD_MODULES + 1];
     unsigned modules;
     u64 block;       // gpa
+    u64 block_end;   // gpa
     u64 next;        // gpa in the block where the next piece goes
     u64 sections_at; // gpa of the table of sections; 0: not told
 };
@@ -55,8 +56,8 @@ enum error layout_module(struct loader *l, struct layout *y, const char *key,
 // The same for all modules of the request.
 enum error layout_modules(struct loader *l, struct layout *y);
 
-// Finds a place for the block.
-enum error layout_block(struct loader *l, struct layout *y);
+// Finds a place for the block of `size` bytes.
+enum error layout_block(struct loader *l, struct layout *y, u64 size);
 
 // Takes len bytes of the block, at a multiple of 8. ERR_INVALID when it is full, for which the
 // command line and the modules' arguments are to blame.

@@ -68,7 +68,7 @@ static enum error place_all(struct loader *l, struct layout *y)
 {
     enum error e = layout_segments(l, y);
     if (e == OK)
-        e = layout_block(l, y);
+        e = layout_block(l, y, LAYOUT_BLOCK_SIZE);
     if (e == OK)
         e = layout_modules(l, y);
     if (e == OK && y->sections.table != NULL) // told if there is room

@@ -47,8 +47,8 @@ i64 multiboot2_find_header(const struct image *image)
     return -1;
 }
 
-// Calls for each tag of the header; its size is inside. NULL at the end, or when the tags are
-// damaged (*damaged).
+// The tag at *offset, whose size is inside the header; moves on. NULL at the end, or when the tags
+// are damaged (*damaged).
 static const u8 *next_tag(const struct image *k, const struct header2 *h, u64 *offset,
                           bool *damaged)
 {

@@ -18,9 +18,8 @@ enum {
     INFO_LOAD_BASE = 21,
 };
 
-#define BLOCK_FROM   0x9000u // as for Multiboot 1
-#define FIXED_PART   8u      // total size, and a reserved word
-#define RSDP_1_SIZE  20u     // ACPI 6.4, 5.2.5.3
+#define FIXED_PART   8u  // total size, and a reserved word
+#define RSDP_1_SIZE  20u // ACPI 6.4, 5.2.5.3
 #define RSDP_2_SIZE  36u
 #define SMBIOS_SIZE  0x1fu // SMBIOS 2.8, 5.2.1
 #define SMBIOS_MAJOR 6u
@@ -167,13 +166,13 @@ enum error multiboot2_write_info(struct loader *l, struct multiboot2 *m, u32 *gd
         y->sections_at = layout_place(l, y, y->modules_from, elf_sections_size(&y->sections));
     struct info measured = {.l = l};
     put_all(&measured, m, 0);
-    u64 at = layout_place(l, y, BLOCK_FROM, LOAD_GDT_SIZE + measured.size);
-    if (at == 0)
-        return load_fail(l, ERR_NO_MEMORY, "memory", "%s leaves no room for its boot information",
-                         l->request->kernel.name);
+    enum error e = layout_block(l, y, LOAD_GDT_SIZE + measured.size);
+    if (e != OK)
+        return e;
+    u64 at = y->block;
     *gdt = (u32)at;
     *info_at = (u32)(at + LOAD_GDT_SIZE);
-    enum error e = load_write(l, at, gdt_pc.entry, LOAD_GDT_SIZE);
+    e = load_write(l, at, gdt_pc.entry, LOAD_GDT_SIZE);
     if (e != OK || l->memory == NULL)
         return e;
     struct info info = {.l = l, .start = at + LOAD_GDT_SIZE};

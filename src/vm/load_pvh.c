@@ -53,7 +53,7 @@ static enum error place_all(struct loader *l, struct layout *y)
     const struct load_request *r = l->request;
     enum error e = layout_segments(l, y);
     if (e == OK)
-        e = layout_block(l, y);
+        e = layout_block(l, y, LAYOUT_BLOCK_SIZE);
     if (e == OK && r->initrd.data != NULL)
         e = layout_module(l, y, "initrd", &(struct load_module){.image = r->initrd, .args = ""});
     return e == OK ? layout_modules(l, y) : e;
