@@ -6,6 +6,7 @@
 #include "gdbstub/debug_registers.h"
 #include "gdbstub/memory.h"
 #include "gdbstub/reg_table.h"
+#include "gdbstub/regs.h"
 #include "gdbstub/session.h"
 #include "lib/string.h"
 
@@ -196,6 +197,11 @@ static bool connect(const char *args)
     return true;
 }
 
+static const char *layout_name(bool is_32)
+{
+    return is_32 ? "i386" : "x86-64";
+}
+
 // gdb reads the registers' description when it attaches, and keeps to it.
 static bool layout(const char *args)
 {
@@ -209,10 +215,9 @@ static bool layout(const char *args)
     }
     if (*args != '\0')
         set_layout(p, args);
-    text_add(&out, "now %s; the next attach: %s\n", p->layout_32 ? "i386" : "x86-64",
-             !p->layout_forced ? "as the VM is"
-             : p->forced_32    ? "i386"
-                               : "x86-64");
+    bool next_32 = p->layout_forced ? p->forced_32 : layout_wanted(session.general_pid);
+    text_add(&out, "now %s; the next attach: %s%s\n", layout_name(p->layout_32),
+             p->layout_forced ? "" : "as the VM is, ", layout_name(next_32));
     return true;
 }
 

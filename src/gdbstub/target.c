@@ -157,10 +157,11 @@ bool target_has_avx(unsigned pid)
 bool target_is_32bit(unsigned pid)
 {
     // A kernel that pages outside long mode stays there; one that does not page yet may be on its
-    // way to it, and only its image tells.
+    // way to it, and only its image tells, and how its last life ended.
+    const struct vm *vm = vm_at(pid);
     struct vcpu_regs regs;
     vcpu_read_regs(target_vcpu(pid, 0), &regs);
-    return regs.cr0 & CR0_PG ? !(regs.efer & EFER_LMA) : vm_at(pid)->i386_kernel;
+    return regs.cr0 & CR0_PG ? !(regs.efer & EFER_LMA) : vm->i386_kernel && !vm->was_long;
 }
 
 // ---- the line ----------------------------------------------------------------------------------

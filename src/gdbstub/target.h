@@ -75,7 +75,8 @@ bool target_watch_page(unsigned pid, gpa_t page, bool on);
 bool target_has_avx(unsigned pid);
 
 // Whether the VM pages outside long mode or, when it does not page, its image says that it is a
-// 32-bit kernel. Asked for vCPUs outside long mode only.
+// 32-bit kernel and no earlier life of it ended in long mode. Asked for vCPUs outside long mode
+// only.
 bool target_is_32bit(unsigned pid);
 
 // What the vCPU did that made it report DEBUG_INTERCEPT last; it is held since. Then: whether that

@@ -14,6 +14,7 @@
 #include "vm/vm.h"
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
+#include "vmx/debug.h"
 #include "vmx/stats.h"
 #include "vmx/vmm.h"
 
@@ -186,6 +187,18 @@ static const char *load(struct vm *vm, struct entry_state *entry)
     return load_image(&request, &vm->guest.memory, entry, w) == OK ? NULL : w->text;
 }
 
+// An i386 image that has been in long mode is the start of a 64-bit kernel, and will be again.
+static void note_mode(struct vcpu *v)
+{
+    struct vm *vm = vm_of(v);
+    struct vcpu_regs regs;
+    if (v->index > 0 || vm->starts == 0)
+        return;
+    vcpu_read_regs(v, &regs);
+    if (regs.efer & EFER_LMA)
+        vm->was_long = true;
+}
+
 static void reset_vcpu(void *arg)
 {
     struct vcpu *v = arg;
@@ -196,6 +209,7 @@ static void reset_vcpu(void *arg)
     v->emulated_step = false;
     v->stepping_over = 0; // guest memory is made anew
     watched_forget(v);
+    note_mode(v);
     vcpu_reset(v);
     vapic_reset(v);
     vcpu_note(v, REQUEST_EVENT | REQUEST_TIMER | REQUEST_TSC | REQUEST_DEBUG);

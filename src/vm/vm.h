@@ -72,6 +72,7 @@ struct vm {
     char reason[160];
     struct message start_message;
     bool i386_kernel; // its image is one
+    bool was_long;    // a life before this one ended in long mode
     u64 starts;
     u64 created_at;             // seconds since 1970
     u64 started;                // host TSC at the last start

@@ -526,6 +526,20 @@ def test_a_vm_that_starts_again(bench):
 
 
 @AGAIN.check
+def test_starts_again_as_what_it_was(bench):
+    """A 32-bit image that went on to long mode is an x86-64 from its reset on, whenever gdb comes."""
+    gdb = begin(bench, "faults.elf")
+    add(gdb, "io:0xcf9:w=stop", "cr0:pg=stop", name="again")
+    while "io:0xcf9:w" in (out := gdb("continue")):
+        pass
+    caught(out, "cr0:pg: MOV to CR0, value 0x80010011", thread="again/0")
+    assert gdb("p $cr0 >> 31") == "$1 = 0\n"
+    assert gdb("monitor layout") == "now x86-64; the next attach: as the VM is, x86-64\n"
+    remove(gdb)
+    bench.detach(gdb)
+
+
+@AGAIN.check
 def test_line_while_another_vm_starts(bench):
     """No byte of the debugger's line is lost while the core that has it loads a VM."""
     gdb = bench.attach("hello.elf", pid=2)
