@@ -61,7 +61,7 @@ include $(wildcard src/*/pure.mk)
 include $(wildcard images/images.mk)
 
 .PHONY: all help deps iso tools run gdb test test-long unit smoke smoke-nested bench bench-compare \
-        lint format clean FORCE
+        lint coverage format clean FORCE
 all: iso
 
 # What is being made is told, unless make was told to be silent.
@@ -271,6 +271,9 @@ lint: ## formatting, static analysis, shell and Python checkers
 	@ci/deps lint
 	+@$(SUBMAKE) $(GENERATED)
 	+@$(SUBMAKE) -k -f ci/lint.mk
+
+coverage: ## write into docs/coverage.md which tests show what
+	@ci/coverage
 
 format: ## format all C
 	@ci/deps lint

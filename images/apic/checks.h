@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The local APIC, part by part (COVERAGE F3 to F6, F8, F11); each prints its verdicts and leaves
+// The local APIC, part by part; each prints its verdicts and leaves
 // the APIC in the mode in which it found it, with all masked.
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Goes on while others on its core spin, and measures which share of the core it gets: it reads
-// the TSC in a loop, and a jump between two reads is time in which it was not running (A11).
+// A11: goes on while others on its core spin, and measures which share of the core it gets: it
+// reads the TSC in a loop, and a jump between two reads is time in which it was not running.
 //   ticks=N    timer interrupts to wait for, 20 without it
 //   before=N, after=N
 //              more of them on either side, in which it only spins: for others to start and end

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The devices as a guest sees them (COVERAGE F10, F3, E2); each prints its verdicts and leaves its
+// The devices as a guest sees them; each prints its verdicts and leaves its
 // device masked and stopped.
 #pragma once
 

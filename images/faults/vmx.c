@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// VMX instructions in a guest that is not offered VMX (COVERAGE C6), and those of SMX and SGX.
+// C6: VMX instructions in a guest that is not offered VMX, and those of SMX and SGX.
 #include "faults.h"
 #include "guest.h"
 

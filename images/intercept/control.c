@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Control registers, bit by bit, and paging off and on (COVERAGE A10).
+// A10: control registers, bit by bit, and paging off and on.
 #include "intercept.h"
 
 enum { TS = 8, MP = 2, EM = 4, NE = 0x20, WP = 0x10000, AM = 0x40000 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Exceptions and interrupts whose delivery reads memory that is caught, a gate of the IDT (COVERAGE
-// A12; SDM volume 3, 28.2.4): each comes once, whatever was delivered before it, and what the
+// A12, D4: exceptions and interrupts whose delivery reads memory that is caught, a gate of the IDT
+// (SDM volume 3, 28.2.4): each comes once, whatever was delivered before it, and what the
 // interrupted instruction would read has no part in it.
 #include "intercept.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Exceptions but page faults (COVERAGE A5): faults, and traps beside what looks like them: INT n.
+// A5: exceptions but page faults: faults, and traps beside what looks like them: INT n.
 #include "intercept.h"
 
 extern const u8 into32[], into32_after[], bound32[], bound32_at[], bound32_after[];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// HLT, PAUSE, loops of PAUSE, and external interrupts (COVERAGE A1, A2, A3).
+// A1, A2, A3: HLT, PAUSE, loops of PAUSE, and external interrupts.
 #include "intercept.h"
 
 enum { HALTS = 7, PAUSES = 11, TICKS = 5, LOOP = 20000, APART = 50 };

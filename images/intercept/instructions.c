@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Single instructions (COVERAGE A12).
+// A12: single instructions.
 #include "intercept.h"
 
 enum { MSR_TSC_AUX = 0xc0000103, FLAGS_ARITHMETIC = 0x8d5, FLAG_CF = 1 };

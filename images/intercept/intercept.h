@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Guests of interception, part by part (COVERAGE A1 to A12). Each part does the thing that an item
+// Guests of interception, part by part. Each part does the thing that an item
 // may catch an exact number of times, and beside it what that item must not catch; checks what
 // comes of it; and says by hits() how many hits an item is to have.
 #pragma once

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Ranges of memory read, written and executed, by byte at their edges and beside them, also by two
-// CPUs at a time (COVERAGE A12 for memory: by EPT).
+// A12: ranges of memory read, written and executed, by byte at their edges and beside them, also by
+// two CPUs at a time; they are caught by EPT.
 #include "intercept.h"
 
 enum { PAGES = 0x800000, CODE = 0x804000, BOTH = 0x806000, SIZE = 0x2000, NOP = 0x90, RET = 0xc3 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// RDMSR and WRMSR: one register alone, a range, those that are let through and those that are not
-// there (COVERAGE A8, A9), and the x2APIC's.
+// A8, A9: RDMSR and WRMSR: one register alone, a range, those that are let through and those that
+// are not there, and the x2APIC's.
 #include "intercept.h"
 
 enum {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Page faults of every error code, and exceptions while another is delivered (COVERAGE A5; SDM
-// volume 3, 4.7 and table 6-5).
+// A5: page faults of every error code, and exceptions while another is delivered (SDM volume 3, 4.7
+// and table 6-5).
 #include "intercept.h"
 
 enum { P = 1, W = 2, U = 4, RSVD = 8, I = 16 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// IN, OUT, INS, OUTS, with REP, of all sizes, at ports where nothing is and at the PIC's mask
-// (COVERAGE A6, A7).
+// A6, A7: IN, OUT, INS, OUTS, with REP, of all sizes, at ports where nothing is and at the PIC's
+// mask.
 #include "intercept.h"
 
 enum { PORT = 0x2c8, BUFFER = 64, RUN = 5, PIC_INIT_WRITES = 4 };
@@ -171,9 +171,11 @@ void part_io(void)
     for (u16 port = PORT - 4; port < (u16)(PORT + 9); port++) {
         right = true;
         at_port(port);
-        report(right, "A%u: IN, OUT, INS, OUTS at port 0x%x%s",
-               port >= PORT - 3 && port <= PORT ? 7 : 6, port,
-               port >= PORT - 3 && port <= PORT ? action_name(action_on(READ | WRITE)) : "");
+        if (port >= PORT - 3 && port <= PORT)
+            report(right, "A7: IN, OUT, INS, OUTS at port 0x%x%s", port,
+                   action_name(action_on(READ | WRITE)));
+        else
+            report(right, "A6: IN, OUT, INS, OUTS at port 0x%x", port);
     }
     into_nothing();
     for (size_t i = 0; i < ARRAY_SIZE(items); i++) {

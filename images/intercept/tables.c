@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Descriptor tables, debug registers, and instructions in user mode (COVERAGE A12).
+// A12: descriptor tables, debug registers, and instructions in user mode.
 #include "intercept.h"
 
 struct table {

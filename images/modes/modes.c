@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A walk through the processor's modes (COVERAGE B4, E7): no paging, 32-bit paging, PAE, long mode,
+// B4, E7: a walk through the processor's modes: no paging, 32-bit paging, PAE, long mode,
 // real mode, and up again; in each of them memory, a software interrupt and a fault.
 //   qemu   leave out pages of 1 GiB, which QEMU's own emulator has whatever CPUID says
 #include "modes.h"

@@ -13,7 +13,8 @@ void serial_init(void);
 // Text on COM1, a line at a time: CPUs take turns. Cut at 500 characters.
 int printf(const char *fmt, ...) PRINTF(1, 2);
 
-// A verdict, "PASS F10: text" or "FAIL F10: text"; text starts with the COVERAGE id. Returns ok.
+// A verdict, "PASS F10: text" or "FAIL F10: text"; text starts with the id of its row in
+// docs/coverage.md. Returns ok.
 bool report(bool ok, const char *fmt, ...) PRINTF(2, 3);
 
 // "SKIP F10: text": something that this machine does not have.

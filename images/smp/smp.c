@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Starts every CPU and sends interrupts between them in all the ways there are (COVERAGE F11).
+// F11: starts every CPU and sends interrupts between them in all the ways there are.
 //   storm=N  then N from all to all, as fast as they go
 //   hammer=N instead: hammer.h
 #include "smp.h"

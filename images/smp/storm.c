@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Every CPU sends interrupts to the others as fast as they take them, and now and then sleeps. Each
-// pair has a vector and one interrupt on its way at most, so that none may merge with another: each
-// must be taken, once (COVERAGE F6, F11).
+// F6, F11: every CPU sends interrupts to the others as fast as they take them, and now and then
+// sleeps. Each pair has a vector and one interrupt on its way at most, so that none may merge with
+// another: each must be taken, once.
 #include "storm.h"
 
 #include "guest.h"

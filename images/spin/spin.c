@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Spins with interrupts off and leaves only if it is told to: whoever shares its core goes on
-// only if it is taken away from it (COVERAGE A11).
+// A11: spins with interrupts off and leaves only if it is told to: whoever shares its core goes on
+// only if it is taken away from it.
 //   sleep=MS    before it begins
 //   seconds=N   end with exit value 0 after N seconds of TSC time; without it, never
 #include "guest.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Everything that a vCPU keeps on its core is its own again when another has had the core: vector
-// registers, debug registers, CR2, SYSCALL's MSRs (COVERAGE A11, D9). Run several with different
-// seeds on one core.
+// A11, D9: everything that a vCPU keeps on its core is its own again when another has had the core:
+// vector registers, debug registers, CR2, SYSCALL's MSRs. Run several with different seeds on one
+// core.
 //   seed=N     what the registers hold, 1 without it
 //   rounds=N   times that another has the core, 20 without it
 //   avx=N      turns AVX on after that many of them; without it, never

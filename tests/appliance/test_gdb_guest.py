@@ -16,7 +16,7 @@ HANDLER = "interrupt|common|on_timer"
 
 @HELLO.check
 def test_attach_while_it_runs(bench):
-    """1, 2, 3: connecting stops the first VM alone; its thread says what it is and where."""
+    """H1, H2, H3: connecting stops the first VM alone; its thread says what it is and where."""
     gdb = bench.gdb("hello.elf")
     out = gdb.connect()
     assert re.search(r"0x[0-9a-f]{16} in |at images/", out), out
@@ -35,7 +35,7 @@ def test_attach_while_it_runs(bench):
 
 @HELLO.check
 def test_breakpoint_by_symbol(bench):
-    """4, 7: hit, and hit again; the backtrace and the arguments are the guest's."""
+    """H4, H7: hit, and hit again; the backtrace and the arguments are the guest's."""
     gdb = bench.attach("hello.elf")
     gdb("break tick")
     for _ in range(3):
@@ -56,7 +56,7 @@ def test_breakpoint_by_symbol(bench):
 
 @HELLO.check
 def test_instructions(bench):
-    """6: x/20i $pc shows the guest's code, though a breakpoint lies there."""
+    """H6: x/20i $pc shows the guest's code, though a breakpoint lies there."""
     gdb = bench.attach("hello.elf")
     gdb("break *tick")
     gdb("continue")
@@ -70,7 +70,7 @@ def test_instructions(bench):
 
 @HELLO.check
 def test_finish_and_lines(bench):
-    """4: finish with its value, next, step, up, advance."""
+    """H4: finish with its value, next, step, up, advance."""
     gdb = bench.attach("hello.elf")
     gdb("break count_to")
     gdb("continue")
@@ -88,7 +88,7 @@ def test_finish_and_lines(bench):
 
 @HELLO.check
 def test_stepi_200(bench):
-    """8: 200 steps in a row, with interrupts on and one pending, none of them into its handler. A
+    """D6, H8: 200 steps in a row, with interrupts on and one pending, none of them into its handler. A
     function of the guest called by gdb makes it pending."""
     gdb = bench.attach("hello.elf")
     gdb("break add_one")
@@ -118,7 +118,7 @@ def test_stepi_200(bench):
 
 @HELLO.check
 def test_registers_written(bench):
-    """5: what gdb writes is what the guest works with."""
+    """H5: what gdb writes is what the guest works with."""
     gdb = bench.attach("hello.elf")
     gdb("break *tick")
     gdb("continue")
@@ -135,7 +135,7 @@ def test_registers_written(bench):
 
 @HELLO.check
 def test_memory_written(bench):
-    """6: variables read and written; what is not there is said to be so."""
+    """H6: variables read and written; what is not there is said to be so."""
     gdb = bench.attach("hello.elf")
     gdb("break tick")
     gdb("continue")
@@ -158,7 +158,7 @@ def test_memory_written(bench):
 
 @HELLO.check
 def test_watchpoints(bench):
-    """7: watch, rwatch, awatch by the debug registers, with the values."""
+    """H7: watch, rwatch, awatch by the debug registers, with the values."""
     gdb = bench.attach("hello.elf")
     assert "Hardware watchpoint 1: counter.value" in gdb("watch counter.value")
     for _ in range(2):
@@ -181,7 +181,7 @@ def test_watchpoints(bench):
 
 @HELLO.check
 def test_hardware_breakpoints(bench):
-    """7: four at a time; a fifth is refused, and its going makes the rest work."""
+    """H7: four at a time; a fifth is refused, and its going makes the rest work."""
     gdb = bench.attach("hello.elf")
     for place in ("tick", "count_to", "add_one", "printf"):
         assert "Hardware assisted breakpoint" in gdb(f"hbreak {place}")
@@ -198,7 +198,7 @@ def test_hardware_breakpoints(bench):
 
 @HELLO.check
 def test_conditional_breakpoint(bench):
-    """7: gdb goes on by itself where the condition is false."""
+    """H7: gdb goes on by itself where the condition is false."""
     gdb = bench.attach("hello.elf")
     gdb("break add_one if c->value % 10 == 7")
     for _ in range(2):
@@ -209,7 +209,7 @@ def test_conditional_breakpoint(bench):
 
 @HELLO.check
 def test_ctrl_c(bench):
-    """9: a break-in stops a running guest, whatever it does; continue, and again."""
+    """H9: a break-in stops a running guest, whatever it does; continue, and again."""
     gdb = bench.attach("hello.elf")
     for _ in range(2):
         gdb.run_on()
@@ -222,7 +222,7 @@ def test_ctrl_c(bench):
 
 @HELLO.check
 def test_detach_and_attach_again(bench):
-    """2, 9: in the same gdb; breakpoints that gdb keeps do not stay in the guest."""
+    """H2, H9: in the same gdb; breakpoints that gdb keeps do not stay in the guest."""
     gdb = bench.attach("hello.elf")
     gdb("break tick")
     gdb("continue")
@@ -238,7 +238,7 @@ def test_detach_and_attach_again(bench):
 
 @HELLO.check
 def test_attach_refused(bench):
-    """2: a VM that is not there, and one that is attached already."""
+    """H2: a VM that is not there, and one that is attached already."""
     gdb = bench.attach("hello.elf")
     gdb("add-inferior")
     gdb("inferior 2")
@@ -251,7 +251,7 @@ def test_attach_refused(bench):
 
 @HELLO.check
 def test_monitor(bench):
-    """10: each command of the monitor."""
+    """D1, H10: each command of the monitor."""
     gdb = bench.attach("hello.elf")
     out = gdb("monitor help")
     for word in ("vms", "vcpus", "cores", "vmcs", "rdmsr", "wrmsr", "translate", "phys", "pending",
@@ -324,7 +324,7 @@ def test_monitor_nmi(bench):
 
 @HELLO.check
 def test_packets_out_of_turn(bench):
-    """9: a break-in that comes before guests go on stops them then, apart from the packet or in one
+    """H9: a break-in that comes before guests go on stops them then, apart from the packet or in one
     write with it; R has no answer."""
     with bench.wire() as wire:
         wire.ask("qSupported:multiprocess+")
@@ -359,7 +359,7 @@ IMPOSSIBLE = (("dr6", "0x100000ff0", "E.dr6 = 100000ff0: "), ("fs_base", "1UL <<
 
 @HELLO.check
 def test_what_no_cpu_has_is_refused(bench):
-    """5: with a text, and nothing is changed: not the register, and not the VM or those beside it."""
+    """H5: with a text, and nothing is changed: not the register, and not the VM or those beside it."""
     with bench.wire() as wire:
         wire.ask("qSupported:multiprocess+")
         for number, value, reason in IMPOSSIBLE_PACKETS:
@@ -382,7 +382,7 @@ def test_what_no_cpu_has_is_refused(bench):
 
 @HELLO.check
 def test_triple_fault_is_told(bench):
-    """2: with `reset = stop` it is no end that the guest wanted."""
+    """H2: with `reset = stop` it is no end that the guest wanted."""
     gdb = bench.attach("steps.elf", pid=2)
     del bench.life["steps"]
     gdb("set $idtr_limit = 0")  # at its next #BP
@@ -397,7 +397,7 @@ def test_triple_fault_is_told(bench):
 
 @HELLO.check
 def test_crash_is_told(bench):
-    """2, 10: the reason comes before the signal, and the monitor knows what has become of vCPUs."""
+    """H2, H10: the reason comes before the signal, and the monitor knows what has become of vCPUs."""
     gdb = bench.attach("hello.elf")
     del bench.life["hello"]
     gdb("set $rsp = 0xfec00800")  # its timer's interrupt finds no stack

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Stock gdb and what a guest is caught at: the action `stop`, and `monitor intercept`. The ids in the
-tests' words are those of COVERAGE.md."""
+"""Stock gdb and what a guest is caught at: the action `stop`, and `monitor intercept`."""
 
 import re
 
@@ -335,7 +334,7 @@ def test_stop_at_an_interrupt(bench):
 
 @INTERCEPT.check
 def test_stop_at_memory(bench):
-    """A12, beside it: the one store to a variable, before it is done; its neighbours do not stop."""
+    """A12: the one store to a variable, before it is done; its neighbours do not stop."""
     gdb = begin(bench)
     place = gdb.value("(long) &watched")
     add(gdb, f"mem:0x{place:x}+0x8:w=stop")
@@ -353,7 +352,7 @@ def test_stop_at_memory(bench):
 
 @INTERCEPT.check
 def test_stop_at_a_gate(bench):
-    """A12: stopped while an event is delivered, which then comes once: by `continue`, and by `stepi`
+    """A12, D4: stopped while an event is delivered, which then comes once: by `continue`, and by `stepi`
     to its handler's first instruction."""
     gdb = begin(bench)
     gate, timer = (gdb.value(f"(long) &idt[{vector}]") for vector in (0x30, 0xec))
@@ -447,7 +446,7 @@ def test_wrong_items(bench):
 
 @INTERCEPT.check
 def test_step_over_what_is_caught(bench):
-    """A9, 8: what is carried out with the control off for one instruction, or by the hypervisor, is one
+    """A9, H8: what is carried out with the control off for one instruction, or by the hypervisor, is one
     step and one hit; so it is while gdb has the debug registers."""
     gdb = begin(bench)
     wanted = {"desc=count": 3, "dr=count": 2, "cr3=count": 2, "invlpg=count": 1, "rdtsc=count": 1}

@@ -32,7 +32,7 @@ LINE = Scenario("line", CONFIG, long=(HASWELL,), prepare=busy,
 
 @LINE.check
 def test_two_vcpus(bench):
-    """2, 3, 8: a thread each; one is stepped while the other runs, and while it stays."""
+    """H2, H3, H8: a thread each; one is stepped while the other runs, and while it stays."""
     gdb = bench.attach(SYMBOLS)
     out = gdb("info threads")
     for number in (1, 2):
@@ -68,7 +68,7 @@ def test_two_vcpus(bench):
 
 @LINE.check
 def test_second_vm(bench):
-    """1, 2: by add-inferior and attach; it is stopped, run and let go for itself, and with the
+    """H1, H2: by add-inferior and attach; it is stopped, run and let go for itself, and with the
     other."""
     gdb = bench.attach(SYMBOLS)
     gdb("add-inferior")
@@ -109,7 +109,7 @@ def test_second_vm(bench):
 
 @LINE.check
 def test_ci_gdb(bench):
-    """1: `make gdb` finds the VM by its name though one before it was left out at boot, and goes straight
+    """H1: `make gdb` finds the VM by its name though one before it was left out at boot, and goes straight
     there: the first one is not stopped, and gdb has nothing to warn of."""
     def session(*words):
         done = subprocess.run(
@@ -128,7 +128,7 @@ def test_ci_gdb(bench):
 
 @LINE.check
 def test_garbage(bench):
-    """9: while guests run and while one is stopped, in packets and outside; gdb works afterwards."""
+    """H9: while guests run and while one is stopped, in packets and outside; gdb works afterwards."""
     noise = random.Random(1)
 
     def garbage(wire, count):
@@ -161,7 +161,7 @@ def test_garbage(bench):
 
 @LINE.check
 def test_packets_damaged(bench):
-    """1: a wrong checksum gets a `-`, and the packet again its answer; one that is too long or
+    """H1: a wrong checksum gets a `-`, and the packet again its answer; one that is too long or
     unknown is told so."""
     with bench.wire() as wire:
         wire.ask("qSupported:multiprocess+")
@@ -181,7 +181,7 @@ def test_packets_damaged(bench):
 
 @LINE.check
 def test_gdb_killed_in_a_packet(bench):
-    """9: SIGKILL while gdb writes memory, which takes it a minute of the guests' time, and half a
+    """H9: SIGKILL while gdb writes memory, which takes it a minute of the guests' time, and half a
     packet comes; each time the guests go on."""
     gdb = bench.attach("hello.elf", pid=2)
     room = bench.console.directory / "room"
@@ -217,7 +217,7 @@ def test_gdb_killed_in_a_packet(bench):
 
 @LINE.check
 def test_kill_between_two_starts(bench):
-    """2: a VM that resets at once is started again after a second, and killed in between."""
+    """H2: a VM that resets at once is started again after a second, and killed in between."""
     gdb = bench.gdb()
     gdb.connect()
     gdb("detach")
@@ -234,7 +234,7 @@ def test_kill_between_two_starts(bench):
 
 @LINE.check
 def test_kill_linux(bench):
-    """2: with both of its vCPUs running; the other VM goes on, and is attached next."""
+    """H2: with both of its vCPUs running; the other VM goes on, and is attached next."""
     gdb = bench.attach(SYMBOLS)
     gdb("break do_sys_openat2")
     gdb("continue")

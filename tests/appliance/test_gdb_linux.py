@@ -40,7 +40,7 @@ LINUX = Scenario("linux", linux("linux", exit="", cmdline="quiet", cores="0") +
 
 @LINUX.check
 def test_attach_while_it_runs(bench):
-    """1, 3, 5, 6: thread text, backtrace by symbols, code, registers."""
+    """H1, H3, H5, H6: thread text, backtrace by symbols, code, registers."""
     gdb = bench.attach(SYMBOLS)
 
     def look():
@@ -64,7 +64,7 @@ def test_attach_while_it_runs(bench):
 
 @LINUX.check
 def test_breakpoint_by_symbol(bench):
-    """7: hit, and hit again; finish."""
+    """H7: hit, and hit again; finish."""
     gdb = bench.attach(SYMBOLS)
     gdb("break do_sys_openat2")
     for _ in range(4):
@@ -78,7 +78,7 @@ def test_breakpoint_by_symbol(bench):
 
 @LINUX.check
 def test_breakpoint_before_its_page(bench):
-    """7: on a program's first instruction, set by the kernel that has just made its address space."""
+    """H7: on a program's first instruction, set by the kernel that has just made its address space."""
     gdb = bench.attach(SYMBOLS)
     gdb("tbreak *start_thread")
     gdb("continue")
@@ -93,7 +93,7 @@ def test_breakpoint_before_its_page(bench):
 
 @LINUX.check
 def test_stepi_200(bench):
-    """8: 200 steps in a row through the kernel while its timer ticks; none into a handler."""
+    """D6, H8: 200 steps in a row through the kernel while its timer ticks; none into a handler."""
     gdb = bench.attach(SYMBOLS)
     gdb("break uptime_proc_show")
     gdb("continue")
@@ -115,7 +115,7 @@ def test_stepi_200(bench):
 
 @LINUX.check
 def test_step_through_system_call(bench):
-    """8: SYSRET into ring 3, steps there, SYSCALL back, and IRET to what was interrupted."""
+    """H8: SYSRET into ring 3, steps there, SYSCALL back, and IRET to what was interrupted."""
     gdb = bench.attach(SYMBOLS)
     gdb("break entry_SYSRETQ_unsafe_stack")
     gdb("continue")
@@ -143,7 +143,7 @@ def test_step_through_system_call(bench):
 
 @LINUX.check
 def test_step_over_hlt(bench):
-    """8: HLT in the idle loop is one step."""
+    """H8: HLT in the idle loop is one step."""
     gdb = bench.attach(SYMBOLS)
     out = gdb("disassemble native_safe_halt, +32")
     hlt = re.search(r"0x(\w+) <native_safe_halt\+\d+>:\thlt", out)
@@ -159,7 +159,7 @@ def test_step_over_hlt(bench):
 
 @LINUX.check
 def test_memory(bench):
-    """6: by virtual and by physical address, read and written; Linux works with what was written."""
+    """H6: by virtual and by physical address, read and written; Linux works with what was written."""
     gdb = attach_in_kernel(bench)
     assert "Linux version 6" in gdb("x/s &linux_banner")
     physical = gdb.value("(unsigned long) &linux_banner - 0xffffffff80000000")
@@ -181,7 +181,7 @@ def test_memory(bench):
 
 @LINUX.check
 def test_watch(bench):
-    """7: a variable, written by the kernel on a shell's command."""
+    """H7: a variable, written by the kernel on a shell's command."""
     gdb = attach_in_kernel(bench)
     gdb("watch {int} &panic_timeout")
     gdb.run_on()
@@ -200,7 +200,7 @@ def test_watch(bench):
 
 @LINUX.check
 def test_registers_written(bench):
-    """5: what a system call returns."""
+    """H5: what a system call returns."""
     gdb = bench.attach(SYMBOLS)
     gdb("hbreak __x64_sys_getppid")
     gdb.run_on()
@@ -216,7 +216,7 @@ def test_registers_written(bench):
 
 @LINUX.check
 def test_conditional_breakpoint(bench):
-    """7: one system call of many."""
+    """H7: one system call of many."""
     gdb = bench.attach(SYMBOLS)
     gdb("break do_syscall_64 if $rsi == 257")
     gdb("continue")
@@ -228,7 +228,7 @@ def test_conditional_breakpoint(bench):
 
 @LINUX.check
 def test_ctrl_c(bench):
-    """9: wherever it happens to be."""
+    """H9: wherever it happens to be."""
     gdb = bench.attach(SYMBOLS)
     for _ in range(3):
         gdb.run_on()
@@ -239,7 +239,7 @@ def test_ctrl_c(bench):
 
 @LINUX.check
 def test_long_stop(bench):
-    """9: the guest's time stands during a stop of more than 30 seconds."""
+    """H9: the guest's time stands during a stop of more than 30 seconds."""
     gdb = bench.attach(SYMBOLS)
     gdb("break uptime_proc_show")
     gdb("continue")
@@ -255,7 +255,7 @@ def test_long_stop(bench):
 
 @LINUX.check
 def test_killed_gdb_lets_it_go(bench):
-    """9: SIGKILL at a breakpoint, and in the middle of steps: it runs, without breakpoints."""
+    """H9: SIGKILL at a breakpoint, and in the middle of steps: it runs, without breakpoints."""
     gdb = bench.attach(SYMBOLS)
     gdb("break do_sys_openat2")
     gdb("continue")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The controls behind each item, as the VMCS and the bitmaps have them: what an item sets, and that
-it sets nothing else. COVERAGE.md's A1 to A12."""
+it sets nothing else."""
 
 import re
 

@@ -28,7 +28,7 @@ def stopped_at(gdb, function):
 
 @STEPS.check
 def test_step_over_what_the_hypervisor_carries_out(bench):
-    """8: CPUID, IN, OUT and RDMSR are one step each, and do what they do."""
+    """D6, H8: CPUID, IN, OUT and RDMSR are one step each, and do what they do."""
     gdb = bench.attach("steps.elf")
     stopped_at(gdb, "go_through_emulated")
     places = instructions(gdb, "go_through_emulated")
@@ -55,7 +55,7 @@ def test_step_over_what_the_hypervisor_carries_out(bench):
 
 @STEPS.check
 def test_step_over_what_holds_interrupts(bench):
-    """8: MOV SS, STI with an interrupt pending, INT and its IRET, each round of a REP. The trap flag
+    """D5, D6, H8: MOV SS, STI with an interrupt pending, INT and its IRET, each round of a REP. The trap flag
     is not seen by the guest."""
     gdb = bench.attach("steps.elf")
     stopped_at(gdb, "go_through_plain")
@@ -76,7 +76,7 @@ def test_step_over_what_holds_interrupts(bench):
 
 @STEPS.check
 def test_flags_written_behind_sti(bench):
-    """5, 8: blocking by STI goes with IF, which no entry would take without it; what blocks stays
+    """D5, H5, H8: blocking by STI goes with IF, which no entry would take without it; what blocks stays
     else, and a trap flag that is set there traps."""
     gdb = bench.attach("steps.elf")
 
@@ -102,7 +102,7 @@ def test_flags_written_behind_sti(bench):
 
 @STEPS.check
 def test_step_over_hlt(bench):
-    """8: HLT is one step; the guest sleeps and wakes again afterwards."""
+    """D5, D6, H8: HLT is one step; the guest sleeps and wakes again afterwards."""
     gdb = bench.attach("steps.elf")
     out = gdb("disassemble sleep_until")
     hlt = int(re.search(r"0x(\w+) <\+\d+>:\thlt", out)[1], 16)
@@ -117,7 +117,7 @@ def test_step_over_hlt(bench):
 
 @STEPS.check
 def test_200_steps_with_an_interrupt_pending(bench):
-    """8: through all of it, in a row."""
+    """D6, H8: through all of it, in a row."""
     gdb = bench.attach("steps.elf")
     stopped_at(gdb, "go_through_emulated")
     places = set(gdb.walk(200))
@@ -132,7 +132,7 @@ def test_200_steps_with_an_interrupt_pending(bench):
 
 @STEPS.check
 def test_breakpoint_on_a_page_that_is_overwritten(bench):
-    """7: hit each time, whichever code the guest has put there, and never seen in it."""
+    """H7: hit each time, whichever code the guest has put there, and never seen in it."""
     gdb = bench.attach("steps.elf")
     gdb("break *&landing")
     codes = []
@@ -150,7 +150,7 @@ def test_breakpoint_on_a_page_that_is_overwritten(bench):
 
 @STEPS.check
 def test_breakpoints_on_two_pages_that_are_overwritten_at_once(bench):
-    """7: one instruction writes to both, and both stay."""
+    """H7: one instruction writes to both, and both stay."""
     gdb = bench.attach("steps.elf")
     first = gdb.value("(long) &across[1]") - 4
     for place in (first, first + 4):
@@ -170,7 +170,7 @@ def test_breakpoints_on_two_pages_that_are_overwritten_at_once(bench):
 
 @STEPS.check
 def test_breakpoint_before_its_page(bench):
-    """7: set where nothing is mapped; hit when the guest has mapped it, and again."""
+    """H7: set where nothing is mapped; hit when the guest has mapped it, and again."""
     gdb = bench.attach("steps.elf")
     stopped_at(gdb, "go_through_emulated")
     assert "Cannot access memory" in gdb(f"x/i {LATE}")
@@ -190,7 +190,7 @@ def test_breakpoint_before_its_page(bench):
 
 @STEPS.check
 def test_own_breakpoint(bench):
-    """7: a #BP of the guest's own goes to the guest."""
+    """H7: a #BP of the guest's own goes to the guest."""
     gdb = bench.attach("steps.elf")
     gdb("break *&landing")  # so that #BP is ours to look at
     gdb("continue")
@@ -202,7 +202,7 @@ def test_own_breakpoint(bench):
 
 @STEPS.check
 def test_own_debug_registers(bench):
-    """7: while gdb has the debug registers the guest goes on with its own values in them."""
+    """H7: while gdb has the debug registers the guest goes on with its own values in them."""
     gdb = bench.attach("steps.elf")
     gdb("watch watched")
     gdb("break say")
@@ -221,7 +221,7 @@ def test_own_debug_registers(bench):
 
 @STEPS.check
 def test_all_kinds_of_registers(bench):
-    """5: general, vector, control and segment registers, written by gdb, read by the guest."""
+    """H5: general, vector, control and segment registers, written by gdb, read by the guest."""
     gdb = bench.attach("steps.elf")
     gdb("break *say")
     gdb("continue")
@@ -262,7 +262,7 @@ def test_all_kinds_of_registers(bench):
 
 @STEPS.check
 def test_ctrl_c_with_interrupts_off(bench):
-    """9: in a guest that spins deaf to all, and in one that sleeps so."""
+    """H9: in a guest that spins deaf to all, and in one that sleeps so."""
     gdb = bench.attach("steps.elf")
     for order, place in (("spin", "spin_deaf"), ("halt", "halt_deaf")):
         gdb(f"set var orders.{order} = 1")
@@ -286,7 +286,7 @@ def test_ctrl_c_with_interrupts_off(bench):
 
 @STEPS.check
 def test_vm_that_ends_by_itself(bench):
-    """4: its exit code is shown, and the connection stays for the other VM."""
+    """H4: its exit code is shown, and the connection stays for the other VM."""
     gdb = bench.attach("steps.elf")
     gdb("break say")
     gdb("watch watched")
@@ -309,7 +309,7 @@ def test_vm_that_ends_by_itself(bench):
 
 @STEPS.check
 def test_kill(bench):
-    """2: the VM ends `killed`."""
+    """H2: the VM ends `killed`."""
     gdb = bench.gdb("hello.elf")
     gdb.connect()  # the first VM has ended: this is the second
     assert "Thread 2.1 (hello/0" in gdb("info threads")
@@ -324,7 +324,7 @@ def test_kill(bench):
 
 @STEPS.check_console
 def test_nothing_was_noticed(record):
-    """7: `steps` itself found its #BP, its code and its debug registers as it left them."""
+    """H7: `steps` itself found its #BP, its code and its debug registers as it left them."""
     record.check_sound()
     assert not record.verdicts("steps", "FAIL"), record
     assert record.ended("steps") == "exit 7" and record.ended("hello") == "killed", record
@@ -338,7 +338,7 @@ HAMMER = Scenario("hammer", vm("smp", cmdline="hammer=2000", vcpus=4, cores="0-3
 
 @HAMMER.check
 def test_four_vcpus_write_to_a_page_with_breakpoints(bench):
-    """7: each write takes a step with the page open. No breakpoint is lost by that: each CPU comes to
+    """H7: each write takes a step with the page open. No breakpoint is lost by that: each CPU comes to
     the first one at the end."""
     gdb = bench.attach("smp.elf")
     gdb("set breakpoint always-inserted on")

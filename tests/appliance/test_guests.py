@@ -120,7 +120,7 @@ misbehaviour = on_each_cpu(MISBEHAVIOUR)
     ("mmio", ["E2"]), ("mmio-xapic", ["E2"]),
 ])
 def test_verdicts(record, name, ids):
-    """B4, E7: a guest without paging, with each kind of it, and from real mode to long mode.
+    """B4, E7, E8: a guest without paging, with each kind of it, and from real mode to long mode.
     A6, A8, A9, C6, E2: ports, MSRs, instructions and memory that no guest has."""
     record.check_passed(name, *ids)
 
@@ -172,7 +172,7 @@ lost = runs(Run(LOST, cpu="corei7_sandy_bridge_2600k"))
 
 @lost
 def test_pages_that_the_cpu_has_not(record):
-    """E8: where there are no pages of 1 GiB nobody walks through one."""
+    """B4, E7, E8: where there are no pages of 1 GiB nobody walks through one."""
     record.check_done()
     record.check_passed("modes", "B4", "E7", "E8")
     assert "PASS E8: a page of 1 GiB has a reserved bit set" in record.guest("modes"), record
@@ -365,7 +365,7 @@ def test_guest_smp(record, name):
 
 @runs(*(Run(SMP, cpus=cpus) for cpus in (1, 4)))
 def test_guest_smp_on_other_numbers_of_cores(record):
-    """F11: as many cores as vCPUs, and one for all of them."""
+    """F6, F8, F11: as many cores as vCPUs, and one for all of them."""
     record.check_done()
     for name in ["two", "four"]:
         record.check_passed(name, "F11", "F6", "F8")
@@ -385,7 +385,7 @@ WAITING = (ENDS_BY_ITSELF + vm("four", "smp", vcpus=4, cmdline="storm=3000") +
 
 @runs(Run(WAITING, cpus=1))
 def test_waiting_vcpus_keep_their_share(record):
-    """A2: a vCPU that waits for another of its VM gives the core to that one, not to a spinner: the
+    """A2, F6, F11: a vCPU that waits for another of its VM gives the core to that one, not to a spinner: the
     storm is over long before."""
     record.check_done()
     record.check_passed("four", "F6", "F11")
@@ -394,7 +394,7 @@ def test_waiting_vcpus_keep_their_share(record):
 
 @on_each_cpu(SMP_XAPIC, cpus=2)
 def test_guest_smp_xapic(record):
-    """F11 and F3: through the APIC's page."""
+    """F3, F6, F8, F11: through the APIC's page."""
     record.check_done()
     record.check_passed("four", "F11", "F6", "F8")
 

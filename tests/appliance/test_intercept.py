@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Interception as the configuration chooses it (COVERAGE A1 to A12), by the guest `intercept`: it
+"""Interception as the configuration chooses it, by the guest `intercept`: it
 does what an item catches and what is beside it, looks at what comes of it, and says how many hits
 each item is to have; the appliance's log says how many there were."""
 
@@ -91,7 +91,7 @@ PLAIN = ENDS_BY_ITSELF + vm("all", "intercept") + vm("both", "intercept", cmdlin
 
 @on_each_cpu(PLAIN)
 def test_without_items(record):
-    """What the guest wants of itself holds where nothing is caught."""
+    """A1 to A3, A5 to A12: what the guest wants of itself holds where nothing is caught."""
     record.check_done()
     record.check_passed("all", *ALL)
     record.check_passed("both", "A11")
@@ -137,7 +137,7 @@ each_carried_out = pytest.mark.parametrize("name, items, ids", [
 @runs(carried_out("count", SKYLAKE), carried_out("count", HASWELL))
 @each_carried_out
 def test_count(record, name, items, ids):
-    """A1 to A12: the guest cannot tell, and each item has as many hits as it is to have."""
+    """A1, A2, A5 to A12: the guest cannot tell, and each item has as many hits as it is to have."""
     record.check_passed(name, *ids)
     check_hits(record, name, without(items, record))
 
@@ -392,7 +392,7 @@ def test_delivery_that_is_to_be_ignored(record):
 
 @on_each_cpu(KINDS)
 def test_item_that_the_cpu_has_no_control_for(record):
-    """Such a VM is left out, with the item and the reason."""
+    """A12: such a VM is left out, with the item and the reason."""
     if record.run.cpu == SKYLAKE:
         record.check_passed("seed", "A12")
         return

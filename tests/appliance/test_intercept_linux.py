@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Debian's Linux with each item of interception counted and passed, alone and all at once: it comes
-up, runs a command and switches itself off as if nothing were caught (COVERAGE A1 to A12)."""
+up, runs a command and switches itself off as if nothing were caught."""
 
 import pytest
 from appliance import ENDS_BY_ITSELF, LONG_TICKS, Run, linux
@@ -49,6 +49,7 @@ def boots():
 @pytest.mark.long
 @pytest.mark.parametrize("record, name, items, action", [*boots()], indirect=["record"])
 def test_linux(record, name, items, action):
+    """A1 to A3, A5 to A10, A12: it does not notice, and hits are as many as is plausible."""
     assert "vitrine-guest: run ended with 0" in "\n".join(record.guest(name)), record
     assert record.ended(name) == "poweroff", record
     hits = logged(record, name)

@@ -50,7 +50,7 @@ def at_the_shell(console):
 
 @on_each_cpu(ENDS_BY_ITSELF + linux("linux", exit="", cmdline="loglevel=4"), script=at_the_shell)
 def test_shell(record):
-    """F10 and more: a shell that answers, no errors in dmesg; reboot, and poweroff."""
+    """F10: a shell that answers, no errors in dmesg; reboot, and poweroff."""
     record.check_done()
     assert record.life("linux") == [
         "linux started", "linux reset (reset by a port), starting it again", "linux started",

@@ -58,7 +58,7 @@ def until_the_storm_is_over(console):
              vm("eight", "smp", vcpus=8, cmdline="storm=20000"), cmdline="test.move=100",
              script=until_the_storm_is_over, ends=False)
 def test_vms_that_start_again_while_they_move(record):
-    """D10, F11: nobody is lost on the way, whatever state it was in."""
+    """D10, F6, F11: nobody is lost on the way, whatever state it was in."""
     record.check_sound()
     record.check_passed("eight", "F6", "F11")
 
@@ -70,7 +70,7 @@ DEVICES = (ENDS_BY_ITSELF + vm("x2apic", "devices") + vm("xapic", "devices", cmd
 @pytest.mark.long
 @on_each_cpu(DEVICES, cpus=2, cmdline="test.move=1000")
 def test_devices_of_moving_vcpus(record):
-    """F10: timers go with the vCPU, and the guest's time is the same on each core."""
+    """B4, F10: timers go with the vCPU, and the guest's time is the same on each core."""
     record.check_done()
     for name in ["x2apic", "xapic"]:
         record.check_passed(name, "F10")
@@ -122,6 +122,7 @@ def test_idle_core_takes_work(record):
 
 @runs(Run(spinners("0").replace(" share=90", ""), cpus=2))
 def test_idle_core_takes_nobody_who_may_not_go_there(record):
+    """A11: both stay, and share their core."""
     record.check_done()
     for name in ["first", "second"]:
         record.check_passed(name, "A11")
@@ -137,7 +138,7 @@ MONITOR = Scenario("moving", vm("hello", cmdline="period=20") +
 
 @MONITOR.check
 def test_running_vcpus_move(bench):
-    """F6: by hand, one after the other, while interrupts are on their way between them."""
+    """C4, F6: by hand, one after the other, while interrupts are on their way between them."""
     gdb = bench.attach("hello.elf")
     since = bench.now
     for turn in range(40):
@@ -150,7 +151,7 @@ def test_running_vcpus_move(bench):
 
 @MONITOR.check
 def test_a_stopped_vcpu_moves(bench):
-    """It is as it was, on its new core: registers, steps, breakpoints."""
+    """C4: it is as it was, on its new core: registers, steps, breakpoints."""
     gdb = bench.attach("hello.elf")
     gdb("break tick")
     gdb("continue")

@@ -56,7 +56,7 @@ def test_interrupts(record):
 
 @in_each_lane(carried_out("count", SKYLAKE))
 def test_interception(record):
-    """A1 to A12, as KVM carries them out."""
+    """A1, A2, A5 to A12: as KVM carries them out."""
     for name, _, items, ids in CARRIED_OUT:
         record.check_passed(name, *ids)
         check_hits(record, name, items)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""docs/one-core.md: its configuration, and its figures in bytes (COVERAGE A11)."""
+"""docs/one-core.md: its configuration, and its figures in bytes."""
 
 import re
 import subprocess
@@ -54,6 +54,7 @@ def test_fields_of_the_vmcs():
 
 @runs(Run((ROOT / "config/one-core.conf").read_text()))
 def test_its_configuration(record):
+    """A11: the page's two guests keep their registers."""
     record.check_done()
     record.check_passed("left", "A11")
     record.check_passed("right", "A11")

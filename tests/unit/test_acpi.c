@@ -114,7 +114,7 @@ static void every_table(void **state)
     disassemble(table(get64(xsdt + 44), "APIC"));
 }
 
-// The number in Name (UART, n), which the UARTs' _STA look at (A3).
+// A3: the number in Name (UART, n), which the UARTs' _STA look at.
 static void uarts(void **state)
 {
     (void)state;

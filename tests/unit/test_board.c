@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The board: who answers where, what is wired to what, and when something is due (COVERAGE F10).
+// F10: the board: who answers where, what is wired to what, and when something is due.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -511,8 +511,8 @@ static void reset(void **state)
     assert_int_equal(in(0x71, 1), 0x99);
 }
 
-// A UART of the host: its interrupt is an edge, and what it shares the line with cannot undo one
-// (F9).
+// F9: a UART of the host: its interrupt is an edge, and what it shares the line with cannot undo
+// one.
 static void host_uarts(void **state)
 {
     (void)state;

@@ -191,7 +191,8 @@ static void test_numbers_and_words(void **state)
     refused(VM "weight = 10001", "3: weight: 10001 is outside 1 to 10000\n");
     refused(VM "weight =", "3: weight: '' is not a number\n");
     refused(VM "reset = reboot", "3: reset: 'reboot' is not one of restart, stop\n");
-    assert_true(taken(VM "interrupts = on")->interrupts); // A4
+    // A4.
+    assert_true(taken(VM "interrupts = on")->interrupts);
     assert_false(taken(VM "interrupts = off")->interrupts);
     refused(VM "interrupts = yes", "3: interrupts: 'yes' is not one of off, on\n");
     refused(VM "format = elf",
@@ -217,7 +218,7 @@ static void test_cores(void **state)
             "3: cores: '2-3' is not a core's number; a list is like 0,2 or 1-3\n");
 }
 
-// A3
+// A3.
 static void test_devices(void **state)
 {
     (void)state;

@@ -36,7 +36,8 @@ static void test_boot_sector_starts_in_real_mode(void **state)
     assert_int_equal(entry.regs.idtr.limit, 0x3ff);
 }
 
-static void test_interrupts_on(void **state) // A4
+// A4.
+static void test_interrupts_on(void **state)
 {
     (void)state;
     request.format = FORMAT_FLAT;

@@ -369,7 +369,7 @@ static void test_control_registers(void **state)
     refused("cr3:0x1000", "'cr3:0x1000': access '0x1000' is not one of r, w, rw");
 }
 
-// A10 (CR8), A12: descriptor tables, debug registers.
+// A10, A12: CR8, descriptor tables, debug registers.
 static void test_accesses_alone(void **state)
 {
     (void)state;

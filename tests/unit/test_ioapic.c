@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// IOAPIC (COVERAGE F10).
+// F10: the IOAPIC.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

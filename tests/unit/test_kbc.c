@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The keyboard controller, as kernels and boot loaders use it (COVERAGE F10).
+// F10: the keyboard controller, as kernels and boot loaders use it.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Local APIC: registers, priorities, EOI, pins, posting. COVERAGE F3, F4, F5, F6.
+// Local APIC: registers, priorities, EOI, pins, posting.
 #include "lapic_fixture.h"
 
 static struct apic a, b;
@@ -40,7 +40,8 @@ static void dirty(void)
     put(&a, 0x40, 0); // an error
 }
 
-static void F3_power_up_and_init(void **state)
+// F3.
+static void test_power_up_and_init(void **state)
 {
     (void)state;
     apic_start(&a, 0);
@@ -70,7 +71,8 @@ static void F3_power_up_and_init(void **state)
     assert_true(rd(&a, MSR_APIC_BASE) == 0xfee00800);
 }
 
-static void F3_init_keeps_x2apic_mode(void **state)
+// F3.
+static void test_init_keeps_x2apic_mode(void **state)
 {
     (void)state;
     apic_on_x2apic(&a, 0x123);
@@ -83,7 +85,8 @@ static void F3_init_keeps_x2apic_mode(void **state)
     assert_int_equal(lapic_mode(&a.l), LAPIC_XAPIC);
 }
 
-static void F3_virtual_wire(void **state)
+// F3.
+static void test_virtual_wire(void **state)
 {
     (void)state;
     apic_start(&a, 0);
@@ -98,7 +101,8 @@ static void F3_virtual_wire(void **state)
 
 // ---- xAPIC page ----------------------------------------------------------------------------
 
-static void F3_mmio_widths_and_alignment(void **state)
+// F3.
+static void test_mmio_widths_and_alignment(void **state)
 {
     (void)state;
     apic_on(&a, 7);
@@ -116,7 +120,8 @@ static void F3_mmio_widths_and_alignment(void **state)
     assert_int_equal(get(&a, APIC_ESR), 0);
 }
 
-static void F3_reserved_bits_do_not_stick(void **state)
+// F3.
+static void test_reserved_bits_do_not_stick(void **state)
 {
     (void)state;
     static const struct {
@@ -169,7 +174,8 @@ static u32 latched_errors(void)
     return get(&a, APIC_ESR);
 }
 
-static void F3_absent_registers(void **state)
+// F3.
+static void test_absent_registers(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -188,7 +194,8 @@ static void F3_absent_registers(void **state)
     }
 }
 
-static void F3_page_is_dead_outside_xapic_mode(void **state)
+// F3.
+static void test_page_is_dead_outside_xapic_mode(void **state)
 {
     (void)state;
     apic_on_x2apic(&a, 0);
@@ -250,7 +257,8 @@ static bool table_writes(u32 msr, u64 *bits)
     }
 }
 
-static void F3_x2apic_faults(void **state)
+// F3.
+static void test_x2apic_faults(void **state)
 {
     (void)state;
     for (u32 msr = 0x800; msr <= 0x8ff; msr++) {
@@ -281,7 +289,7 @@ static void F3_x2apic_faults(void **state)
 }
 
 // F5: RDMSR without an exit reads 64 bits from the page; that must equal what an exit gives.
-static void F5_page_reads_equal_msr_reads(void **state)
+static void test_page_reads_equal_msr_reads(void **state)
 {
     (void)state;
     apic_on_x2apic(&a, 0x35);
@@ -296,7 +304,8 @@ static void F5_page_reads_equal_msr_reads(void **state)
 
 // ---- IA32_APIC_BASE ------------------------------------------------------------------------
 
-static void F3_mode_transitions(void **state)
+// F3.
+static void test_mode_transitions(void **state)
 {
     (void)state;
     enum { OFF, X, INVALID, X2 };
@@ -321,7 +330,8 @@ static void F3_mode_transitions(void **state)
     }
 }
 
-static void F3_base_bits(void **state)
+// F3.
+static void test_base_bits(void **state)
 {
     (void)state;
     apic_start(&a, 0);
@@ -340,7 +350,8 @@ static void F3_base_bits(void **state)
     assert_int_equal(a.bases, 1);
 }
 
-static void F3_xapic_to_x2apic_keeps_state(void **state)
+// F3.
+static void test_xapic_to_x2apic_keeps_state(void **state)
 {
     (void)state;
     apic_on(&a, 0x25);
@@ -371,7 +382,8 @@ static void F3_xapic_to_x2apic_keeps_state(void **state)
 
 // ---- priorities and EOI --------------------------------------------------------------------
 
-static void F3_priorities(void **state)
+// F3.
+static void test_priorities(void **state)
 {
     (void)state;
     u8 v;
@@ -411,7 +423,8 @@ static void F3_priorities(void **state)
     assert_int_equal(a.eois, 0);
 }
 
-static void F4_tpr_threshold(void **state)
+// F4.
+static void test_tpr_threshold(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -426,7 +439,8 @@ static void F4_tpr_threshold(void **state)
     assert_int_equal(lapic_tpr_threshold(&a.l), 0);
 }
 
-static void F3_level_and_edge(void **state)
+// F3.
+static void test_level_and_edge(void **state)
 {
     (void)state;
     u64 bitmap[4];
@@ -463,7 +477,8 @@ static void F3_level_and_edge(void **state)
 
 // ---- errors, LVT, pins ---------------------------------------------------------------------
 
-static void F3_esr_and_error_interrupt(void **state)
+// F3.
+static void test_esr_and_error_interrupt(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -495,7 +510,8 @@ static void F3_esr_and_error_interrupt(void **state)
     assert_int_equal(take(&a), 0xe1);
 }
 
-static void F3_software_disable(void **state)
+// F3.
+static void test_software_disable(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -523,7 +539,8 @@ static void F3_software_disable(void **state)
     assert_int_equal(get(&a, APIC_LVT_LINT0), 0x10041); // stays masked until written
 }
 
-static void F3_delivery_modes(void **state)
+// F3.
+static void test_delivery_modes(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -536,7 +553,8 @@ static void F3_delivery_modes(void **state)
     assert_int_equal(take(&a), 0x40);
 }
 
-static void F3_lint_pins(void **state)
+// F3.
+static void test_lint_pins(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -576,7 +594,8 @@ static void F3_lint_pins(void **state)
     assert_int_equal(take(&a), 0x44);
 }
 
-static void F3_lint0_level(void **state)
+// F3.
+static void test_lint0_level(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -600,7 +619,8 @@ static void F3_lint0_level(void **state)
     assert_int_equal(latched_errors(), 0x40);
 }
 
-static void F3_local_events(void **state)
+// F3.
+static void test_local_events(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -618,7 +638,8 @@ static void F3_local_events(void **state)
 
 // ---- posting -------------------------------------------------------------------------------
 
-static void F6_descriptor(void **state)
+// F6.
+static void test_descriptor(void **state)
 {
     (void)state;
     struct posted_interrupt_descriptor pid = {0};
@@ -649,7 +670,8 @@ static void F6_descriptor(void **state)
     assert_int_equal(ndst, 8);
 }
 
-static void F6_post_and_sync(void **state)
+// F6.
+static void test_post_and_sync(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -674,7 +696,7 @@ static void F6_post_and_sync(void **state)
 }
 
 // F6: what a sender may put into the descriptor by itself.
-static void F6_takes_edge(void **state)
+static void test_takes_edge(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -689,7 +711,7 @@ static void F6_takes_edge(void **state)
 }
 
 // F5: what a sleeping vCPU is woken by, before RVI is written.
-static void F5_arrived(void **state)
+static void test_arrived(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -709,7 +731,8 @@ static void F5_arrived(void **state)
     assert_int_equal(lapic_arrived(&a.l), 0);
 }
 
-static void F6_level_goes_by_the_door_once(void **state)
+// F6.
+static void test_level_goes_by_the_door_once(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -748,7 +771,7 @@ static void F6_level_goes_by_the_door_once(void **state)
 
 // F5: an APIC-write exit must leave the same state as the same write emulated, though the value
 // stands in the page already.
-static void F5_write_done_equals_write(void **state)
+static void test_write_done_equals_write(void **state)
 {
     (void)state;
     static const u16 offsets[] = {
@@ -789,7 +812,8 @@ static void F5_write_done_equals_write(void **state)
     assert_true(a.sends > 100 && a.nmis > 100);
 }
 
-static void F5_self_ipi_write_done(void **state)
+// F5.
+static void test_self_ipi_write_done(void **state)
 {
     (void)state;
     apic_on_x2apic(&a, 0);
@@ -804,8 +828,8 @@ static void F5_self_ipi_write_done(void **state)
     lapic_apic_write_done(&a.l, 0x310, 0);
 }
 
-// The processor raises IRR in the page unseen; the software lane's shortcut must not hide it.
-static void F5_irr_set_by_the_processor(void **state)
+// F5: the processor raises IRR in the page unseen; the software lane's shortcut must not hide it.
+static void test_irr_set_by_the_processor(void **state)
 {
     (void)state;
     u8 v;
@@ -823,35 +847,35 @@ static void F5_irr_set_by_the_processor(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(F3_power_up_and_init),
-        cmocka_unit_test(F3_init_keeps_x2apic_mode),
-        cmocka_unit_test(F3_virtual_wire),
-        cmocka_unit_test(F3_mmio_widths_and_alignment),
-        cmocka_unit_test(F3_reserved_bits_do_not_stick),
-        cmocka_unit_test(F3_absent_registers),
-        cmocka_unit_test(F3_page_is_dead_outside_xapic_mode),
-        cmocka_unit_test(F3_x2apic_faults),
-        cmocka_unit_test(F5_page_reads_equal_msr_reads),
-        cmocka_unit_test(F3_mode_transitions),
-        cmocka_unit_test(F3_base_bits),
-        cmocka_unit_test(F3_xapic_to_x2apic_keeps_state),
-        cmocka_unit_test(F3_priorities),
-        cmocka_unit_test(F4_tpr_threshold),
-        cmocka_unit_test(F3_level_and_edge),
-        cmocka_unit_test(F3_esr_and_error_interrupt),
-        cmocka_unit_test(F3_software_disable),
-        cmocka_unit_test(F3_delivery_modes),
-        cmocka_unit_test(F3_lint_pins),
-        cmocka_unit_test(F3_lint0_level),
-        cmocka_unit_test(F3_local_events),
-        cmocka_unit_test(F6_descriptor),
-        cmocka_unit_test(F6_post_and_sync),
-        cmocka_unit_test(F6_takes_edge),
-        cmocka_unit_test(F5_arrived),
-        cmocka_unit_test(F6_level_goes_by_the_door_once),
-        cmocka_unit_test(F5_write_done_equals_write),
-        cmocka_unit_test(F5_self_ipi_write_done),
-        cmocka_unit_test(F5_irr_set_by_the_processor),
+        cmocka_unit_test(test_power_up_and_init),
+        cmocka_unit_test(test_init_keeps_x2apic_mode),
+        cmocka_unit_test(test_virtual_wire),
+        cmocka_unit_test(test_mmio_widths_and_alignment),
+        cmocka_unit_test(test_reserved_bits_do_not_stick),
+        cmocka_unit_test(test_absent_registers),
+        cmocka_unit_test(test_page_is_dead_outside_xapic_mode),
+        cmocka_unit_test(test_x2apic_faults),
+        cmocka_unit_test(test_page_reads_equal_msr_reads),
+        cmocka_unit_test(test_mode_transitions),
+        cmocka_unit_test(test_base_bits),
+        cmocka_unit_test(test_xapic_to_x2apic_keeps_state),
+        cmocka_unit_test(test_priorities),
+        cmocka_unit_test(test_tpr_threshold),
+        cmocka_unit_test(test_level_and_edge),
+        cmocka_unit_test(test_esr_and_error_interrupt),
+        cmocka_unit_test(test_software_disable),
+        cmocka_unit_test(test_delivery_modes),
+        cmocka_unit_test(test_lint_pins),
+        cmocka_unit_test(test_lint0_level),
+        cmocka_unit_test(test_local_events),
+        cmocka_unit_test(test_descriptor),
+        cmocka_unit_test(test_post_and_sync),
+        cmocka_unit_test(test_takes_edge),
+        cmocka_unit_test(test_arrived),
+        cmocka_unit_test(test_level_goes_by_the_door_once),
+        cmocka_unit_test(test_write_done_equals_write),
+        cmocka_unit_test(test_self_ipi_write_done),
+        cmocka_unit_test(test_irr_set_by_the_processor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Interprocessor interrupts: what the ICR sends and whom a destination names. COVERAGE F3, F11.
+// Interprocessor interrupts: what the ICR sends and whom a destination names.
 #include "lapic_fixture.h"
 
 enum { LOGICAL = 1 << 11, SELF = 1 << 18, ALL = 2 << 18, OTHERS = 3 << 18, ASSERT = 1 << 14 };
@@ -49,7 +49,8 @@ static u32 send_x2apic(u32 dest, u32 low, u32 n)
     return targets(n);
 }
 
-static void F11_physical(void **state)
+// F11.
+static void test_physical(void **state)
 {
     (void)state;
     start_xapic(4);
@@ -67,7 +68,8 @@ static void F11_physical(void **state)
     assert_int_equal(send_x2apic(0x100, 0x40, 4), 1 << 2);
 }
 
-static void F11_logical_flat(void **state)
+// F11.
+static void test_logical_flat(void **state)
 {
     (void)state;
     start_xapic(4);
@@ -80,7 +82,8 @@ static void F11_logical_flat(void **state)
     assert_int_equal(send_xapic(0x00, LOGICAL | 0x40, 4), 0);
 }
 
-static void F11_logical_cluster(void **state)
+// F11.
+static void test_logical_cluster(void **state)
 {
     (void)state;
     start_xapic(8);
@@ -95,7 +98,8 @@ static void F11_logical_cluster(void **state)
     assert_int_equal(send_xapic(0xff, LOGICAL | 0x40, 8), 0xff);
 }
 
-static void F11_logical_x2apic(void **state)
+// F11.
+static void test_logical_x2apic(void **state)
 {
     (void)state;
     start_x2apic(8, 12); // 12..15 in cluster 0, 16..19 in cluster 1
@@ -107,7 +111,8 @@ static void F11_logical_x2apic(void **state)
         assert_int_equal(rd(&cpus[i], 0x80d), (12 + i) / 16 << 16 | 1 << (12 + i) % 16);
 }
 
-static void F11_mixed_modes_and_disabled(void **state)
+// F11.
+static void test_mixed_modes_and_disabled(void **state)
 {
     (void)state;
     start_xapic(4);
@@ -126,7 +131,8 @@ static void F11_mixed_modes_and_disabled(void **state)
     assert_true(lapic_destination(0xff) == LAPIC_BROADCAST && lapic_destination(0xfe) == 0xfe);
 }
 
-static void F11_shorthands(void **state)
+// F11.
+static void test_shorthands(void **state)
 {
     (void)state;
     start_xapic(4);
@@ -149,7 +155,8 @@ static void F11_shorthands(void **state)
     assert_int_equal(rd(&cpus[0], 0x828), 0x20);
 }
 
-static void F11_modes(void **state)
+// F11.
+static void test_modes(void **state)
 {
     (void)state;
     start_xapic(2);
@@ -185,7 +192,8 @@ static void F11_modes(void **state)
     assert_int_equal(take(&cpus[0]), -1);
 }
 
-static void F11_lowest_priority(void **state)
+// F11.
+static void test_lowest_priority(void **state)
 {
     (void)state;
     start_xapic(4);
@@ -223,10 +231,10 @@ static void F11_lowest_priority(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(F11_physical),        cmocka_unit_test(F11_logical_flat),
-        cmocka_unit_test(F11_logical_cluster), cmocka_unit_test(F11_logical_x2apic),
-        cmocka_unit_test(F11_shorthands),      cmocka_unit_test(F11_mixed_modes_and_disabled),
-        cmocka_unit_test(F11_modes),           cmocka_unit_test(F11_lowest_priority),
+        cmocka_unit_test(test_physical),        cmocka_unit_test(test_logical_flat),
+        cmocka_unit_test(test_logical_cluster), cmocka_unit_test(test_logical_x2apic),
+        cmocka_unit_test(test_shorthands),      cmocka_unit_test(test_mixed_modes_and_disabled),
+        cmocka_unit_test(test_modes),           cmocka_unit_test(test_lowest_priority),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

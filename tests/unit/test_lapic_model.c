@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // LIBS: -lpthread
 // Random sequences against a reference model, in both lanes; the hardware lane has a processor that
-// does what SDM Vol. 3 chapter 30 says. Then real threads that post. COVERAGE F3, F5, F6.
+// does what SDM Vol. 3 chapter 30 says. Then real threads that post.
 #include "lapic_fixture.h"
 
 #include <pthread.h>
@@ -277,13 +277,15 @@ static void run(bool hardware)
     assert_true(a.eois > 50);
 }
 
-static void F3_software_lane_against_reference(void **state)
+// F3.
+static void test_software_lane_against_reference(void **state)
 {
     (void)state;
     run(false);
 }
 
-static void F5_hardware_lane_against_reference(void **state)
+// F5.
+static void test_hardware_lane_against_reference(void **state)
 {
     (void)state;
     run(true);
@@ -346,7 +348,7 @@ static u32 total_taken(void)
 }
 
 // F6: none lost, none doubled, with an owner that looks only when it was told to.
-static void F6_posts_from_threads(void **state)
+static void test_posts_from_threads(void **state)
 {
     (void)state;
     pthread_t threads[SENDERS];
@@ -381,9 +383,9 @@ static void F6_posts_from_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(F3_software_lane_against_reference),
-        cmocka_unit_test(F5_hardware_lane_against_reference),
-        cmocka_unit_test(F6_posts_from_threads),
+        cmocka_unit_test(test_software_lane_against_reference),
+        cmocka_unit_test(test_hardware_lane_against_reference),
+        cmocka_unit_test(test_posts_from_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

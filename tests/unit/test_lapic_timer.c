@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The local APIC's timer in all modes, and its arithmetic at the edges. COVERAGE F3.
+// The local APIC's timer in all modes, and its arithmetic at the edges.
 #include "lapic_fixture.h"
 
 static struct apic a;
@@ -36,7 +36,8 @@ static void write_msr(u64 value, u64 now)
     assert_int_equal(lapic_msr_write(&a.l, MSR_TSC_DEADLINE, value, now), LAPIC_OK);
 }
 
-static void F3_one_shot(void **state)
+// F3.
+static void test_one_shot(void **state)
 {
     (void)state;
     start(0x40 | ONE_SHOT, BY_2);
@@ -66,8 +67,8 @@ static void F3_one_shot(void **state)
     assert_false(lapic_expire(&a.l, UINT64_MAX));
 }
 
-// A read of the count that finds it at zero is as good as the deadline: no interrupt is lost.
-static void F3_expiry_noticed_by_a_read(void **state)
+// F3: a read of the count that finds it at zero is as good as the deadline: no interrupt is lost.
+static void test_expiry_noticed_by_a_read(void **state)
 {
     (void)state;
     start(0x40 | ONE_SHOT, BY_1);
@@ -80,7 +81,8 @@ static void F3_expiry_noticed_by_a_read(void **state)
     assert_int_equal(take(&a), -1);
 }
 
-static void F3_periodic(void **state)
+// F3.
+static void test_periodic(void **state)
 {
     (void)state;
     start(0x41 | PERIODIC, BY_16);
@@ -110,7 +112,8 @@ static void F3_periodic(void **state)
     assert_true(lapic_expire(&a.l, UINT64_MAX));
 }
 
-static void F3_divide(void **state)
+// F3.
+static void test_divide(void **state)
 {
     (void)state;
     static const u32 divides[8][2] = {{0x0, 2},  {0x1, 4},  {0x2, 8},   {0x3, 16},
@@ -133,7 +136,8 @@ static void F3_divide(void **state)
     }
 }
 
-static void F3_masked_timer_counts(void **state)
+// F3.
+static void test_masked_timer_counts(void **state)
 {
     (void)state;
     start(0x40 | ONE_SHOT | MASKED, BY_1);
@@ -164,7 +168,8 @@ static void F3_masked_timer_counts(void **state)
     assert_int_equal(count_at(2120), 80);
 }
 
-static void F3_tsc_deadline(void **state)
+// F3.
+static void test_tsc_deadline(void **state)
 {
     (void)state;
     start(0x42 | DEADLINE, BY_1);
@@ -214,7 +219,8 @@ static void F3_tsc_deadline(void **state)
     assert_int_equal(take(&a), -1);
 }
 
-static void F3_mode_changes(void **state)
+// F3.
+static void test_mode_changes(void **state)
 {
     (void)state;
     start(0x40 | ONE_SHOT, BY_1);
@@ -256,7 +262,8 @@ static void F3_mode_changes(void **state)
     assert_true(deadline() == UINT64_MAX);
 }
 
-static void F3_init_stops_the_timer(void **state)
+// F3.
+static void test_init_stops_the_timer(void **state)
 {
     (void)state;
     start(0x40 | DEADLINE, BY_1);
@@ -267,7 +274,8 @@ static void F3_init_stops_the_timer(void **state)
     assert_false(lapic_expire(&a.l, 2000));
 }
 
-static void F3_huge_counts_and_late_times(void **state)
+// F3.
+static void test_huge_counts_and_late_times(void **state)
 {
     (void)state;
     start(0x40 | PERIODIC, BY_128);
@@ -289,7 +297,8 @@ static void F3_huge_counts_and_late_times(void **state)
     assert_true(lapic_expire(&a.l, UINT64_MAX - 1));
 }
 
-static void F3_timer_slower_or_faster_than_tsc(void **state)
+// F3.
+static void test_timer_slower_or_faster_than_tsc(void **state)
 {
     (void)state;
     static const u64 rates[] = {1,          25000000,   24000001,  999999999,
@@ -329,7 +338,8 @@ static void F3_timer_slower_or_faster_than_tsc(void **state)
     }
 }
 
-static void F3_tsc_written(void **state)
+// F3.
+static void test_tsc_written(void **state)
 {
     (void)state;
     start(0x40 | ONE_SHOT, BY_1);
@@ -355,17 +365,17 @@ static void F3_tsc_written(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(F3_one_shot),
-        cmocka_unit_test(F3_expiry_noticed_by_a_read),
-        cmocka_unit_test(F3_periodic),
-        cmocka_unit_test(F3_divide),
-        cmocka_unit_test(F3_masked_timer_counts),
-        cmocka_unit_test(F3_tsc_deadline),
-        cmocka_unit_test(F3_mode_changes),
-        cmocka_unit_test(F3_init_stops_the_timer),
-        cmocka_unit_test(F3_huge_counts_and_late_times),
-        cmocka_unit_test(F3_timer_slower_or_faster_than_tsc),
-        cmocka_unit_test(F3_tsc_written),
+        cmocka_unit_test(test_one_shot),
+        cmocka_unit_test(test_expiry_noticed_by_a_read),
+        cmocka_unit_test(test_periodic),
+        cmocka_unit_test(test_divide),
+        cmocka_unit_test(test_masked_timer_counts),
+        cmocka_unit_test(test_tsc_deadline),
+        cmocka_unit_test(test_mode_changes),
+        cmocka_unit_test(test_init_stops_the_timer),
+        cmocka_unit_test(test_huge_counts_and_late_times),
+        cmocka_unit_test(test_timer_slower_or_faster_than_tsc),
+        cmocka_unit_test(test_tsc_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

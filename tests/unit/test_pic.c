@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// 8259A pair (COVERAGE F10): data sheet behaviour seen through the ports.
+// F10: the 8259A pair: data sheet behaviour seen through the ports.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

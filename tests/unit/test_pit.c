@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// 8254 (COVERAGE F10). Most tests run at one tick per PIT clock, so that every clock can be seen.
+// F10: the 8254. Most tests run at one tick per PIT clock, so that every clock can be seen.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ACPI fixed hardware (COVERAGE F10): PM timer, PM1 registers, SCI, S5.
+// F10: ACPI fixed hardware: PM timer, PM1 registers, SCI, S5.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

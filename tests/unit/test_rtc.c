@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// MC146818 and its calendar (COVERAGE F10).
+// F10: the MC146818 and its calendar.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

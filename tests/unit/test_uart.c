@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// 16550A UART (COVERAGE F10).
+// F10: the 16550A UART.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
