@@ -417,6 +417,20 @@ def test_hlt_let_through(record):
         assert record.ended(name) == "exit 0", record
 
 
+BETWEEN = (ENDS_BY_ITSELF +
+           vm("x2apic", "apic", cmdline="only=destinations", vcpus=2, hlt="through", cores="0-1") +
+           vm("smp", vcpus=2, hlt="through", cores="2-3"))
+
+
+@pytest.mark.parametrize("record", [Run(BETWEEN, cpus=4, cpu=SKYLAKE)], indirect=True, ids=str)
+def test_ipis_wake_who_halts_without_an_exit(record):
+    """A1, F6: each has a core, so that an IPI finds it halted in the guest."""
+    record.check_done()
+    for name in ["x2apic", "smp"]:
+        record.check_passed(name)
+        assert "HLT" not in record.exits(name), record
+
+
 def until_found_halted(console):
     console.until("hltoff halted with interrupts off: only an NMI or a reset ends that")
     console.until("hello ended: exit 0")
