@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """ci/coverage: the lists in docs/coverage.md, and what it finds wrong, in a tree of a few files."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -133,10 +134,11 @@ class Tree:
         (self.path / name).parent.mkdir(parents=True, exist_ok=True)
         (self.path / name).write_text(text)
 
-    def coverage(self, *arguments):
-        """Its exit status, and the lines that it says."""
+    def coverage(self, *arguments, seed="random"):
+        """Its exit status, and the lines that it says. `seed` decides the order of Python's sets."""
         done = subprocess.run([self.path / "ci/coverage", *arguments], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+                              env={**os.environ, "PYTHONHASHSEED": seed})
         return done.returncode, done.stdout.splitlines()
 
 
@@ -205,6 +207,15 @@ def test_an_id_at_no_test_fails(tree):
         "tests/appliance/test_boot.py:5: A1, A2, A3: boots is no test",
         "tests/appliance/test_boot.py:5: B10: boots is no test",
         "tests/unit/test_one.c:11: A1: this comment is no test's"])
+
+
+def test_what_is_wrong_in_one_line_has_an_order(tree):
+    """However Python orders its sets."""
+    tree.write("tests/appliance/test_boot.py",
+               FILES["tests/appliance/test_boot.py"].replace("def test_boots", "def boots"))
+    said = [tree.coverage(seed=str(seed)) for seed in range(1, 9)]
+    assert said == [(1, ["tests/appliance/test_boot.py:5: A1, A2, A3: boots is no test",
+                         "tests/appliance/test_boot.py:5: B10: boots is no test"])] * 8
 
 
 def test_a_row_that_is_there_twice_fails(tree):
