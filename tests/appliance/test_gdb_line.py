@@ -124,6 +124,13 @@ def test_ci_gdb(bench):
     out = session()
     assert "Thread 1.1 (linux/0 " in out and "Thread 1.2 (linux/1 " in out, out
     assert "no VM 'absent' runs; these do: linux hello resets" in session("absent")
+    gdb = bench.attach(SYMBOLS)  # a second one is refused, and the first one knows nothing of it
+    out = session("hello")
+    assert re.fullmatch(r"gdb: \S+ is in use by process \d+ \(gdb\): one debugger at a time; "
+                        r"quit that one first\n", out), out
+    assert re.search(r"^\* 1 .*Thread 1\.1 \(linux/0 ", gdb("info threads"), re.M)
+    assert "in " in gdb("stepi")
+    bench.detach(gdb)
 
 
 @LINE.check
