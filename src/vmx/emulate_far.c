@@ -3,6 +3,11 @@
 // Gates, tasks and other levels are not carried out.
 #include "vmx/emulate_system.h"
 
+// Types of system descriptors that lead somewhere (SDM Vol. 3, table 3-2). Only CALL_GATE_32 is
+// there in IA-32e mode, as the 64-bit call gate.
+enum { TSS_16 = 1, CALL_GATE_16 = 4, TASK_GATE = 5, TSS_32 = 9, CALL_GATE_32 = 12 };
+#define TYPE(access) ((access)&15)
+
 struct target {
     u64 offset;
     struct segment cs;
@@ -15,6 +20,34 @@ static bool reaches(const struct emulation *e, const struct segment *cs, u64 off
     if (e->long_mode && (cs->access & SEGMENT_LONG))
         return emulate_is_canonical(offset);
     return offset <= cs->limit;
+}
+
+// What CALL and JMP make of a system descriptor: #GP or #NP where the processor refuses it, else
+// EMULATE_UNSUPPORTED. A TSS is to be available.
+static enum emulate_status through_system(struct emulation *e, u16 selector, u32 access)
+{
+    u32 leads = (u32)BIT(CALL_GATE_32);
+    if (!e->long_mode)
+        leads |= (u32)(BIT(TSS_16) | BIT(CALL_GATE_16) | BIT(TASK_GATE) | BIT(TSS_32));
+    unsigned dpl = SEGMENT_DPL(access);
+    if (!(leads >> TYPE(access) & 1) || dpl < e->cpl || dpl < SELECTOR_RPL(selector))
+        return emulate_raise_selector(e, VECTOR_GP, selector);
+    if (!(access & SEGMENT_PRESENT))
+        return emulate_raise_selector(e, VECTOR_NP, selector);
+    return EMULATE_UNSUPPORTED;
+}
+
+// Whether the code segment can be gone to with this RPL, which of RET is the new CPL.
+static bool may_enter(const struct emulation *e, u32 access, unsigned rpl, bool returns)
+{
+    unsigned dpl = SEGMENT_DPL(access), level = returns ? rpl : e->cpl;
+    if (!(access & SEGMENT_NOT_SYSTEM) || !(access & SEGMENT_CODE))
+        return false;
+    if (e->long_mode && (access & SEGMENT_LONG) && (access & SEGMENT_BIG))
+        return false;
+    if (returns && rpl < e->cpl)
+        return false;
+    return access & SEGMENT_CONFORMING ? dpl <= level : rpl <= level && dpl == level;
 }
 
 // Where selector:offset leads (SDM Vol. 2, CALL, JMP, RET). returns: of RET, whose RPL is the CPL
@@ -37,16 +70,15 @@ static enum emulate_status find_target(struct emulation *e, u16 selector, u64 of
         return s;
     t->cs = t->descriptor.segment;
     u32 access = t->cs.access;
-    unsigned rpl = SELECTOR_RPL(selector), dpl = SEGMENT_DPL(access);
-    if (there && ((returns && rpl > e->cpl) || (!returns && !(access & SEGMENT_NOT_SYSTEM))))
-        return EMULATE_UNSUPPORTED;
-    bool conforming = access & SEGMENT_CONFORMING;
-    if (!there || !(access & SEGMENT_NOT_SYSTEM) || !(access & SEGMENT_CODE) ||
-        (e->long_mode && (access & SEGMENT_LONG) && (access & SEGMENT_BIG)) ||
-        (returns && rpl < e->cpl) || (conforming ? dpl > e->cpl : rpl > e->cpl || dpl != e->cpl))
+    unsigned rpl = SELECTOR_RPL(selector);
+    if (there && !returns && !(access & SEGMENT_NOT_SYSTEM))
+        return through_system(e, selector, access);
+    if (!there || !may_enter(e, access, rpl, returns))
         return emulate_raise_selector(e, VECTOR_GP, selector);
     if (!(access & SEGMENT_PRESENT))
         return emulate_raise_selector(e, VECTOR_NP, selector);
+    if (returns && rpl > e->cpl)
+        return EMULATE_UNSUPPORTED;
     if (!reaches(e, &t->cs, offset))
         return emulate_raise_gp(e);
     t->cs.selector = (u16)(SELECTOR_ERROR(selector) | e->cpl);
