@@ -42,6 +42,17 @@ enum error addresses_segment(struct loader *l, u64 at, const struct load_address
     return OK;
 }
 
+enum error layout_check_entry(struct loader *l, const struct load_segments *s)
+{
+    for (unsigned i = 0; i < s->count; i++) {
+        if (s->entry >= s->segment[i].gpa && s->entry - s->segment[i].gpa < s->segment[i].size)
+            return OK;
+    }
+    return load_fail(l, ERR_FORMAT, "kernel",
+                     "%s starts at 0x%llx, which is in none of its segments",
+                     l->request->kernel.name, (unsigned long long)s->entry);
+}
+
 static bool is_free(const struct layout *y, u64 start, u64 end, u64 *after)
 {
     for (unsigned i = 0; i < y->used_count; i++) {

@@ -41,6 +41,9 @@ struct load_addresses {
 enum error addresses_segment(struct loader *l, u64 at, const struct load_addresses *a,
                              struct load_segments *out);
 
+// OK when the entry is in one of the segments, neither having been moved yet; else ERR_FORMAT.
+enum error layout_check_entry(struct loader *l, const struct load_segments *s);
+
 // The lowest free, page-aligned place for size bytes of RAM at or above `from` and below 3 GiB,
 // which is taken; 0 when there is none.
 u64 layout_place(const struct loader *l, struct layout *y, u64 from, u64 size);

@@ -174,9 +174,10 @@ static enum error read_segments(struct loader *l, const struct header2 *h, struc
         enum error e = elf_segments(l, &y->segments);
         if (e == OK)
             e = elf_find_sections(l, &y->sections);
-        if (e == OK && h->entry != NULL)
-            y->segments.entry = get32(h->entry + 8);
-        return e;
+        if (e != OK || h->entry == NULL)
+            return e;
+        y->segments.entry = get32(h->entry + 8); // physical, unlike ELF's
+        return layout_check_entry(l, &y->segments);
     }
     if (h->entry == NULL)
         return load_fail(l, ERR_FORMAT, "kernel",

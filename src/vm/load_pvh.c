@@ -39,13 +39,7 @@ static enum error read_entry(struct loader *l, struct load_segments *s)
     enum error e = elf_segments(l, s);
     if (e != OK || !elf_find_note(k, NOTE_OWNER, NOTE_PHYS32_ENTRY, &s->entry))
         return e;
-    for (unsigned i = 0; i < s->count; i++) {
-        if (s->entry >= s->segment[i].gpa && s->entry - s->segment[i].gpa < s->segment[i].size)
-            return OK;
-    }
-    return load_fail(l, ERR_FORMAT, "kernel",
-                     "%s starts at 0x%llx, which is in none of its segments", k->name,
-                     (unsigned long long)s->entry);
+    return layout_check_entry(l, s);
 }
 
 static enum error place_all(struct loader *l, struct layout *y)

@@ -150,6 +150,49 @@ static void test_elf64_is_entered_by_physical_address(void **state)
     assert_protected(0x100030);
 }
 
+// The entry address tag is a physical address, and one of what is loaded, as e_entry.
+static void test_entry_tag_outside_of_what_is_loaded(void **state)
+{
+    static const struct {
+        u32 start;
+        const char *text; // NULL: taken
+    } cases[] = {
+        {0x1000ff, NULL},
+        {0x100100, "kernel starts at 0x100100, which is in none of its segments"},
+        {0xfffff, "kernel starts at 0xfffff, which is in none of its segments"},
+        {0x201fff, NULL},
+        {0x202000, "kernel starts at 0x202000, which is in none of its segments"},
+        {0xdeadbeef, "kernel starts at 0xdeadbeef, which is in none of its segments"},
+        {0, "kernel starts at 0x0, which is in none of its segments"},
+    };
+    const u32 anywhere[] = {0x100000, UINT32_MAX, 0x1000, 2}; // as high as can be
+    for (unsigned i = 0; i < 2 * ARRAY_SIZE(cases); i++) {
+        const u32 *start = &cases[i / 2].start;
+        const char *text = cases[i / 2].text;
+        bool moves = i % 2;
+        elf32(state);
+        begin_header();
+        add_tag(ENTRY, false, 1, start);
+        if (moves)
+            add_tag(RELOCATE, false, 4, anywhere);
+        end_header();
+        if (text != NULL) {
+            load_refused(ERR_FORMAT, "kernel", text);
+        } else {
+            load_ok();
+            assert_protected(moves ? *start + RAM_SIZE - 0x202000 : *start);
+        }
+    }
+    elf64(state);
+    const u32 linked_at[] = {0x80100030};
+    put_header(ENTRY, false, 1, linked_at);
+    load_refused(ERR_FORMAT, "kernel",
+                 "kernel starts at 0x80100030, which is in none of its segments");
+    addresses(state);
+    put_addresses(0x100000, 0x100800, 0x102000, 0x102000);
+    load_refused(ERR_FORMAT, "kernel", "kernel starts at 0x102000, outside of what is loaded");
+}
+
 static void test_information(void **state)
 {
     (void)state;
@@ -440,6 +483,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_elf32, elf32),
         cmocka_unit_test_setup(test_elf64_is_entered_by_physical_address, elf64),
+        cmocka_unit_test_setup(test_entry_tag_outside_of_what_is_loaded, elf32),
         cmocka_unit_test_setup(test_information, elf32),
         cmocka_unit_test_setup(test_tables_of_the_firmware, elf32),
         cmocka_unit_test_setup(test_section_headers, elf32),
