@@ -10,6 +10,7 @@ import typing
 from pathlib import Path
 
 from . import split
+from .claim import Claim
 from .keys import ESCAPE, Keys
 from .ports import A_LOOK, GuestPty, TerminalPort, bytes_readable
 from .ticks import Patience
@@ -27,7 +28,7 @@ class VmPty(GuestPty):
     def __init__(self, link: str, consoles: "ConsolesPort", vm: Vm) -> None:
         self._kept = bytearray()
         self._taken = 0  # how many of them a program has read
-        super().__init__(link)
+        super().__init__(link, claims=False)
         self._consoles = consoles
         self.vm = vm
 
@@ -68,10 +69,15 @@ class ConsolesPort(TerminalPort):
 
     def __init__(self, directory: Path, asks: bool = False) -> None:
         """asks: the appliance may have started long ago, and is asked for the stream at once."""
-        super().__init__(raw_output=True)
         directory.mkdir(parents=True, exist_ok=True)
+        self._claim = Claim(str(directory))  # and of its log
         self._directory = directory
-        self._log = open(f"{directory}.log", "wb", buffering=0)
+        try:
+            self._log = open(f"{directory}.log", "wb", buffering=0)
+        except OSError:
+            self._claim.close()
+            raise
+        super().__init__(raw_output=True)
         self._stream = split.Stream()
         self._view = View(super().send, self._log.write)
         self._keys = Keys()
@@ -182,4 +188,5 @@ class ConsolesPort(TerminalPort):
         for member in self.members:
             member.close()
         self._log.close()
+        self._claim.close()
         super().close()

@@ -19,6 +19,7 @@ import tty
 import typing
 
 from . import interrupts
+from .claim import Claim
 
 # Bytes kept for a reader that is slow or not there yet.
 BACKLOG = 1 << 20
@@ -279,20 +280,29 @@ def input_made_raw(mode: list) -> list:
 
 
 class PtyPort(Port):
-    """A pty for a program that comes and goes, found by a symbolic link."""
+    """A pty for a program that comes and goes, found by a symbolic link, which no other process can
+    replace meanwhile."""
 
-    def __init__(self, link: str) -> None:
+    def __init__(self, link: str, claims: bool = True) -> None:
+        """Not claims: the link is in a folder that its maker has claimed."""
         super().__init__()
+        self._claim = Claim(link) if claims else None
         self.master, self.slave = open_raw_pty()
         self.read_fd = self.write_fd = self.master
         self.link = link
         self.path = os.ttyname(self.slave)
-        make_link(self.path, link)
+        try:
+            make_link(self.path, link)
+        except OSError:
+            PtyPort.close(self)
+            raise
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
             if os.readlink(self.link) == self.path:
                 os.unlink(self.link)
+        if self._claim:
+            self._claim.close()
         os.close(self.master)
         if self.slave is not None:
             os.close(self.slave)
@@ -303,17 +313,19 @@ def make_link(target: str, link: str) -> None:
     if os.path.lexists(link) and not os.path.islink(link):
         raise FileExistsError(errno.EEXIST, "exists and is not a link", link)
     temporary = f"{link}.{os.getpid()}"
-    os.symlink(target, temporary)
     try:
+        os.symlink(target, temporary)
         os.replace(temporary, link)
-    except OSError:
-        os.unlink(temporary)
-        raise
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise OSError(error.errno, error.strerror, link) from None
 
 
 @contextlib.contextmanager
 def link_to(target: str | None, link: str) -> typing.Iterator[None]:
-    """A link that is there meanwhile; without a target, none that an earlier run has left."""
+    """A link that is there meanwhile; without a target, none that an earlier run has left. For whoever
+    has claimed what it stands beside."""
     if target is None:
         if os.path.islink(link):
             os.unlink(link)
@@ -386,8 +398,8 @@ class GuestPty(PtyPort):
     line. poll() cannot wait for one to come, hence check().
     """
 
-    def __init__(self, link: str) -> None:
-        super().__init__(link)
+    def __init__(self, link: str, claims: bool = True) -> None:
+        super().__init__(link, claims)
         os.close(self.slave)
         self.slave = None
         self.is_attached = True

@@ -703,6 +703,40 @@ def test_debugger_pty(machine, iso, started, tmp_path):
     assert not os.path.lexists(link)
 
 
+@pytest.mark.parametrize("own", ["gdb", "consoles"])
+def test_a_second_launcher_takes_nothing_from_the_first(qemu, iso, started, tmp_path, own):
+    """It is refused with the name of what is in use, and by whom, and leaves all links as they are."""
+    config = tmp_path / "my.conf"
+    config.touch()
+    places = {"gdb": tmp_path / "gdb", "consoles": tmp_path / "consoles"}
+
+    def words(changed=""):
+        return [*qemu, "--iso", iso("echo"), "--config", config, *(
+            word for option, place in places.items()
+            for word in (f"--{option}", f"{place}2" if option == changed else place))]
+
+    def links():
+        return {path.name: os.readlink(path) if path.is_symlink() else path.stat().st_ino
+                for path in tmp_path.iterdir()}
+
+    first = started(*words())
+    read_until(first.stdout.fileno(), STARTED)
+    before = links()
+    assert before["gdb"].startswith("/dev/pts/") and before["gdb.config"] == str(config)
+    said = (tmp_path / "consoles.log").read_bytes()
+    second = launch("--timeout", "20", *words(changed="gdb" if own == "consoles" else "consoles"))
+    assert second.returncode == 2
+    assert second.stderr == f"appliance: {places[own]}: is in use by process {first.pid} ({config})\n"
+    hints = subprocess.run([ROOT / "ci/gdb", "--how", "--line", places["gdb"]], capture_output=True,
+                           text=True, check=False)
+    assert (hints.returncode, hints.stdout) == (1, "")
+    assert f"{places['gdb']} is in use by process {first.pid} ({config}): " in hints.stderr
+    assert links() == before and said and (tmp_path / "consoles.log").read_bytes() == said
+    first.terminate()
+    assert first.wait(LIMIT) == 128 + signal.SIGTERM
+    assert sorted(links()) == ["consoles", "consoles.log", "my.conf"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_signal_ends_the_emulator_too(qemu, iso, started, tmp_path, number):
     link = tmp_path / "gdb"
