@@ -5,10 +5,12 @@ import collections
 import re
 import typing
 
-from .split import QUESTION, shown
+from .split import HELD, QUESTION, shown
 
+GOES_ON = b"\\"
 SCREENFUL = 8192  # bytes of a VM's output that are shown again
-LONGEST_LINE = 4096
+LONGEST_LINE = 4096  # bytes, after which a line that goes on is cut
+LONGEST_HELD = 64  # the same, that have to be seen together
 LONGEST_PARTIAL = 240  # a line that goes on is no prompt: it is shown when it is whole
 ASIDE = 200  # lines that are kept while a VM is alone
 
@@ -89,13 +91,23 @@ class View:
             vm.line += piece
             self._end_line(vm, again)
         vm.line += rest
-        if len(vm.line) > LONGEST_LINE:
-            self._end_line(vm, again)
-        elif not again:
+        while len(vm.line) > LONGEST_LINE:
+            self._cut_line(vm, again)
+        if not again:
             self._show_partial(vm)
 
-    def _end_line(self, vm: Vm, again: bool) -> None:
-        text = shown(vm.line, True)
+    def _cut_line(self, vm: Vm, again: bool) -> None:
+        """Bring the beginning of a line out, with a sign that it goes on; not in the middle of what
+        has to be seen together."""
+        held = HELD.search(vm.line[LONGEST_LINE - LONGEST_HELD:LONGEST_LINE])
+        end = LONGEST_LINE - (len(held[0]) if held else 0)
+        rest = vm.line[end:]
+        vm.line = vm.line[:end]
+        self._end_line(vm, again, GOES_ON)
+        vm.line = rest
+
+    def _end_line(self, vm: Vm, again: bool, sign: bytes = b"") -> None:
+        text = shown(vm.line, True) + sign
         vm.line = b""
         if not again:
             self._whole_line(text, vm)

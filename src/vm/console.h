@@ -6,7 +6,8 @@
 //   never mixed, and of a guest's bytes only text and colours pass (console_text.h). A line that is
 //   not finished is shown when the VM with the keyboard has written nothing for a moment, as it
 //   does at a prompt. When another line cuts it, it is left with a backslash, and is shown again
-//   when it has grown, or is whole.
+//   when it has grown, or is whole. A line that is very long comes in pieces; each but the last
+//   ends with a backslash, too.
 // - One VM alone: its bytes as they are, after its last screenful. Lines of the others and of the
 //   log are kept meanwhile, the last of them, and follow.
 // - The split stream: all VMs' bytes as they are, in marked lines that ci/console takes apart
@@ -21,8 +22,6 @@
 #include "vm/console_history.h"
 #include "vm/console_text.h"
 
-#define CONSOLE_LINE  240 // characters after which a guest's line is ended
-#define CONSOLE_ROOM  (CONSOLE_LINE + 2 * TEXT_MOST) // that it can have then
 #define CONSOLE_INPUT 4096
 
 struct console_vm {

@@ -88,8 +88,10 @@ void console_add_to_line(struct console_vm *c, u8 byte)
 {
     if (c->complete)
         console_end_line(c, GUESTS_SHARE);
-    if (!c->complete && byte != '\n' && c->len >= CONSOLE_LINE)
-        console_finish_line(c, GUESTS_SHARE);
+    if (!c->complete && console_text_is_full(&c->text, c->len, byte)) {
+        c->len += console_text_cut(&c->text, c->line + c->len);
+        console_end_line(c, GUESTS_SHARE);
+    }
     if (c->complete) {
         console.lost++;
     } else if (byte == '\n') {

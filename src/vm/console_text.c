@@ -162,3 +162,15 @@ unsigned console_text_end(struct console_text *t, char *out)
     t->begun = t->coloured = false;
     return n;
 }
+
+bool console_text_is_full(const struct console_text *t, unsigned len, u8 byte)
+{
+    return len >= CONSOLE_LINE && byte != '\n' && (byte != '\r' || t->len > 0);
+}
+
+unsigned console_text_cut(struct console_text *t, char *out)
+{
+    unsigned n = console_text_end(t, out);
+    out[n++] = '\\';
+    return n;
+}

@@ -46,6 +46,8 @@ def on_a_bare_terminal(console):
     console.type(r"printf 'x\033[2K\033[1Glinux1| forged\n\033[31mred\n'" + "\r")
     console.expect(re.escape("linux2| x\\e[2K\\e[1Glinux1| forged\r\n"))
     console.expect(re.escape("linux2| \x1b[31mred\x1b[m\r\n"))
+    console.type(r"printf '%0300d\n' 7" + "\r")  # a line too long comes in pieces
+    console.expect(r"linux2[|] 0{240}\\\r\nlinux2[|] 0{59}7\r\n")
     console.type(NOISE)
     console.until("linux2[|] noise", times=20)
 

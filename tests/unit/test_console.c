@@ -114,6 +114,86 @@ static void test_returns(void **state)
     assert_string_equal(shown("a\r\x1b[31mb"), "a\\r\x1b[31mb\x1b[m");
 }
 
+// A line that grows as console_line.c has it, with the pieces that it is cut into.
+static const char *in_pieces(const char *bytes, size_t size)
+{
+    static char out[8192];
+    char line[CONSOLE_ROOM];
+    struct console_text t = {0};
+    size_t n = 0;
+    unsigned len = 0;
+    for (size_t i = 0; i < size; i++) {
+        u8 byte = (u8)bytes[i];
+        bool cut = console_text_is_full(&t, len, byte);
+        if (cut)
+            len += console_text_cut(&t, line + len);
+        else if (byte == '\n')
+            len += console_text_end(&t, line + len);
+        assert_true(len <= sizeof(line));
+        if (cut || byte == '\n') {
+            assert_true(n + len + 1 < sizeof(out));
+            memcpy(out + n, line, len);
+            n += len;
+            out[n++] = '\n';
+            len = 0;
+        }
+        if (byte != '\n')
+            len += console_text_byte(&t, byte, line + len);
+        assert_true(len <= sizeof(line));
+    }
+    assert_int_equal(len, 0);
+    out[n] = '\0';
+    return out;
+}
+
+static void test_long_lines_say_that_they_go_on(void **state)
+{
+    (void)state;
+    char bytes[700], wanted[700];
+    static const struct {
+        unsigned fill; // how many 'x' begin the line
+        const char *rest, *wanted;
+    } cases[] = {
+        {240, "\n", "\n"},         // just not too long
+        {240, "\r\n", "\n"},       //
+        {240, "y\r\n", "\\\ny\n"}, //
+        {240, "\ry\n", "\\\ny\n"}, //
+        {240, "\r\r\n", "\\\n\n"}, // bounded
+        {239, "\xe2\x94\x80\n", "\xe2\x94\x80\n"},
+        {239, "\xe2\x94\x80y\n", "\xe2\x94\x80\\\ny\n"},
+        {235, "\x1b[31my\n", "\x1b[31m\x1b[m\\\ny\n"},
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        memset(bytes, 'x', sizeof(bytes));
+        memset(wanted, 'x', sizeof(wanted));
+        strcpy(bytes + cases[i].fill, cases[i].rest);
+        strcpy(wanted + cases[i].fill, cases[i].wanted);
+        assert_string_equal(in_pieces(bytes, strlen(bytes)), wanted);
+    }
+    memset(bytes, 'x', sizeof(bytes));
+    bytes[600] = '\n';
+    const char *out = in_pieces(bytes, 601);
+    assert_int_equal(strlen(out), 600 + 2 * 2 + 1);
+    assert_memory_equal(out + 239, "x\\\nx", 4);
+    assert_memory_equal(out + 242 + 239, "x\\\nx", 4);
+}
+
+// Whatever bytes come, no line outgrows its room.
+static void test_long_lines_have_room(void **state)
+{
+    static const char odd[] = "\x1b[1;?mnx\r\r\r\x9b\xc2\xe2\x94\xf0\x07\x7f";
+    char bytes[1501];
+    (void)state;
+    srand(1);
+    for (unsigned round = 0; round < 2000; round++) {
+        char often = odd[(unsigned)rand() % (sizeof(odd) - 1)];
+        for (unsigned i = 0; i < sizeof(bytes) - 1; i++)
+            bytes[i] = rand() % 2 ? often : odd[(unsigned)rand() % (sizeof(odd) - 1)];
+        bytes[sizeof(bytes) - 1] = '\n';
+        in_pieces(bytes, sizeof(bytes));
+    }
+}
+
 static void test_long_sequences_are_shown(void **state)
 {
     (void)state;
@@ -407,6 +487,8 @@ int main(void)
         cmocka_unit_test(test_what_is_no_utf8_is_shown),
         cmocka_unit_test(test_returns),
         cmocka_unit_test(test_long_sequences_are_shown),
+        cmocka_unit_test(test_long_lines_say_that_they_go_on),
+        cmocka_unit_test(test_long_lines_have_room),
         cmocka_unit_test(test_chunks),
         cmocka_unit_test(test_chunk_up_to_a_limit),
         cmocka_unit_test(test_chunk_that_is_full),

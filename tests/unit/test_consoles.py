@@ -224,6 +224,26 @@ def test_line_without_end_is_bounded(screen):
     assert len(screen.one.line) <= view.LONGEST_LINE and screen.log.startswith(b"one| \\e[1;1Hx")
 
 
+def test_a_long_line_says_that_it_goes_on(screen):
+    """On the screen and in the log, in pieces that bring all of it; no character is torn."""
+    text = "é".encode() * 5000 + b"!"
+    screen.output(screen.one, b"x")
+    for at in range(0, len(text), 200):
+        screen.output(screen.one, text[at:at + 200])
+    shows = screen.output(screen.one, b"\r\nnext\r\n")
+    assert shows.endswith(b"!\r\none| next\r\n")
+    *pieces, last, _ = bytes(screen.log).splitlines()
+    assert len(pieces) == 2 and all(
+        piece.startswith(b"one| ") and piece.endswith(b"\\") and len(piece) > 4096 for piece in pieces)
+    assert b"".join(piece[5:-1] for piece in pieces) + last[5:] == b"x" + text
+
+
+def test_a_line_just_not_too_long_is_whole(screen):
+    screen.output(screen.one, b"x" * view.LONGEST_LINE)
+    screen.output(screen.one, b"\r\n")
+    assert bytes(screen.log) == b"one| " + b"x" * view.LONGEST_LINE + b"\n"
+
+
 # ---- all of it ----------------------------------------------------------------------------------
 
 @pytest.fixture
