@@ -7,7 +7,7 @@
 
 enum { COM1_LSR = 0x3fd, LSR_DATA = 1, TIMES = 1000, VECTOR_SELF = 0x55 };
 
-#define PAGE 0xfee00000u
+#define PAGE ((u32)APIC_BASE_RESET)
 
 static volatile u64 taken;
 static bool x2apic; // asking the runtime each time would cost an exit

@@ -5,7 +5,7 @@
 #include "lib/types.h"
 #include "smp.h"
 
-enum { VECTOR_JOB = 0x41, VECTOR_IPI = 0x91, VECTOR_NMI = 2 };
+enum { VECTOR_JOB = 0x41, VECTOR_IPI = 0x91 };
 
 extern volatile u64 received[MAX_CPUS], nmis[MAX_CPUS]; // VECTOR_IPI, NMIs, by CPU
 extern unsigned online;

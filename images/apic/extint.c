@@ -4,7 +4,7 @@
 #include "checks.h"
 #include "guest.h"
 
-enum { IRQ0 = PIC_VECTOR, VECTOR_HERE = 0x77, VECTOR_NMI = 2, LVT_LEVEL = BIT(15) };
+enum { IRQ0 = PIC_VECTOR, VECTOR_HERE = 0x77, LVT_LEVEL = BIT(15) };
 enum { REMOTE_IRR = BIT(14), IN_SERVICE = 0x100 };
 
 static bool any_in_service(void)
@@ -107,7 +107,7 @@ static void check_without_apic(void)
 {
     bool x2apic = apic_is_x2apic();
     interrupt_set(IRQ0, on_irq0_alone);
-    wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) & ~((u64)APIC_BASE_ENABLED | APIC_BASE_X2APIC));
+    wrmsr(MSR_IA32_APIC_BASE, rdmsr(MSR_IA32_APIC_BASE) & ~((u64)APIC_BASE_EN | APIC_BASE_EXTD));
     tick(true);
     apic_set_x2apic(x2apic);
     report(NOTED(IRQ0), "F3: APIC disabled: the PIC interrupts the CPU itself");

@@ -7,7 +7,7 @@
 enum { COM1 = 0x3f8, IER = 1, MCR = 4, LSR = 5, LSR_THRE_TEMT = 0x60, IER_THRE = 2, IRQ_COM1 = 4 };
 enum { VECTOR_HERE = 0x55, VECTOR_OTHER = 0x65, REMOTE_IRR = BIT(14), LOGICAL = BIT(11) };
 enum { LOWEST_PRIORITY = 1 << 8, DELIVER_NMI = 4 << 8, DELIVER_EXTINT = 7 << 8 };
-enum { VECTOR_NMI = 2, TMR_SET = 0x100, REMOTE_IRR_SET = 0x200, LINE_UP = 0x400 };
+enum { TMR_SET = 0x100, REMOTE_IRR_SET = 0x200, LINE_UP = 0x400 };
 
 static u32 gsi;
 static unsigned eois_with_line_up;

@@ -4,42 +4,23 @@
 #include "checks.h"
 #include "guest.h"
 
-enum {
-    MSR_TSC_ADJUST = 0x3b,
-    MSR_SYSENTER_CS = 0x174,
-    MSR_SYSENTER_ESP,
-    MSR_SYSENTER_EIP,
-    MSR_DEBUGCTL = 0x1d9,
-    MSR_PAT = 0x277,
-    MSR_STAR = 0xc0000081,
-    MSR_LSTAR,
-    MSR_CSTAR,
-    MSR_FMASK,
-    MSR_FS_BASE = 0xc0000100,
-    MSR_KERNEL_GS_BASE = 0xc0000102,
-    MSR_TSC_AUX,
-};
-
-#define EFER_SCE    BIT(0)
-#define CR4_OSFXSR  BIT(9)
-#define CR4_OSXSAVE BIT(18)
-#define AHEAD       (1ull << 44) // of TSC_ADJUST: more than a TSC comes to otherwise
+#define AHEAD (1ull << 44) // of TSC_ADJUST: more than a TSC comes to otherwise
 
 static const struct {
     u32 msr;
     u64 value;
 } kept_msrs[] = {
-    {MSR_TSC_ADJUST, AHEAD},
-    {MSR_MISC_ENABLE, 0x1800}, // without fast strings
-    {MSR_PAT, 0x0001040600070406},
+    {MSR_IA32_TSC_ADJUST, AHEAD},
+    {MSR_IA32_MISC_ENABLE, 0x1800}, // without fast strings
+    {MSR_IA32_PAT, 0x0001040600070406},
     {0x200, 0xd0000006}, // a variable MTRR
     {0x201, 0xff0000800},
     {0x250, 0x0505050505050505}, // a fixed one
     {0x2ff, 0xc00},
-    {MSR_SYSENTER_CS, 0x18},
-    {MSR_SYSENTER_ESP, 0x123456789000},
-    {MSR_SYSENTER_EIP, 0x123456789abc},
-    {MSR_DEBUGCTL, 1}, // LBR
+    {MSR_IA32_SYSENTER_CS, 0x18},
+    {MSR_IA32_SYSENTER_ESP, 0x123456789000},
+    {MSR_IA32_SYSENTER_EIP, 0x123456789abc},
+    {MSR_IA32_DEBUGCTL, 1}, // LBR
     {MSR_STAR, 0x0018001000000000},
     {MSR_LSTAR, 0x1000},
     {MSR_CSTAR, 0x2000},
@@ -88,10 +69,10 @@ void kept_write(void)
     u64 address = 0x5000;
     __asm__ volatile("mov %0, %%dr0; mov %0, %%dr3; mov %0, %%cr2" ::"r"(address));
     __asm__ volatile("mov %0, %%dr7" ::"r"(0x702ull)); // of DR0, whose address nobody executes
-    wrmsr(MSR_IA32_EFER, rdmsr(MSR_IA32_EFER) | EFER_SCE);
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
     wrmsr(MSR_FS_BASE, 0x5000);
     apic_write(APIC_LVT_TIMER, LVT_TSC_DEADLINE | LVT_MASKED | 0x60);
-    wrmsr(MSR_TSC_DEADLINE, UINT64_MAX);
+    wrmsr(MSR_IA32_TSC_DEADLINE, UINT64_MAX);
 }
 
 void kept_read(void)
@@ -105,7 +86,7 @@ void kept_read(void)
         }
     }
     seen.ahead = rdtsc() > AHEAD;
-    wrmsr(MSR_TSC_ADJUST, 0);
+    wrmsr(MSR_IA32_TSC_ADJUST, 0);
     enable_vectors();
     if (xsave)
         __asm__ volatile("xgetbv" : "=a"(seen.xcr0) : "c"(0) : "rdx");
@@ -119,10 +100,10 @@ void kept_read(void)
     __asm__ volatile("mov %%dr3, %0" : "=r"(seen.dr[3]));
     __asm__ volatile("mov %%dr7, %0" : "=r"(seen.dr7));
     seen.cr2 = read_cr2();
-    seen.efer = rdmsr(MSR_IA32_EFER);
+    seen.efer = rdmsr(MSR_EFER);
     seen.fs_base = rdmsr(MSR_FS_BASE);
     apic_write(APIC_LVT_TIMER, LVT_TSC_DEADLINE | LVT_MASKED | 0x60);
-    seen.deadline = rdmsr(MSR_TSC_DEADLINE);
+    seen.deadline = rdmsr(MSR_IA32_TSC_DEADLINE);
     apic_write(APIC_LVT_TIMER, LVT_MASKED);
 }
 

@@ -3,21 +3,21 @@
 #include "checks.h"
 #include "guest.h"
 
-#define PAGE_HERE  0xfee00000u
+#define PAGE_HERE  ((u32)APIC_BASE_RESET)
 #define PAGE_OTHER 0xf0000000u
-#define MODES      ((u64)APIC_BASE_ENABLED | APIC_BASE_X2APIC)
+#define MODES      ((u64)APIC_BASE_EN | APIC_BASE_EXTD)
 
 enum { APIC_THERMAL = 0x330, APIC_PERFORMANCE = 0x340, VECTOR_HERE = 0x45 };
 
 static void set_mode(u64 mode)
 {
-    wrmsr(MSR_APIC_BASE, (rdmsr(MSR_APIC_BASE) & ~MODES) | mode);
+    wrmsr(MSR_IA32_APIC_BASE, (rdmsr(MSR_IA32_APIC_BASE) & ~MODES) | mode);
 }
 
 // The exception that a change to this mode raises.
 static int try_mode(u64 mode)
 {
-    return wrmsr_try(MSR_APIC_BASE, (rdmsr(MSR_APIC_BASE) & ~MODES) | mode);
+    return wrmsr_try(MSR_IA32_APIC_BASE, (rdmsr(MSR_IA32_APIC_BASE) & ~MODES) | mode);
 }
 
 static bool cpuid_shows_apic(void)
@@ -64,19 +64,20 @@ static void check_disabled(void)
     report(rdmsr_try(0x802, &value) == VECTOR_GP && wrmsr_try(0x808, 0) == VECTOR_GP,
            "F3: disabled: no x2APIC registers");
     report(try_mode(MODES) == VECTOR_GP, "F3: disabled to x2APIC gives #GP");
-    report(try_mode(APIC_BASE_X2APIC) == VECTOR_GP, "F3: EXTD without EN gives #GP");
-    u64 base = rdmsr(MSR_APIC_BASE);
-    report(wrmsr_try(MSR_APIC_BASE, base | BIT(0)) == VECTOR_GP &&
-               wrmsr_try(MSR_APIC_BASE, base | BIT(9)) == VECTOR_GP &&
-               wrmsr_try(MSR_APIC_BASE, base | BIT(63)) == VECTOR_GP,
+    report(try_mode(APIC_BASE_EXTD) == VECTOR_GP, "F3: EXTD without EN gives #GP");
+    u64 base = rdmsr(MSR_IA32_APIC_BASE);
+    report(wrmsr_try(MSR_IA32_APIC_BASE, base | BIT(0)) == VECTOR_GP &&
+               wrmsr_try(MSR_IA32_APIC_BASE, base | BIT(9)) == VECTOR_GP &&
+               wrmsr_try(MSR_IA32_APIC_BASE, base | BIT(63)) == VECTOR_GP,
            "F3: reserved bits of IA32_APIC_BASE give #GP");
-    report(rdmsr(MSR_APIC_BASE) == base, "F3: and it is as it was");
+    report(rdmsr(MSR_IA32_APIC_BASE) == base, "F3: and it is as it was");
 }
 
 static void check_xapic_registers(u32 id)
 {
     u32 version = apic_read(APIC_VERSION);
-    report(apic_id() == id && (rdmsr(MSR_APIC_BASE) & APIC_BASE_BSP) != 0 && cpuid_shows_apic(),
+    report(apic_id() == id && (rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_BSP) != 0 &&
+               cpuid_shows_apic(),
            "F3: xAPIC: ID %u, boot processor, in CPUID", id);
     apic_write(APIC_ID, 0x55000000);
     apic_write(APIC_VERSION, 0);
@@ -180,7 +181,7 @@ static void check_x2apic_registers(void)
     report(wrong == 0, "F3: x2APIC: writing reserved bits gives #GP");
     wrmsr(0x830, 0x1234567800000000 | LVT_MASKED * 0);
     report(rdmsr(0x830) == 0x1234567800000000, "F3: x2APIC: the ICR is one of 64 bits");
-    report(try_mode(APIC_BASE_ENABLED) == VECTOR_GP && try_mode(APIC_BASE_X2APIC) == VECTOR_GP,
+    report(try_mode(APIC_BASE_EN) == VECTOR_GP && try_mode(APIC_BASE_EXTD) == VECTOR_GP,
            "F3: x2APIC to xAPIC gives #GP");
 }
 
@@ -188,8 +189,8 @@ static void check_x2apic_registers(void)
 static void check_moved(void)
 {
     u32 version = apic_read(APIC_VERSION);
-    u64 base = rdmsr(MSR_APIC_BASE);
-    wrmsr(MSR_APIC_BASE, (base & 0xfff) | PAGE_OTHER);
+    u64 base = rdmsr(MSR_IA32_APIC_BASE);
+    wrmsr(MSR_IA32_APIC_BASE, (base & 0xfff) | PAGE_OTHER);
     report(read32(PAGE_OTHER + APIC_VERSION) == version, "F3: xAPIC: its page moves");
     write32(PAGE_OTHER + APIC_SVR, 0x1ff);
     write32(PAGE_OTHER + APIC_ICR, ICR_SELF | ICR_ASSERT | VECTOR_HERE);
@@ -197,7 +198,7 @@ static void check_moved(void)
     report((read32(PAGE_OTHER + APIC_IRR + VECTOR_HERE / 32 * 16) >> VECTOR_HERE % 32 & 1) != 0,
            "F3: xAPIC: and works there");
     check_absent("moved");
-    wrmsr(MSR_APIC_BASE, base);
+    wrmsr(MSR_IA32_APIC_BASE, base);
     report(apic_read(APIC_VERSION) == version && apic_bit(APIC_IRR, VECTOR_HERE),
            "F3: xAPIC: and back");
     take();
@@ -212,7 +213,7 @@ void check_modes(void)
     apic_self_ipi(VECTOR_HERE); // to be forgotten
     set_mode(0);
     check_disabled();
-    set_mode(APIC_BASE_ENABLED);
+    set_mode(APIC_BASE_EN);
     report(as_after_reset(), "F3: disabled to xAPIC: as after a reset");
     take();
     report(NOTED(), "F3: what waited is forgotten");
@@ -220,13 +221,13 @@ void check_modes(void)
     check_moved();
     if (apic_has_x2apic()) {
         set_mode(0);
-        set_mode(APIC_BASE_ENABLED);
+        set_mode(APIC_BASE_EN);
         check_to_x2apic(id);
         check_x2apic_registers();
         apic_self_ipi(VECTOR_HERE);
         set_mode(0);
         check_disabled();
-        set_mode(APIC_BASE_ENABLED);
+        set_mode(APIC_BASE_EN);
         report(as_after_reset(), "F3: x2APIC to disabled to xAPIC: as after a reset");
         take();
         report(NOTED(), "F3: what waited is forgotten");

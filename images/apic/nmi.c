@@ -3,7 +3,7 @@
 #include "checks.h"
 #include "guest.h"
 
-enum { VECTOR_NMI = 2, VECTOR_HERE = 0x66, WOKEN = 3, LEAVES = 0x100 };
+enum { VECTOR_HERE = 0x66, WOKEN = 3, LEAVES = 0x100 };
 
 static void send_nmi(void)
 {

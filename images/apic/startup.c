@@ -77,7 +77,7 @@ static void check_state(void)
     report(s->cs == PAGE_A >> 4 && s->cr0 == CR0_AFTER_INIT && s->edx == cpuid(1, 0).eax,
            "F11: %s: it begins in real mode (CS 0x%x, CR0 0x%x, EDX 0x%x)", mode_name(), s->cs,
            s->cr0, s->edx);
-    report(s->apic_base == (u32)(rdmsr(MSR_APIC_BASE) & ~(u64)APIC_BASE_BSP),
+    report(s->apic_base == (u32)(rdmsr(MSR_IA32_APIC_BASE) & ~(u64)APIC_BASE_BSP),
            "F11: %s: INIT leaves the APIC's mode (0x%x)", mode_name(), s->apic_base);
 }
 

@@ -3,7 +3,7 @@
 #include "checks.h"
 #include "guest.h"
 
-enum { VECTOR_HERE = 0x75, VECTOR_WATCH = 0x35, SVR_ENABLED = BIT(8), MSR_TSC_ADJUST = 0x3b };
+enum { VECTOR_HERE = 0x75, VECTOR_WATCH = 0x35, SVR_ENABLED = BIT(8) };
 enum { CPUID7_EBX_TSC_ADJUST = BIT(1) };
 
 static volatile u64 fired_at;
@@ -180,13 +180,13 @@ static bool leaves_nothing_behind(void)
     bool ok = true;
     for (u64 ticks = 0; ticks < 1000 && ok; ticks++) {
         noted = 0;
-        wrmsr(MSR_TSC_DEADLINE, rdtsc() + ticks);
-        wrmsr(MSR_TSC_DEADLINE, rdtsc() + tsc_ms(1000));
+        wrmsr(MSR_IA32_TSC_DEADLINE, rdtsc() + ticks);
+        wrmsr(MSR_IA32_TSC_DEADLINE, rdtsc() + tsc_ms(1000));
         bool at_once = taken();
         apic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
         ok = taken() == at_once;
     }
-    wrmsr(MSR_TSC_DEADLINE, 0);
+    wrmsr(MSR_IA32_TSC_DEADLINE, 0);
     noted = 0;
     return ok;
 }
@@ -200,14 +200,14 @@ static bool is_there_when_read(bool count)
         if (count)
             apic_write(APIC_TIMER_INITIAL, (u32)ticks);
         else
-            wrmsr(MSR_TSC_DEADLINE, rdtsc() + ticks);
-        bool passed = (count ? current() : rdmsr(MSR_TSC_DEADLINE)) == 0;
+            wrmsr(MSR_IA32_TSC_DEADLINE, rdtsc() + ticks);
+        bool passed = (count ? current() : rdmsr(MSR_IA32_TSC_DEADLINE)) == 0;
         ok = taken() || !passed;
     }
     if (count)
         apic_write(APIC_TIMER_INITIAL, 0);
     else
-        wrmsr(MSR_TSC_DEADLINE, 0);
+        wrmsr(MSR_IA32_TSC_DEADLINE, 0);
     (void)taken();
     noted = 0;
     return ok;
@@ -219,16 +219,16 @@ static void check_deadline(u32 ms)
     report(is_there_when_read(true), "F3: %s: timer: a count read as 0 has fired", mode_name());
     apic_write(APIC_TIMER_INITIAL, 2 * ms);
     deadline_mode(0);
-    report(!fires(4) && current() == 0 && rdmsr(MSR_TSC_DEADLINE) == 0,
+    report(!fires(4) && current() == 0 && rdmsr(MSR_IA32_TSC_DEADLINE) == 0,
            "F3: %s: timer: a count ends with the change to TSC-deadline mode", mode_name());
     u64 deadline = rdtsc() + tsc_ms(1);
-    wrmsr(MSR_TSC_DEADLINE, deadline);
+    wrmsr(MSR_IA32_TSC_DEADLINE, deadline);
     while (noted == 0 && rdtsc() < deadline + tsc_ms(100))
         halt_once();
     report(NOTED(VECTOR_HERE) && fired_at >= deadline,
            "F3: %s: timer: a TSC deadline wakes from HLT", mode_name());
-    wrmsr(MSR_TSC_DEADLINE, rdtsc() + tsc_ms(2));
-    wrmsr(MSR_TSC_DEADLINE, rdtsc() + tsc_ms(4));
+    wrmsr(MSR_IA32_TSC_DEADLINE, rdtsc() + tsc_ms(2));
+    wrmsr(MSR_IA32_TSC_DEADLINE, rdtsc() + tsc_ms(4));
     report(!fires(3), "F3: %s: timer: a TSC deadline moves away", mode_name());
     report(fires(100) && NOTED(VECTOR_HERE), "F3: %s: timer: and comes", mode_name());
     report(leaves_nothing_behind(),
@@ -237,30 +237,30 @@ static void check_deadline(u32 ms)
         report(is_there_when_read(false), "F3: %s: timer: a deadline read as 0 has fired",
                mode_name());
     deadline_mode(LVT_MASKED);
-    wrmsr(MSR_TSC_DEADLINE, rdtsc() + tsc_ms(1));
+    wrmsr(MSR_IA32_TSC_DEADLINE, rdtsc() + tsc_ms(1));
     report(!fires(2), "F3: %s: timer: a masked TSC deadline passes", mode_name());
     if (!option("bochs"))
-        report(rdmsr(MSR_TSC_DEADLINE) == 0, "F3: %s: timer: and is disarmed", mode_name());
+        report(rdmsr(MSR_IA32_TSC_DEADLINE) == 0, "F3: %s: timer: and is disarmed", mode_name());
     deadline_mode(0);
     report(!fires(2), "F3: %s: timer: unmasked then, it is gone", mode_name());
 
-    wrmsr(MSR_TSC_DEADLINE, rdtsc() + tsc_ms(2));
+    wrmsr(MSR_IA32_TSC_DEADLINE, rdtsc() + tsc_ms(2));
     apic_write(APIC_LVT_TIMER, LVT_ONE_SHOT | VECTOR_HERE);
     report(!fires(4), "F3: %s: timer: a TSC deadline ends with the change to one-shot",
            mode_name());
-    wrmsr(MSR_TSC_DEADLINE, rdtsc() + tsc_ms(1));
-    report(rdmsr(MSR_TSC_DEADLINE) == 0 && !fires(2), "F3: %s: timer: there the MSR does nothing",
-           mode_name());
+    wrmsr(MSR_IA32_TSC_DEADLINE, rdtsc() + tsc_ms(1));
+    report(rdmsr(MSR_IA32_TSC_DEADLINE) == 0 && !fires(2),
+           "F3: %s: timer: there the MSR does nothing", mode_name());
 
     if (cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx & CPUID7_EBX_TSC_ADJUST) != 0 &&
         !option("bochs")) {
         deadline_mode(0);
-        u64 adjust = rdmsr(MSR_TSC_ADJUST);
-        wrmsr(MSR_TSC_DEADLINE, rdtsc() + tsc_ms(1000));
-        wrmsr(MSR_TSC_ADJUST, adjust + tsc_ms(2000));
+        u64 adjust = rdmsr(MSR_IA32_TSC_ADJUST);
+        wrmsr(MSR_IA32_TSC_DEADLINE, rdtsc() + tsc_ms(1000));
+        wrmsr(MSR_IA32_TSC_ADJUST, adjust + tsc_ms(2000));
         report(fires(100) && NOTED(VECTOR_HERE),
                "F3: %s: timer: a TSC that jumps over the deadline fires it", mode_name());
-        wrmsr(MSR_TSC_ADJUST, adjust);
+        wrmsr(MSR_IA32_TSC_ADJUST, adjust);
     }
     stop();
 }

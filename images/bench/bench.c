@@ -122,7 +122,7 @@ static void bench_instructions(void)
         MEASURE("vmcall-unknown", vmcall_unknown());
     if (wanted("msr")) {
         u64 value;
-        u32 msr = (u32)option_number("msr", MSR_MISC_ENABLE);
+        u32 msr = (u32)option_number("msr", MSR_IA32_MISC_ENABLE);
         if (rdmsr_try(msr, &value) == NO_FAULT) {
             printf("bench: msr is 0x%x\n", msr);
             MEASURE("msr", rdmsr(msr));
@@ -270,7 +270,7 @@ static void bench_deadline(void)
     apic_write(APIC_LVT_TIMER, LVT_TSC_DEADLINE | VECTOR_BENCH);
     __asm__ volatile("mfence" ::: "memory");
     u64 second = tsc_hz();
-    u64 set = SHORTEST(wrmsr(MSR_TSC_DEADLINE, start_ + second));
+    u64 set = SHORTEST(wrmsr(MSR_IA32_TSC_DEADLINE, start_ + second));
     u64 shortest = UINT64_MAX;
     u64 before = bench_taken;
     bool counted = counts_are_there();
@@ -279,7 +279,7 @@ static void bench_deadline(void)
         struct counts counts = counted ? counts_read() : COUNTS_MAX;
         u64 deadline = tsc() + DEADLINE_AHEAD;
         u64 seen = bench_taken;
-        wrmsr(MSR_TSC_DEADLINE, deadline);
+        wrmsr(MSR_IA32_TSC_DEADLINE, deadline);
         interrupts_on();
         while (bench_taken == seen && tsc() < deadline + second)
             ;

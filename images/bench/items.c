@@ -8,7 +8,7 @@
 #include "bench.h"
 #include "lib/format.h"
 
-enum { CAUGHT_PORT = 0x80, PORT_BESIDE = 0x4d0, CR0_MP = 1 << 1, CR0_TS = 1 << 3 };
+enum { CAUGHT_PORT = 0x80, PORT_BESIDE = 0x4d0 };
 enum { WATCHED = 0x800100, IN_ITS_PAGE = 0x800800, IN_THE_NEXT = 0x801800 };
 
 static char which[16];
@@ -62,8 +62,8 @@ static void measure_caught(void)
     u8 idtr[10];
     ITEM("cpuid", cpuid(1, 0));
     ITEM("port", outb(CAUGHT_PORT, 0));
-    ITEM("msr", rdmsr(MSR_MISC_ENABLE));
-    ITEM("efer", rdmsr(MSR_IA32_EFER));
+    ITEM("msr", rdmsr(MSR_IA32_MISC_ENABLE));
+    ITEM("efer", rdmsr(MSR_EFER));
     ITEM("cr0", toggle_cr0(&cr0, CR0_TS));
     ITEM("cr3", write_cr3(cr3));
     ITEM("invlpg", invlpg(WATCHED));
@@ -78,7 +78,7 @@ static void measure_beside(void)
 {
     u64 cr0 = read_cr0(), cr3 = read_cr3();
     ITEM("port", inb(PORT_BESIDE));
-    ITEM("msr", rdmsr(MSR_IA32_EFER));
+    ITEM("msr", rdmsr(MSR_EFER));
     ITEM("cr0", toggle_cr0(&cr0, CR0_MP));
     ITEM("cr3", write_cr3(cr3));
     ITEM("exception", ud2());

@@ -119,7 +119,8 @@ static void check_x2apic(u32 id)
     report(rdmsr_try(0x80b, &value) == VECTOR_GP, "F3: x2APIC: reading EOI gives #GP");
     report(wrmsr_try(0x802, 0) == VECTOR_GP, "F3: x2APIC: writing the ID gives #GP");
     report(rdmsr_try(0x80e, &value) == VECTOR_GP, "F3: x2APIC: there is no DFR");
-    report(wrmsr_try(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) & ~(u64)APIC_BASE_X2APIC) == VECTOR_GP,
+    report(wrmsr_try(MSR_IA32_APIC_BASE, rdmsr(MSR_IA32_APIC_BASE) & ~(u64)APIC_BASE_EXTD) ==
+               VECTOR_GP,
            "F3: x2APIC to xAPIC without \"disabled\" between gives #GP");
     check_face("x2APIC");
 }

@@ -86,19 +86,19 @@ static void check_deadline(void)
     interrupts_on();
     u64 before = fired();
     u64 deadline = rdtsc() + tsc_ms(2);
-    wrmsr(MSR_TSC_DEADLINE, deadline);
-    report(rdmsr(MSR_TSC_DEADLINE) == deadline, "F3: TSC deadline: it reads back");
+    wrmsr(MSR_IA32_TSC_DEADLINE, deadline);
+    report(rdmsr(MSR_IA32_TSC_DEADLINE) == deadline, "F3: TSC deadline: it reads back");
     bool once = WAIT_FOR(fired() != before, 100);
     report(once && fired_at >= deadline, "F3: TSC deadline: fires, not early (%lu ticks late)",
            fired_at - deadline);
     if (!option("bochs"))
-        report(rdmsr(MSR_TSC_DEADLINE) == 0, "F3: TSC deadline: then the MSR is 0");
+        report(rdmsr(MSR_IA32_TSC_DEADLINE) == 0, "F3: TSC deadline: then the MSR is 0");
     before = fired();
-    wrmsr(MSR_TSC_DEADLINE, 1);
+    wrmsr(MSR_IA32_TSC_DEADLINE, 1);
     report(WAIT_FOR(fired() == before + 1, 10), "F3: TSC deadline: one in the past fires at once");
     before = fired();
-    wrmsr(MSR_TSC_DEADLINE, rdtsc() + tsc_ms(2));
-    wrmsr(MSR_TSC_DEADLINE, 0);
+    wrmsr(MSR_IA32_TSC_DEADLINE, rdtsc() + tsc_ms(2));
+    wrmsr(MSR_IA32_TSC_DEADLINE, 0);
     delay_us(5000);
     report(fired() == before, "F3: TSC deadline: writing 0 takes it back");
     apic_write(APIC_TIMER_INITIAL, LONG);

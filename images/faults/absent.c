@@ -45,9 +45,9 @@ void faults_msr(void)
         report(fault == VECTOR_GP && caught_error == 0, "A8: writing MSR 0x%x gives #GP(0)",
                unknown[i]);
     }
-    int fault = wrmsr_try(MSR_IA32_EFER, rdmsr(MSR_IA32_EFER) | BIT(63));
+    int fault = wrmsr_try(MSR_EFER, rdmsr(MSR_EFER) | BIT(63));
     report(fault == VECTOR_GP, "A8: a reserved bit of IA32_EFER gives #GP");
-    fault = wrmsr_try(MSR_IA32_EFER, rdmsr(MSR_IA32_EFER) & ~(u64)EFER_LME);
+    fault = wrmsr_try(MSR_EFER, rdmsr(MSR_EFER) & ~(u64)EFER_LME);
     report(fault == VECTOR_GP, "A9: clearing EFER.LME under paging gives #GP");
     faults_msr_bits();
 }

@@ -4,13 +4,7 @@
 #include "faults.h"
 #include "guest.h"
 
-enum {
-    VECTOR_DB = 1,
-    MSR_BIOS_UPDT_TRIG = 0x79,
-    MSR_DEBUGCTL = 0x1d9,
-    MSR_LASTBRANCHFROMIP = 0x1db
-};
-enum { LBR = BIT(0), BTF = BIT(1), RFLAGS_TF = BIT(8) };
+enum { LBR = BIT(0), BTF = BIT(1) };
 
 static bool keeps(u32 msr, u64 value)
 {
@@ -46,7 +40,7 @@ static void check_branch_step(void)
 {
     u64 after_cpuid, after_jump;
     interrupt_set(VECTOR_DB, on_debug);
-    wrmsr(MSR_DEBUGCTL, LBR | BTF);
+    wrmsr(MSR_IA32_DEBUGCTL, LBR | BTF);
     __asm__ volatile("lea 1f(%%rip), %0; lea 2f(%%rip), %1; xor %%eax, %%eax\n"
                      "pushfq; orq $0x100, (%%rsp); popfq\n"
                      "cpuid\n1: nop; jmp 2f\n2: nop"
@@ -55,25 +49,27 @@ static void check_branch_step(void)
     interrupt_set(VECTOR_DB, NULL);
     report(stepped_to > after_cpuid && stepped_to <= after_jump,
            "A8: with DEBUGCTL.BTF, CPUID is no step (0x%lx)", stepped_to - after_cpuid);
-    report(rdmsr(MSR_DEBUGCTL) == 0, "A8: and the #DB clears LBR and BTF");
+    report(rdmsr(MSR_IA32_DEBUGCTL) == 0, "A8: and the #DB clears LBR and BTF");
 }
 
 void faults_msr_bits(void)
 {
-    u64 misc = rdmsr(MSR_MISC_ENABLE), read_only = BIT(7) | BIT(11) | BIT(12), value;
-    report(keeps(MSR_DEBUGCTL, LBR) && keeps(MSR_DEBUGCTL, LBR | BTF) && keeps(MSR_DEBUGCTL, 0),
+    u64 misc = rdmsr(MSR_IA32_MISC_ENABLE), read_only = BIT(7) | BIT(11) | BIT(12), value;
+    report(keeps(MSR_IA32_DEBUGCTL, LBR) && keeps(MSR_IA32_DEBUGCTL, LBR | BTF) &&
+               keeps(MSR_IA32_DEBUGCTL, 0),
            "A8: DEBUGCTL keeps LBR and BTF");
-    report(refuses_others(MSR_DEBUGCTL, LBR | BTF), "A8: and refuses other bits");
+    report(refuses_others(MSR_IA32_DEBUGCTL, LBR | BTF), "A8: and refuses other bits");
     report(rdmsr_try(MSR_LASTBRANCHFROMIP, &value) == NO_FAULT && value == 0,
            "A8: there is no last branch");
-    report((misc & 1) != 0 && keeps(MSR_MISC_ENABLE, misc & ~1ull) && keeps(MSR_MISC_ENABLE, misc),
+    report((misc & 1) != 0 && keeps(MSR_IA32_MISC_ENABLE, misc & ~1ull) &&
+               keeps(MSR_IA32_MISC_ENABLE, misc),
            "A8: IA32_MISC_ENABLE keeps fast strings");
-    report(refuses_others(MSR_MISC_ENABLE, 1 | read_only), "A8: and refuses other bits");
-    report(wrmsr_try(MSR_MISC_ENABLE, misc ^ read_only) == NO_FAULT &&
-               rdmsr(MSR_MISC_ENABLE) == misc,
+    report(refuses_others(MSR_IA32_MISC_ENABLE, 1 | read_only), "A8: and refuses other bits");
+    report(wrmsr_try(MSR_IA32_MISC_ENABLE, misc ^ read_only) == NO_FAULT &&
+               rdmsr(MSR_IA32_MISC_ENABLE) == misc,
            "A8: but those that are read-only");
-    report(wrmsr_try(MSR_BIOS_UPDT_TRIG, BIT(63)) == VECTOR_GP &&
-               wrmsr_try(MSR_BIOS_UPDT_TRIG, 0x10000) == NO_FAULT,
+    report(wrmsr_try(MSR_IA32_BIOS_UPDT_TRIG, BIT(63)) == VECTOR_GP &&
+               wrmsr_try(MSR_IA32_BIOS_UPDT_TRIG, 0x10000) == NO_FAULT,
            "A8: a microcode update has an address");
     check_branch_step();
 }

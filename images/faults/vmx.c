@@ -3,7 +3,7 @@
 #include "faults.h"
 #include "guest.h"
 
-enum { CPUID1_ECX_VMX = BIT(5), CR4_VMXE = BIT(13), MSR_FEATURE_CONTROL = 0x3a };
+enum { CPUID1_ECX_VMX = BIT(5) };
 enum { MSR_VMX_BASIC = 0x480 };
 
 static u64 region[512] ALIGNED(4096);
@@ -49,7 +49,7 @@ void faults_vmx(void)
         return;
     report(rdmsr_try(MSR_VMX_BASIC, &value) == VECTOR_GP, "C6: IA32_VMX_BASIC gives #GP");
     // The MSR may be there for other features; VMX must be off in it, and it must be locked.
-    bool absent = rdmsr_try(MSR_FEATURE_CONTROL, &value) == VECTOR_GP;
+    bool absent = rdmsr_try(MSR_IA32_FEATURE_CONTROL, &value) == VECTOR_GP;
     report(absent || (value & 7) == 1, "C6: IA32_FEATURE_CONTROL is absent or locked without VMX");
     report(set_vmxe() == VECTOR_GP, "C6: setting CR4.VMXE gives #GP");
 }

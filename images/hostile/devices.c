@@ -131,14 +131,14 @@ void part_apic(void)
         apic_write(APIC_LVT_TIMER, LVT_MASKED);
     }
     // Its base and mode, back and forth.
-    u64 base = rdmsr(MSR_APIC_BASE);
+    u64 base = rdmsr(MSR_IA32_APIC_BASE);
     for (unsigned i = 0; i < 300; i++) {
         u64 odd = i & 1 ? random_odd() : base ^ BIT(random_below(40));
-        int fault = wrmsr_try(MSR_APIC_BASE, odd);
+        int fault = wrmsr_try(MSR_IA32_APIC_BASE, odd);
         check(fault == NO_FAULT || fault == VECTOR_GP, "APIC base %lx: %d", odd, fault);
     }
-    (void)wrmsr_try(MSR_APIC_BASE, 0xfee00000 | (base & APIC_BASE_BSP));
-    (void)wrmsr_try(MSR_APIC_BASE, 0xfee00000 | (base & APIC_BASE_BSP) | APIC_BASE_ENABLED);
+    (void)wrmsr_try(MSR_IA32_APIC_BASE, APIC_BASE_RESET | (base & APIC_BASE_BSP));
+    (void)wrmsr_try(MSR_IA32_APIC_BASE, APIC_BASE_RESET | (base & APIC_BASE_BSP) | APIC_BASE_EN);
     apic_init();
 }
 
@@ -171,7 +171,7 @@ void part_timers(void)
     apic_write(APIC_LVT_TIMER, LVT_TSC_DEADLINE | VECTOR_TIMER);
     for (unsigned i = 0; i < 500; i++) {
         let_in();
-        (void)wrmsr_try(MSR_TSC_DEADLINE, i & 1 ? 1 : random_odd());
+        (void)wrmsr_try(MSR_IA32_TSC_DEADLINE, i & 1 ? 1 : random_odd());
         (void)wrmsr_try(0x10, random_odd()); // time itself
         (void)wrmsr_try(0x3b, random_odd());
     }

@@ -95,7 +95,7 @@ bool check(bool ok, const char *fmt, ...)
 }
 
 // A level-triggered line that nobody serves interrupts for ever: enough is enough.
-enum { ENOUGH = 100, RFLAGS_IF = BIT(9) };
+enum { ENOUGH = 100 };
 static u64 taken;
 
 static void on_interrupt(struct interrupt_frame *f)

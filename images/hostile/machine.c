@@ -2,8 +2,8 @@
 // Garbage in all MSRs and control registers, and instructions that have effects on the machine.
 #include "hostile.h"
 
-enum { MSR_FS_BASE = 0xc0000100, MSR_GS_BASE = 0xc0000101, X2APIC_ICR = 0x830, X2APIC_END = 0x83f };
-enum { APIC_BASE = 0x1b, X2APIC = 0x800, MSR_EFER = 0xc0000080 };
+enum { X2APIC_ICR = 0x830, X2APIC_END = 0x83f };
+enum { APIC_BASE = 0x1b, X2APIC = 0x800 };
 
 static u64 answered;
 

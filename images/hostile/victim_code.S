@@ -161,7 +161,7 @@ enter_long:
     mov %cr4, %eax
     or $CR4_PAE, %eax
     mov %eax, %cr4
-    mov $MSR_IA32_EFER, %ecx
+    mov $MSR_EFER, %ecx
     rdmsr
     or $EFER_LME, %eax
     wrmsr

@@ -6,7 +6,7 @@ extern const u8 into32[], into32_after[], bound32[], bound32_at[], bound32_after
 
 enum { NM = 7, NP = 11, SS = 12, MF = 16, AC = 17, XM = 19, DB = 1, OF = 4, BR = 5 };
 enum { FLAG_OF = 0x800, FLAG_AC = 0x40000 };
-enum { CR0_TS = 8, CR0_NE = 0x20, CR0_AM = 0x40000, CR4_OSFXSR_XMM = 0x600 };
+enum { CR4_OSFXSR_XMM = 0x600 };
 
 static u64 raised[32];
 
@@ -106,8 +106,7 @@ void part_faults(void)
     protected_init();
     RAISES("#UD", 3u, VECTOR_UD, 0u, "ud2");
     RAISES("#GP", 2u, VECTOR_GP, 0u, "mov (%1), %%rax", : "r"(BIT(63)) : "rax", "memory");
-    RAISES("#GP by WRMSR", 1u, VECTOR_GP, 0u, "wrmsr",
-           : "c"(MSR_IA32_EFER), "a"(0xffffffff), "d"(0));
+    RAISES("#GP by WRMSR", 1u, VECTOR_GP, 0u, "wrmsr", : "c"(MSR_EFER), "a"(0xffffffff), "d"(0));
     RAISES("#GP by a selector", 2u, VECTOR_GP, (unsigned)SELECTOR_BEYOND, "mov %1, %%fs",
            : "r"(SELECTOR_BEYOND));
     RAISES("#NP", 2u, NP, (unsigned)SEL_NOT_PRESENT, "mov %1, %%fs", : "r"(SEL_NOT_PRESENT));

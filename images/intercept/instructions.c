@@ -2,13 +2,12 @@
 // A12: single instructions.
 #include "intercept.h"
 
-enum { MSR_TSC_AUX = 0xc0000103, FLAGS_ARITHMETIC = 0x8d5, FLAG_CF = 1 };
+enum { FLAGS_ARITHMETIC = 0x8d5, FLAG_CF = 1 };
 #define CPUID1_ECX_RDRAND BIT(30)
 #define CPUID1_ECX_XSAVE  BIT(26)
 #define CPUID1_ECX_AVX    BIT(28)
 #define CPUID7_EBX_RDSEED BIT(18)
 #define CPUIDX_EDX_RDTSCP BIT(27)
-#define CR4_OSXSAVE       BIT(18)
 #define FILLED            0x5a5a5a5a5a5a5a5aul
 
 // An instruction that has no result, n times.

@@ -235,7 +235,7 @@ void part_exec(void)
 
 // ---- two CPUs ------------------------------------------------------------------------------
 
-enum { ADDS = 300, STARS = 200, MSR_STAR = 0xc0000081 };
+enum { ADDS = 300, STARS = 200 };
 
 static volatile bool go, done[2], msr_right[2];
 

@@ -3,19 +3,7 @@
 // are not there, and the x2APIC's.
 #include "intercept.h"
 
-enum {
-    MSR_SYSENTER_CS = 0x174,
-    MSR_SYSENTER_EIP = 0x176,
-    MSR_STAR = 0xc0000081,
-    MSR_LSTAR = 0xc0000082,
-    MSR_FMASK = 0xc0000084,
-    MSR_FS_BASE = 0xc0000100,
-    MSR_KERNEL_GS_BASE = 0xc0000102,
-    MSR_NOWHERE = 0x12345,
-    MSR_ABSENT = 0x5,
-    EFER_SCE = 1,
-    VECTOR_SELF = 0x55,
-};
+enum { MSR_NOWHERE = 0x12345, MSR_ABSENT = 0x5, VECTOR_SELF = 0x55 };
 
 static u64 seed;
 
@@ -69,7 +57,7 @@ void part_msr(void)
     report(keeps(MSR_FMASK, 2, UINT32_MAX, AS_EVER, AS_EVER), "A8: FMASK");
     report(keeps(MSR_FS_BASE, 4, UINT32_MAX, AS_EVER, AS_EVER), "A8: FS_BASE");
     report(keeps(MSR_KERNEL_GS_BASE, 6, UINT32_MAX, AS_EVER, AS_EVER), "A8: KERNEL_GS_BASE");
-    for (u32 msr = MSR_SYSENTER_CS; msr <= MSR_SYSENTER_EIP; msr++)
+    for (u32 msr = MSR_IA32_SYSENTER_CS; msr <= MSR_IA32_SYSENTER_EIP; msr++)
         report(keeps(msr, 2, 0xffff, AS_EVER, AS_EVER), "A8: MSR 0x%x", msr);
     int fault = wrmsr_try(MSR_LSTAR, BIT(63));
     report(fault == VECTOR_GP, "A8: a non-canonical address in LSTAR gives #GP");
@@ -88,18 +76,18 @@ void part_msr(void)
 // The runtime has read and written it once on the way to long mode.
 void part_efer(void)
 {
-    u64 efer = rdmsr(MSR_IA32_EFER);
+    u64 efer = rdmsr(MSR_EFER);
     bool ok = true;
     for (unsigned i = 0; i < 4; i++) {
-        wrmsr(MSR_IA32_EFER, efer ^ EFER_SCE);
-        ok &= rdmsr(MSR_IA32_EFER) == (efer ^ EFER_SCE);
-        wrmsr(MSR_IA32_EFER, efer);
-        ok &= rdmsr(MSR_IA32_EFER) == efer;
+        wrmsr(MSR_EFER, efer ^ EFER_SCE);
+        ok &= rdmsr(MSR_EFER) == (efer ^ EFER_SCE);
+        wrmsr(MSR_EFER, efer);
+        ok &= rdmsr(MSR_EFER) == efer;
     }
     report(ok, "A9: 8 writes of EFER");
-    ok = wrmsr_try(MSR_IA32_EFER, efer | BIT(63)) == VECTOR_GP;
-    ok &= wrmsr_try(MSR_IA32_EFER, efer & ~(u64)EFER_LME) == VECTOR_GP;
-    report(ok && rdmsr(MSR_IA32_EFER) == efer, "A9: 2 writes of EFER that give #GP");
+    ok = wrmsr_try(MSR_EFER, efer | BIT(63)) == VECTOR_GP;
+    ok &= wrmsr_try(MSR_EFER, efer & ~(u64)EFER_LME) == VECTOR_GP;
+    report(ok && rdmsr(MSR_EFER) == efer, "A9: 2 writes of EFER that give #GP");
     report(keeps(MSR_STAR, 2, UINT64_MAX, AS_EVER, AS_EVER), "A9: STAR beside it");
     say("efer", 10 + 1, 10 + 1);
     say("star", 3, 3);

@@ -4,7 +4,7 @@
 #include "intercept.h"
 
 enum { P = 1, W = 2, U = 4, RSVD = 8, I = 16 };
-enum { MAX_FAULTS = 32, RET = 0xc3, NP = 11, VECTOR_DF = 8 };
+enum { MAX_FAULTS = 32, RET = 0xc3, NP = 11 };
 
 u64 touch_read(u64 address);
 void touch_write(u64 address, u64 value);
@@ -94,8 +94,8 @@ static void say(u32 mask, u32 match)
 void part_pagefaults(void)
 {
     faults = 0;
-    u64 efer = rdmsr(MSR_IA32_EFER);
-    wrmsr(MSR_IA32_EFER, efer | EFER_NXE);
+    u64 efer = rdmsr(MSR_EFER);
+    wrmsr(MSR_EFER, efer | EFER_NXE);
     supervisor("a read of nothing", 2, 0, 0);
     supervisor("a write of nothing", 3, 0, W);
     supervisor("a write to a read-only page", 2, PTE_PRESENT, P | W);
@@ -108,7 +108,7 @@ void part_pagefaults(void)
     user("user mode, a write of nothing", ALIAS + GiB, U | W);
     user("user mode, a read of the supervisor's page", (u64)alias_page, P | U);
     user("user mode, a write of the supervisor's page", (u64)alias_page, P | U | W);
-    wrmsr(MSR_IA32_EFER, efer);
+    wrmsr(MSR_EFER, efer);
     hits(faults, "exception:pf");
     say(P, 0);
     say(P, P);

@@ -45,7 +45,7 @@ compatibility:
     mov %cr0, %eax
     and $~CR0_PG, %eax
     mov %eax, %cr0
-    mov $MSR_IA32_EFER, %ecx
+    mov $MSR_EFER, %ecx
     rdmsr
     and $~EFER_LME, %eax
     wrmsr

@@ -20,18 +20,18 @@ bool apic_has_x2apic(void)
 
 bool apic_is_x2apic(void)
 {
-    return (rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC) != 0;
+    return (rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_EXTD) != 0;
 }
 
 void apic_set_x2apic(bool on)
 {
-    u64 base = rdmsr(MSR_APIC_BASE) & ~(u64)(APIC_BASE_X2APIC | APIC_BASE_ENABLED);
+    u64 base = rdmsr(MSR_IA32_APIC_BASE) & ~(u64)(APIC_BASE_EXTD | APIC_BASE_EN);
     if (!on && apic_is_x2apic())
-        wrmsr(MSR_APIC_BASE, base);
+        wrmsr(MSR_IA32_APIC_BASE, base);
     if (!apic_is_x2apic())
-        wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLED);
+        wrmsr(MSR_IA32_APIC_BASE, base | APIC_BASE_EN);
     if (on)
-        wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLED | APIC_BASE_X2APIC);
+        wrmsr(MSR_IA32_APIC_BASE, base | APIC_BASE_EN | APIC_BASE_EXTD);
     apic_write(APIC_SVR, SVR_ENABLED | VECTOR_SPURIOUS);
     apic_write(APIC_TPR, 0);
     apic_write(APIC_LVT_TIMER, LVT_MASKED);

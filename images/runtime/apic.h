@@ -4,7 +4,7 @@
 
 #include "lib/types.h"
 
-#define XAPIC_PAGE 0xfee00000u
+#define XAPIC_PAGE ((u32)APIC_BASE_RESET)
 
 // Registers by their offset in the xAPIC page; x2APIC's MSR is 0x800 + offset / 16.
 enum {
@@ -36,7 +36,6 @@ enum { LVT_ONE_SHOT = 0, LVT_PERIODIC = 1 << 17, LVT_TSC_DEADLINE = 2 << 17 };
 enum { DIVIDE_BY_1 = 0xb, DIVIDE_BY_16 = 0x3 };
 enum { ICR_INIT = 5 << 8, ICR_STARTUP = 6 << 8, ICR_NMI = 4 << 8, ICR_ASSERT = 1 << 14 };
 enum { ICR_LOGICAL = 1 << 11, ICR_SELF = 1 << 18, ICR_ALL = 2 << 18, ICR_OTHERS = 3 << 18 };
-enum { APIC_BASE_BSP = BIT(8), APIC_BASE_X2APIC = BIT(10), APIC_BASE_ENABLED = BIT(11) };
 enum { VECTOR_SPURIOUS = 0xff };
 
 // Turns this CPU's APIC on: x2APIC where there is one (unless the command line has `xapic`), all

@@ -62,7 +62,7 @@ enter_long_mode:
     mov %eax, %cr4
     mov $pml4, %eax
     mov %eax, %cr3
-    mov $MSR_IA32_EFER, %ecx
+    mov $MSR_EFER, %ecx
     rdmsr
     or $EFER_LME, %eax
     wrmsr

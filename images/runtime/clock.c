@@ -111,7 +111,7 @@ void timer_init(void)
 void timer_at(u64 deadline)
 {
     if (deadline_mode) {
-        wrmsr(MSR_TSC_DEADLINE, deadline);
+        wrmsr(MSR_IA32_TSC_DEADLINE, deadline);
         return;
     }
     u64 now = rdtsc();

@@ -4,11 +4,11 @@
 #pragma once
 
 #include "lib/types.h"
+#include "x86/bits.h"
+#include "x86/msr_numbers.h"
+#include "x86/vectors.h"
 
 #define NO_FAULT (-1)
-
-enum { MSR_APIC_BASE = 0x1b, MSR_MISC_ENABLE = 0x1a0, MSR_TSC_DEADLINE = 0x6e0 };
-enum { VECTOR_DE = 0, VECTOR_BP = 3, VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_PF = 14 };
 
 static inline void outb(u16 port, u8 value)
 {

@@ -2,6 +2,9 @@
 // The runtime's GDT, and addresses below 1 MiB that it uses. Included by C and by assembly.
 #pragma once
 
+#include "x86/bits.h"
+#include "x86/msr_numbers.h"
+
 #define SEL_CODE64 0x08
 #define SEL_DATA   0x10 // flat, for 32-bit and 64-bit code
 #define SEL_CODE32 0x18
@@ -17,16 +20,3 @@
 #define MULTIBOOT2_HEADER_MAGIC 0xe85250d6
 #define MULTIBOOT2_BOOT_MAGIC   0x36d76289
 #define PVH_START_MAGIC         0x336ec578
-
-#define MSR_IA32_EFER 0xc0000080
-#define EFER_LME      0x100
-#define EFER_NXE      0x800
-
-#define CR0_PE 0x1
-#define CR0_WP 0x10000
-#define CR0_NW 0x20000000
-#define CR0_CD 0x40000000
-#define CR0_PG 0x80000000
-
-#define CR4_PSE 0x10
-#define CR4_PAE 0x20

@@ -9,8 +9,6 @@
 #include "lib/string.h"
 #include "segments.h"
 
-enum { MSR_GS_BASE = 0xc0000101 };
-
 extern const u8 ap_trampoline[], ap_trampoline_end[];
 extern u32 ap_next;
 

@@ -8,7 +8,7 @@
 #include "hammer.h"
 #include "storm.h"
 
-enum { VECTOR_HERE = 0x61, VECTOR_NMI = 2 };
+enum { VECTOR_HERE = 0x61 };
 
 static volatile u64 received[MAX_CPUS], nmis[MAX_CPUS];
 static volatile bool awake[MAX_CPUS];

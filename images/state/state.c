@@ -11,19 +11,10 @@
 enum {
     AWAY = 100000, // TSC ticks between two reads: another vCPU had the core
     VECTORS = 16,
-    MSR_STAR = 0xc0000081,
-    MSR_LSTAR,
-    MSR_CSTAR,
-    MSR_FMASK,
-    MSR_KERNEL_GS_BASE = 0xc0000102,
-    MSR_TSC_AUX,
 };
 
 #define CPUID_1_ECX_AVX (1u << 28)
 #define CPUID_7_ECX_PKU (1u << 3)
-#define CR4_PKE         (1ull << 22)
-#define CR4_OSFXSR      (1ull << 9)
-#define CR4_OSXSAVE     (1ull << 18)
 
 struct vectors {
     u64 q[VECTORS][4];

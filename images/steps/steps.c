@@ -8,7 +8,7 @@
 #include "guest.h"
 
 enum { LATE_SLOT = 1, PAGE_PRESENT_WRITABLE = 3, VARIANTS = 2 };
-enum { CR4_OSFXSR = BIT(9), VECTOR_GATE = 0x30 };
+enum { VECTOR_GATE = 0x30 };
 
 struct orders orders;
 u64 watched;

@@ -4,6 +4,7 @@
 #include "boot/multiboot2.h"
 #include "boot/paging.h"
 #include "lib/string.h"
+#include "x86/bits.h"
 
 struct header {
     char signature[4];
@@ -237,7 +238,7 @@ const char *acpi_init(void)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(acpi.isa); i++)
         acpi.isa[i].gsi = i;
-    acpi.lapic_address = HPA(0xfee00000);
+    acpi.lapic_address = HPA(APIC_BASE_RESET);
 
     const struct rsdp *r = find_rsdp();
     if (r == NULL)

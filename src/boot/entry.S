@@ -2,6 +2,9 @@
 // From GRUB (Multiboot2, 32-bit protected mode, paging off) to main() in 64-bit mode on the boot
 // core. The code finds out where it was loaded, so GRUB may relocate the image.
 
+#include "x86/bits.h"
+#include "x86/msr_numbers.h"
+
 #define MULTIBOOT2_MAGIC  0xe85250d6
 #define IMAGE_BASE        0xffffffff80000000
 #define PHYS(symbol)      (symbol - IMAGE_BASE)
@@ -9,12 +12,6 @@
 #define PTE_P   0x1
 #define PTE_W   0x2
 #define PTE_PS  0x80
-
-#define CR0_PG_WP_NE_PE 0x80010031
-#define CR4_PAE_PGE     0xa0
-#define MSR_EFER        0xc0000080
-#define EFER_LME        0x100
-#define EFER_NXE        0x800
 
     .section .multiboot2, "a"
     .balign 8
@@ -120,7 +117,7 @@ entry32:
     dec %edx
     jnz 4b
 
-    mov $CR4_PAE_PGE, %eax
+    mov $(CR4_PAE | CR4_PGE), %eax
     mov %eax, %cr4
     lea PHYS(boot_pml4)(%ebp), %eax
     mov %eax, %cr3
@@ -131,7 +128,7 @@ entry32:
     or $EFER_NXE, %eax
 5:  xor %edx, %edx
     wrmsr
-    mov $CR0_PG_WP_NE_PE, %eax
+    mov $(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_PE), %eax
     mov %eax, %cr0
 
     lea PHYS(boot_gdt_pointer)(%ebp), %eax

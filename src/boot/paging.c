@@ -3,9 +3,11 @@
 
 #include "boot/memory.h"
 #include "boot/multiboot2.h"
+#include "lib/cpu.h"
 #include "lib/lock.h"
 #include "lib/string.h"
-#include "lib/x86.h"
+#include "x86/bits.h"
+#include "x86/msr_numbers.h"
 
 #define SIZE_2M    (2 * MiB)
 #define SIZE_1G    GiB

@@ -7,8 +7,8 @@
 #include "boot/power.h"
 #include "boot/record.h"
 #include "boot/serial.h"
+#include "lib/cpu.h"
 #include "lib/format.h"
-#include "lib/x86.h"
 
 #define BACKTRACE_DEPTH 24
 

@@ -7,10 +7,10 @@
 #include "boot/record.h"
 #include "boot/screen.h"
 #include "boot/serial.h"
+#include "lib/cpu.h"
 #include "lib/format.h"
 #include "lib/lock.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 
 #define SLP_EN           BIT(13)
 #define RESET_CONTROL    0xcf9

@@ -6,7 +6,6 @@
 #include "boot/paging.h"
 #include "lib/format.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 
 static struct {
     u32 length;

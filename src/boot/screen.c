@@ -7,8 +7,8 @@
 #include "boot/paging.h"
 #include "boot/panic.h"
 #include "boot/textscreen.h"
+#include "lib/cpu.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 
 #define CHUNK        256 // bytes of the log
 #define PIECE        16  // groups of letters drawn between looks at the clock

@@ -9,8 +9,8 @@
 #include "boot/panic.h"
 #include "boot/record.h"
 #include "boot/screen.h"
+#include "lib/cpu.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 
 static u8 some_data[16];
 static bool found; // the test that is asked for

@@ -2,8 +2,8 @@
 #include "boot/serial.h"
 
 #include "boot/cmdline.h"
+#include "lib/cpu.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 
 enum { REG_DATA, REG_IER, REG_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRATCH };
 enum { IIR_NONE = 1 };

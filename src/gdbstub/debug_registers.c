@@ -3,6 +3,7 @@
 
 #include "gdbstub/breakpoints.h"
 #include "lib/string.h"
+#include "x86/registers.h"
 
 static const enum stop_reason reason_of[] = {
     [1] = STOP_HARDWARE, [2] = STOP_WRITE, [4] = STOP_ACCESS};
@@ -78,7 +79,7 @@ void debug_registers_clear(unsigned pid)
     memset(processes[pid].hw, 0, sizeof(processes[pid].hw));
 }
 
-static bool canonical(u64 address)
+static bool canonical_57(u64 address)
 {
     // With 5-level paging, or without, bits 63..56 of a linear address are alike.
     return (i64)address >> 56 == 0 || (i64)address >> 56 == -1;
@@ -106,7 +107,7 @@ static void deal(unsigned pid)
         }
     }
     for (unsigned i = 0; next < DEBUG_SLOTS && breakpoint_pending(pid, i, &address); i++) {
-        if (canonical(address))
+        if (canonical_57(address))
             p->slot[next++] = (struct debug_slot){.use = SLOT_PENDING,
                                                   .reason = STOP_BREAKPOINT,
                                                   .address = address,

@@ -3,12 +3,7 @@
 
 #include "gdbstub/int3.h"
 #include "lib/string.h"
-
-#define CR0_PE    BIT(0)
-#define CR0_PG    BIT(31)
-#define EFER_LMA  BIT(10)
-#define RFLAGS_VM BIT(17)
-#define ACCESS_L  BIT(13) // VMCS access rights (SDM 25.4.1)
+#include "x86/bits.h"
 
 bool in_paged_mode(const struct vcpu_regs *regs)
 {
@@ -22,7 +17,7 @@ bool in_long_mode(const struct vcpu_regs *regs)
 
 bool in_64bit_mode(const struct vcpu_regs *regs)
 {
-    return in_long_mode(regs) && (regs->seg[SEG_CS].access & ACCESS_L) != 0;
+    return in_long_mode(regs) && (regs->seg[SEG_CS].access & SEGMENT_LONG) != 0;
 }
 
 unsigned current_ring(const struct vcpu_regs *regs)
@@ -31,7 +26,7 @@ unsigned current_ring(const struct vcpu_regs *regs)
         return 0;
     if ((regs->rflags & RFLAGS_VM) != 0)
         return 3;
-    return regs->seg[SEG_SS].access >> 5 & 3; // SS.DPL is the CPL
+    return regs->seg[SEG_SS].access >> 5 & 3; // SS.SEGMENT_DPL is the CPL
 }
 
 u64 linear_rip(const struct vcpu_regs *regs)

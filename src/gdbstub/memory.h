@@ -2,8 +2,8 @@
 // Guest memory as the debugger sees it: m, M, X, x, and address translation.
 #pragma once
 
-#include "ept/walk.h"
 #include "gdbstub/session.h"
+#include "x86/walk.h"
 
 // The address that the CPU fetches from: code segment base and rip, wrapped outside 64-bit mode.
 u64 linear_rip(const struct vcpu_regs *regs);

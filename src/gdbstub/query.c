@@ -6,6 +6,7 @@
 #include "gdbstub/regs.h"
 #include "gdbstub/session.h"
 #include "lib/string.h"
+#include "x86/bits.h"
 
 static bool has_feature(const char *list, const char *name)
 {
@@ -95,7 +96,7 @@ static const char *mode_name(const struct vcpu_regs *regs)
         return "real";
     if ((regs->rflags & BIT(17)) != 0)
         return "virtual-8086";
-    return (regs->seg[SEG_CS].access & BIT(14)) != 0 ? "32-bit" : "16-bit protected";
+    return (regs->seg[SEG_CS].access & SEGMENT_BIG) != 0 ? "32-bit" : "16-bit protected";
 }
 
 static void describe(unsigned pid, unsigned index, struct text *out)

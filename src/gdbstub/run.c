@@ -7,8 +7,8 @@
 #include "gdbstub/memory.h"
 #include "gdbstub/regs.h"
 #include "gdbstub/stop.h"
+#include "x86/bits.h"
 
-#define RFLAGS_RF   BIT(16)
 #define MAX_ACTIONS 64
 
 void hold_process(unsigned pid)

@@ -3,27 +3,14 @@
 
 #include "gdbstub/memory.h"
 #include "lib/string.h"
+#include "x86/bits.h"
 
-#define CR0_PE    BIT(0)
-#define RFLAGS_VM BIT(17)
-
-#define TABLE_LDT     BIT(2) // in a selector
-#define RPL(selector) ((unsigned)(selector)&3)
-
-// Access rights as in the VMCS (SDM 25.4.1).
 #define TYPE(access)    ((access)&15)
 #define TYPE_ACCESSED   1u
 #define TYPE_TSS_BUSY   2u
 #define TYPE_WRITABLE   2u // of data; of code: readable
 #define TYPE_CONFORMING 4u
 #define TYPE_CODE       8u
-#define ACCESS_S        BIT(4)
-#define DPL(access)     ((access) >> 5 & 3)
-#define ACCESS_P        BIT(7)
-#define ACCESS_L        BIT(13)
-#define ACCESS_DB       BIT(14)
-#define ACCESS_G        BIT(15)
-#define ACCESS_UNUSABLE BIT(16)
 #define ACCESS_BITS     0xf0ffu
 
 #define SYSTEM_TYPE 0x1f00u // in the last four bytes of a system descriptor in long mode
@@ -40,13 +27,13 @@ static const char *check_code(const struct load *l, u32 access)
 {
     unsigned type = TYPE(access);
 
-    if (!(access & ACCESS_S) || !(type & TYPE_CODE))
+    if (!(access & SEGMENT_NOT_SYSTEM) || !(type & TYPE_CODE))
         return "it is no code segment";
-    if (RPL(l->selector) != l->ring)
-        return "the RPL is not the ring";
-    if (type & TYPE_CONFORMING ? DPL(access) > l->ring : DPL(access) != l->ring)
-        return "the DPL is not for the ring";
-    if (l->long_mode && (access & ACCESS_L) && (access & ACCESS_DB))
+    if (SELECTOR_RPL(l->selector) != l->ring)
+        return "the SELECTOR_RPL is not the ring";
+    if (type & TYPE_CONFORMING ? SEGMENT_DPL(access) > l->ring : SEGMENT_DPL(access) != l->ring)
+        return "the SEGMENT_DPL is not for the ring";
+    if (l->long_mode && (access & SEGMENT_LONG) && (access & SEGMENT_BIG))
         return "it has both L and D";
     return NULL;
 }
@@ -55,28 +42,28 @@ static const char *check_stack(const struct load *l, u32 access)
 {
     unsigned type = TYPE(access);
 
-    if (!(access & ACCESS_S) || (type & TYPE_CODE) || !(type & TYPE_WRITABLE))
+    if (!(access & SEGMENT_NOT_SYSTEM) || (type & TYPE_CODE) || !(type & TYPE_WRITABLE))
         return "it is no writable data segment";
-    if (RPL(l->selector) != l->ring || DPL(access) != l->ring)
-        return "RPL and DPL are not the ring";
+    if (SELECTOR_RPL(l->selector) != l->ring || SEGMENT_DPL(access) != l->ring)
+        return "SELECTOR_RPL and SEGMENT_DPL are not the ring";
     return NULL;
 }
 
 static const char *check_data(const struct load *l, u32 access)
 {
-    unsigned type = TYPE(access), most = MAX(RPL(l->selector), l->ring);
+    unsigned type = TYPE(access), most = MAX(SELECTOR_RPL(l->selector), l->ring);
 
-    if (!(access & ACCESS_S) || ((type & TYPE_CODE) && !(type & TYPE_WRITABLE)))
+    if (!(access & SEGMENT_NOT_SYSTEM) || ((type & TYPE_CODE) && !(type & TYPE_WRITABLE)))
         return "it is no readable segment";
     bool any_ring = (type & TYPE_CODE) && (type & TYPE_CONFORMING);
-    return !any_ring && most > DPL(access) ? "the DPL is not for the ring" : NULL;
+    return !any_ring && most > SEGMENT_DPL(access) ? "the SEGMENT_DPL is not for the ring" : NULL;
 }
 
 static const char *check_system(const struct load *l, u32 access)
 {
     unsigned type = TYPE(access), free = type & ~TYPE_TSS_BUSY;
 
-    if (access & ACCESS_S)
+    if (access & SEGMENT_NOT_SYSTEM)
         return "it is no system segment";
     if (l->n == SEG_LDTR)
         return type == 2 ? NULL : "it is no LDT";
@@ -90,17 +77,17 @@ static const char *check(const struct load *l, u32 access)
                        : l->n <= SEG_GS ? check_data(l, access)
                                         : check_system(l, access);
 
-    return rule == NULL && !(access & ACCESS_P) ? "it is not present" : rule;
+    return rule == NULL && !(access & SEGMENT_PRESENT) ? "it is not present" : rule;
 }
 
 // A null selector makes a register unusable, where there may be one.
 static const char *load_null(const struct load *l, struct segment *s)
 {
     if (l->n == SEG_CS || l->n == SEG_TR ||
-        (l->n == SEG_SS && (!l->code_64 || l->ring == 3 || RPL(l->selector) != l->ring)))
+        (l->n == SEG_SS && (!l->code_64 || l->ring == 3 || SELECTOR_RPL(l->selector) != l->ring)))
         return "it is null";
     *s = (struct segment){.selector = l->selector,
-                          .access = (u32)ACCESS_UNUSABLE | (l->n == SEG_SS ? l->ring << 5 : 0)};
+                          .access = (u32)SEGMENT_UNUSABLE | (l->n == SEG_SS ? l->ring << 5 : 0)};
     return NULL;
 }
 
@@ -113,8 +100,8 @@ static const char *fetch(unsigned pid, const struct vcpu_regs *regs, const struc
     u64 size = l->n >= SEG_LDTR && l->long_mode ? 16 : 8;
 
     memset(descriptor, 0, 16);
-    if (l->selector & TABLE_LDT) {
-        if (l->n >= SEG_LDTR || (ldt->access & ACCESS_UNUSABLE))
+    if (l->selector & SELECTOR_LDT) {
+        if (l->n >= SEG_LDTR || (ldt->access & SEGMENT_UNUSABLE))
             return "there is no LDT for it";
         base = ldt->base;
         limit = ldt->limit;
@@ -143,7 +130,7 @@ static const char *load(unsigned pid, const struct vcpu_regs *regs, const struct
         return rule;
     u32 limit = (d[0] & 0xffff) | (d[1] & 0xf0000);
     *s = (struct segment){.selector = l->selector,
-                          .limit = access & ACCESS_G ? limit << 12 | 0xfff : limit,
+                          .limit = access & SEGMENT_GRANULAR ? limit << 12 | 0xfff : limit,
                           .access = access | (l->n <= SEG_GS   ? TYPE_ACCESSED
                                               : l->n == SEG_TR ? TYPE_TSS_BUSY
                                                                : 0),
@@ -170,7 +157,7 @@ bool segments_load(unsigned pid, struct vcpu_regs *regs, const struct selectors 
                      .code_64 = in_64bit_mode(&now)};
 
     if (s->given[SEG_CS] && s->given[SEG_SS])
-        l.ring = RPL(s->value[SEG_CS]);
+        l.ring = SELECTOR_RPL(s->value[SEG_CS]);
     for (unsigned n = 0; n < SEG_COUNT; n++) {
         struct segment *to = &regs->seg[n];
         l.n = (enum segment_name)n;

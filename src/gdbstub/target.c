@@ -12,6 +12,7 @@
 #include "vm/vm.h"
 #include "vmx/cpuid.h"
 #include "vmx/vmm.h"
+#include "x86/bits.h"
 
 #define INPUT_SIZE 8192
 

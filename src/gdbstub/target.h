@@ -8,12 +8,12 @@
 // the functions of vmx/debug.h do no harm on a vCPU whose VM has ended.
 #pragma once
 
-#include "ept/memory.h"
-#include "ept/walk.h"
 #include "lib/error.h"
 #include "lib/format.h"
 #include "lib/types.h"
 #include "vmx/debug.h"
+#include "x86/guest_memory.h"
+#include "x86/walk.h"
 
 // VMs and vCPUs beyond these cannot be attached to.
 #define GDB_MAX_VMS   16

@@ -3,11 +3,13 @@
 
 #include "boot/acpi.h"
 #include "boot/paging.h"
+#include "lib/cpu.h"
 #include "lib/lock.h"
 #include "lib/math.h"
-#include "lib/x86.h"
 #include "smp/descriptors.h"
 #include "smp/time.h"
+#include "x86/bits.h"
+#include "x86/msr_numbers.h"
 
 enum {
     APIC_ID = 0x20,
@@ -30,8 +32,6 @@ enum {
 #define ICR_PENDING       (1u << 12)
 #define LVT_MASKED        (1u << 16)
 #define TSC_DEADLINE_MODE (2u << 17)
-#define APIC_BASE_ENABLE  BIT(11)
-#define APIC_BASE_X2APIC  BIT(10)
 
 bool apic_x2apic;
 
@@ -67,12 +67,12 @@ static void calibrate_timer(void)
 COLD void apic_init(void)
 {
     u32 features = cpuid(1, 0).ecx;
-    u64 base = rdmsr(MSR_IA32_APIC_BASE) | APIC_BASE_ENABLE;
+    u64 base = rdmsr(MSR_IA32_APIC_BASE) | APIC_BASE_EN;
     apic_x2apic = features & BIT(21);
     tsc_deadline = features & BIT(24);
     wrmsr(MSR_IA32_APIC_BASE, base);
     if (apic_x2apic)
-        wrmsr(MSR_IA32_APIC_BASE, base | APIC_BASE_X2APIC);
+        wrmsr(MSR_IA32_APIC_BASE, base | APIC_BASE_EXTD);
     else if (xapic == NULL)
         xapic = mmio_map(HPA(base & 0xffffff000ull), PAGE_SIZE);
 
@@ -102,7 +102,7 @@ static void send(u32 dest, u32 low)
     if (apic_x2apic) {
         // A WRMSR to an x2APIC register does not wait for earlier stores (SDM 11.12.3).
         __asm__ volatile("mfence; lfence" ::: "memory");
-        wrmsr(MSR_X2APIC_ICR, (u64)dest << 32 | low);
+        wrmsr(MSR_IA32_X2APIC_ICR, (u64)dest << 32 | low);
         return;
     }
     while (apic_read(APIC_ICR) & ICR_PENDING)

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "boot/serial.h"
-#include "lib/x86.h"
+#include "lib/cpu.h"
+#include "x86/msr_numbers.h"
 
-#define MSR_X2APIC_ICR  (MSR_IA32_X2APIC + 0x30)
 #define APIC_ICR_ASSERT (1u << 14)
 
 // Turns on the calling core's local APIC, with its timer in TSC-deadline mode (or one-shot where
@@ -40,7 +40,7 @@ static inline void apic_send_after_locked(u32 apic_id, u8 vector)
         return;
     }
     __asm__ volatile("lfence" ::: "memory");
-    wrmsr(MSR_X2APIC_ICR, (u64)apic_id << 32 | APIC_ICR_ASSERT | vector);
+    wrmsr(MSR_IA32_X2APIC_ICR, (u64)apic_id << 32 | APIC_ICR_ASSERT | vector);
 }
 
 // Interrupts the calling core by VECTOR_TIMER at the absolute TSC time deadline, or soon when that

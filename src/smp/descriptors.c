@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "smp/descriptors.h"
 
+#include "lib/cpu.h"
 #include "lib/fixup.h"
-#include "lib/x86.h"
 #include "smp/apic.h"
+#include "x86/msr_numbers.h"
 
 struct gate {
     u16 offset_low, selector;

@@ -3,8 +3,8 @@
 
 #include "boot/log.h"
 #include "boot/record.h"
+#include "lib/cpu.h"
 #include "lib/lock.h"
-#include "lib/x86.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
 #include "smp/time.h"

@@ -5,10 +5,10 @@
 #include "boot/cmdline.h"
 #include "boot/log.h"
 #include "boot/selftest.h"
+#include "lib/cpu.h"
 #include "lib/format.h"
 #include "lib/lock.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 #include "smp/time.h"
 #include "smp/timer.h"
 

@@ -3,8 +3,8 @@
 
 #include "boot/log.h"
 #include "boot/selftest.h"
+#include "lib/cpu.h"
 #include "lib/lock.h"
-#include "lib/x86.h"
 #include "smp/core.h"
 #include "smp/start.h"
 

@@ -5,9 +5,9 @@
 #include "boot/log.h"
 #include "boot/memory.h"
 #include "boot/paging.h"
+#include "lib/cpu.h"
 #include "lib/lock.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
 #include "smp/lost.h"
@@ -15,6 +15,8 @@
 #include "smp/time.h"
 #include "smp/timer.h"
 #include "smp/watchdog.h"
+#include "x86/bits.h"
+#include "x86/msr_numbers.h"
 
 #define STACK_SIZE     (16 * KiB)
 #define IST_STACK_SIZE (4 * KiB)

@@ -3,9 +3,9 @@
 
 #include "boot/acpi.h"
 #include "boot/log.h"
+#include "lib/cpu.h"
 #include "lib/lock.h"
 #include "lib/math.h"
-#include "lib/x86.h"
 #include "smp/core.h"
 
 #define PM_TIMER_HZ   3579545u

@@ -2,8 +2,9 @@
 // Where a started core begins: real mode at the start of a page below 1 MiB, to which smp_start()
 // copies this text. It runs from a read-only, executable identity mapping of that page.
 
-#define MSR_EFER  0xc0000080
-#define EFER_LME  0x100
+#include "x86/bits.h"
+#include "x86/msr_numbers.h"
+
 #define CORE_STACK_TOP 8
 
     .section .rodata
@@ -19,7 +20,7 @@ trampoline_start:
     mov 0(%si), %eax                        // cr3
     mov 4(%si), %edi                        // EFER.NXE or 0
     mov %eax, %cr3
-    mov $0xa0, %eax                         // PAE, PGE
+    mov $(CR4_PAE | CR4_PGE), %eax
     mov %eax, %cr4
     mov $MSR_EFER, %ecx
     mov $EFER_LME, %eax
@@ -28,7 +29,7 @@ trampoline_start:
     wrmsr
     // Protection and paging at once: straight into compatibility mode.
     lgdtl parameters - trampoline_start + 14
-    mov $0x80010031, %eax
+    mov $(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_PE), %eax
     mov %eax, %cr0
     ljmpl *(parameters - trampoline_start + 8)
 

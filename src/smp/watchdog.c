@@ -3,14 +3,15 @@
 
 #include "boot/cmdline.h"
 #include "boot/log.h"
+#include "lib/cpu.h"
 #include "lib/format.h"
 #include "lib/lock.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
 #include "smp/lost.h"
 #include "smp/time.h"
+#include "x86/bits.h"
 
 #define LIMIT_SECONDS 16
 #define LIMIT_MAX     3600

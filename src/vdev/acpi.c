@@ -9,9 +9,9 @@
 // Compiled from src/vdev/acpi/dsdt.asl when the project is built.
 static const u8 dsdt[] = {
 #include "dsdt.inc"
+#include "x86/bits.h"
 };
 
-#define LAPIC_BASE     0xfee00000u
 #define XAPIC_IDS      255  // local APIC IDs from here on need the x2APIC structures
 #define IRQ_LEVEL_HIGH 0x0d // MPS INTI flags: active high, level-triggered
 
@@ -258,7 +258,7 @@ static u64 put_madt(struct writer *w, unsigned vcpus)
 
     struct madt m = {
         .header = make_header("APIC", 3, w->gpa - at),
-        .local_apic = LAPIC_BASE,
+        .local_apic = APIC_BASE_RESET,
         .flags = 1, // there are 8259s too
     };
     put_at(w, at, &m, sizeof(m));

@@ -3,9 +3,9 @@
 // guest looks for them: the RSDP by scanning 0xe0000-0xfffff, SMBIOS by scanning 0xf0000-0xfffff.
 #pragma once
 
-#include "ept/memory.h"
 #include "lib/error.h"
 #include "lib/types.h"
+#include "x86/guest_memory.h"
 
 #define ACPI_RSDP      0xe0000ull // gpa of the RSDP
 #define ACPI_END       0xf0000ull // the tables end before this gpa

@@ -5,6 +5,7 @@
 #include "vdev/acpi.h"
 #include "vdev/acpipm.h"
 #include "vdev/ioapic.h"
+#include "x86/bits.h"
 
 // ---- BIOS data areas -----------------------------------------------------------------------
 
@@ -195,7 +196,6 @@ _Static_assert(sizeof(struct mp_floating) == 16, "MP 1.4, table 4-1");
 _Static_assert(sizeof(struct mp_header) == 44, "MP 1.4, table 4-2");
 _Static_assert(sizeof(struct mp_processor) == 20, "MP 1.4, table 4-4");
 
-#define LAPIC_BASE      0xfee00000u
 #define LAPIC_VERSION   0x15
 #define IOAPIC_VERSION  0x20
 #define ISA_BUS         0
@@ -265,7 +265,7 @@ static enum error build_mp(const struct firmware_config *c, struct guest_memory 
 
     u64 length = w.gpa - MP_TABLE;
     struct mp_header h = {
-        .length = (u16)length, .revision = 4, .entries = w.entries, .local_apic = LAPIC_BASE};
+        .length = (u16)length, .revision = 4, .entries = w.entries, .local_apic = APIC_BASE_RESET};
     memcpy(h.signature, "PCMP", 4);
     memcpy(h.oem_id, "VITRINE ", 8);
     memcpy(h.product_id, "GUEST       ", 12);

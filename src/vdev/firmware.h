@@ -5,9 +5,9 @@
 // the carry flag set and "unsupported" in AH.
 #pragma once
 
-#include "ept/memory.h"
 #include "lib/error.h"
 #include "lib/types.h"
+#include "x86/guest_memory.h"
 
 #define BIOS_CODE   0xfff53ull // gpa of what the vectors lead to; the first byte is an IRET
 #define BDA         0x400ull   // gpa of the BIOS data area

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The APIC's core: IRR, ISR, TMR and priorities, interrupts in and out, reset.
 #include "vdev/lapic_internal.h"
+#include "x86/bits.h"
 
 enum { // lapic_door.flags
     DOOR_VECTORS = 1 << 0,
@@ -131,7 +132,7 @@ void lapic_reset_registers(struct lapic *l)
 COLD void lapic_reset(struct lapic *l, bool init_only)
 {
     if (!init_only)
-        l->base = LAPIC_DEFAULT_BASE | APIC_BASE_EN | (l->config.bsp ? APIC_BASE_BSP : 0);
+        l->base = APIC_BASE_RESET | APIC_BASE_EN | (l->config.bsp ? APIC_BASE_BSP : 0);
     lapic_reset_registers(l);
 }
 

@@ -25,18 +25,6 @@
 
 struct lapic;
 
-enum {
-    MSR_APIC_BASE = 0x1b,
-    MSR_TSC_DEADLINE = 0x6e0,
-    MSR_X2APIC_FIRST = 0x800,
-    MSR_X2APIC_LAST = 0x8ff,
-};
-
-#define LAPIC_DEFAULT_BASE 0xfee00000ull
-#define APIC_BASE_BSP      BIT(8)
-#define APIC_BASE_EXTD     BIT(10)
-#define APIC_BASE_EN       BIT(11)
-
 // Register offsets in the page (SDM Table 11-1); x2APIC MSR = 800H + offset / 16.
 enum lapic_register {
     APIC_ID = 0x020,

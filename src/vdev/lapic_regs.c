@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The APIC's registers as software sees them: the xAPIC page, the x2APIC MSRs, IA32_APIC_BASE.
 #include "vdev/lapic_internal.h"
+#include "x86/bits.h"
+#include "x86/msr_numbers.h"
 
 // Sets of registers, bit n for the one at offset 16 * n, MSR 800H + n (SDM Table 11-1, 11-6).
 #define R(offset)   BIT((offset) / 16)
@@ -279,13 +281,13 @@ static enum lapic_result write_base(struct lapic *l, u64 value)
 
 enum lapic_result lapic_msr_read(struct lapic *l, u32 msr, u64 *value, u64 now)
 {
-    if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST)
-        return x2apic_read(l, msr - MSR_X2APIC_FIRST, value, now);
-    if (msr == MSR_APIC_BASE) {
+    if (msr >= MSR_IA32_X2APIC && msr <= MSR_IA32_X2APIC_LAST)
+        return x2apic_read(l, msr - MSR_IA32_X2APIC, value, now);
+    if (msr == MSR_IA32_APIC_BASE) {
         *value = l->base;
         return LAPIC_OK;
     }
-    if (msr != MSR_TSC_DEADLINE)
+    if (msr != MSR_IA32_TSC_DEADLINE)
         return LAPIC_NOT_MINE;
     if (!l->config.tsc_deadline)
         return LAPIC_GP;
@@ -295,11 +297,11 @@ enum lapic_result lapic_msr_read(struct lapic *l, u32 msr, u64 *value, u64 now)
 
 enum lapic_result lapic_msr_write(struct lapic *l, u32 msr, u64 value, u64 now)
 {
-    if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST)
-        return x2apic_write(l, msr - MSR_X2APIC_FIRST, value, now);
-    if (msr == MSR_APIC_BASE)
+    if (msr >= MSR_IA32_X2APIC && msr <= MSR_IA32_X2APIC_LAST)
+        return x2apic_write(l, msr - MSR_IA32_X2APIC, value, now);
+    if (msr == MSR_IA32_APIC_BASE)
         return write_base(l, value);
-    if (msr != MSR_TSC_DEADLINE)
+    if (msr != MSR_IA32_TSC_DEADLINE)
         return LAPIC_NOT_MINE;
     if (!l->config.tsc_deadline)
         return LAPIC_GP;

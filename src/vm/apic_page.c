@@ -8,6 +8,7 @@
 #include "lib/string.h"
 #include "vm/vm.h"
 #include "vmx/caps.h"
+#include "x86/bits.h"
 
 #define PERMISSIONS (EPT_READ | EPT_WRITE)
 
@@ -17,7 +18,7 @@ COLD bool apic_page_create(struct vm *vm)
         return true;
     vm->apic_page = page_alloc();
     vm->apic_page_mapped = true;
-    return vm->apic_page.v != 0 && ept_map(&vm->guest.ept, GPA(LAPIC_DEFAULT_BASE), vm->apic_page,
+    return vm->apic_page.v != 0 && ept_map(&vm->guest.ept, GPA(APIC_BASE_RESET), vm->apic_page,
                                            PAGE_SIZE, PERMISSIONS) == OK;
 }
 
@@ -38,7 +39,7 @@ void apic_page_follow(struct vcpu *v, bool here)
     vapic_of(v)->place = here ? APIC_HERE : APIC_ELSEWHERE;
     bool map = is_wanted(vm), change = map != vm->apic_page_mapped;
     if (change)
-        guest_protect(&vm->guest, GPA(LAPIC_DEFAULT_BASE), map ? PERMISSIONS : 0);
+        guest_protect(&vm->guest, GPA(APIC_BASE_RESET), map ? PERMISSIONS : 0);
     vm->apic_page_mapped = map;
     spin_unlock(&vm->lock);
     if (!change || map)

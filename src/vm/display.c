@@ -3,7 +3,7 @@
 
 #include "boot/log.h"
 #include "boot/screen.h"
-#include "lib/x86.h"
+#include "lib/cpu.h"
 #include "smp/time.h"
 #include "smp/timer.h"
 #include "vmx/vmm.h"

@@ -4,7 +4,7 @@
 #include "boot/acpi.h"
 #include "boot/log.h"
 #include "boot/serial.h"
-#include "lib/x86.h"
+#include "lib/cpu.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
 #include "smp/time.h"

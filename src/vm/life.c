@@ -3,8 +3,8 @@
 #include "boot/log.h"
 #include "boot/memory.h"
 #include "boot/paging.h"
+#include "lib/cpu.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 #include "smp/lost.h"
 #include "smp/time.h"
 #include "vdev/acpi.h"
@@ -17,6 +17,7 @@
 #include "vmx/debug.h"
 #include "vmx/stats.h"
 #include "vmx/vmm.h"
+#include "x86/bits.h"
 
 #define XCR0_AVX    0x6ull
 #define XCR0_AVX512 0xe6ull

@@ -4,10 +4,10 @@
 // the ISO.
 #pragma once
 
-#include "ept/memory.h"
 #include "lib/error.h"
 #include "lib/types.h"
 #include "vmx/debug.h"
+#include "x86/guest_memory.h"
 
 // Guest-physical layout shared by all loaders and by the tables that describe it.
 #define LOW_RAM_END  0x9fc00ull // below: RAM; from here to 1 MiB: reserved, ACPI tables

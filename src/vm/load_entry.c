@@ -2,11 +2,7 @@
 // The registers that a guest starts with.
 #include "lib/string.h"
 #include "vm/load_internal.h"
-
-#define RFLAGS_FIXED BIT(1)
-#define RFLAGS_IF    BIT(9)
-#define CR0_PE       BIT(0)
-#define CR0_ET       BIT(4)
+#include "x86/bits.h"
 
 // Access rights as in the VMCS (SDM 25.4.1, Table 25-2), all present, S = 1, DPL = 0.
 #define ACCESS_CODE32 0xc09bu // execute/read, accessed, D/B = 1, G = 1

@@ -3,8 +3,8 @@
 // posted interrupts where the CPU has them, by injection where it has not.
 #include "boot/memory.h"
 #include "boot/paging.h"
+#include "lib/cpu.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
 #include "smp/time.h"
@@ -13,6 +13,7 @@
 #include "vmx/cpuid.h"
 #include "vmx/msr.h"
 #include "vmx/vmm.h"
+#include "x86/bits.h"
 
 #define ICR_ASSERT BIT(14)
 
@@ -206,7 +207,7 @@ static void adapt(struct vcpu *v, struct vapic *a)
     u64 c = vmread(SECONDARY_CONTROLS) & ~(u64)modes;
     enum lapic_mode mode = lapic_mode(&a->lapic);
     bool x2apic = mode == LAPIC_X2APIC && (vmx_caps.allowed1.secondary & SECONDARY_X2APIC);
-    bool here = mode == LAPIC_XAPIC && lapic_base(&a->lapic).v == LAPIC_DEFAULT_BASE;
+    bool here = mode == LAPIC_XAPIC && lapic_base(&a->lapic).v == APIC_BASE_RESET;
     if (x2apic)
         c |= SECONDARY_X2APIC;
     else if (here)

@@ -5,9 +5,9 @@
 // the VM's vCPUs, and by the console for input; nobody waits for another core while holding it.
 #pragma once
 
+#include "lib/cpu.h"
 #include "lib/format.h"
 #include "lib/lock.h"
-#include "lib/x86.h"
 #include "smp/message.h"
 #include "smp/timer.h"
 #include "vdev/board.h"

@@ -3,9 +3,10 @@
 
 #include "boot/log.h"
 #include "ept/ept.h"
+#include "lib/cpu.h"
 #include "lib/format.h"
 #include "lib/string.h"
-#include "lib/x86.h"
+#include "x86/msr_numbers.h"
 
 enum {
     MSR_VMX_BASIC = 0x480,

@@ -4,10 +4,10 @@
 #include "lib/format.h"
 #include "vmx/caps.h"
 #include "vmx/vcpu_internal.h"
+#include "x86/bits.h"
+#include "x86/registers.h"
 
-#define DEBUGCTL_BTF    BIT(1)
-#define PENDING_BS      BIT(14)
-#define PENDING_DEFINED (0xfull | BIT(12) | PENDING_BS | BIT(16))
+#define PENDING_DEFINED (0xfull | BIT(12) | DR6_BS | BIT(16))
 
 struct checker {
     struct text why;
@@ -112,7 +112,7 @@ static void check_pending_debug(struct checker *c)
                   vmread(GUEST_ACTIVITY) == ACTIVITY_HLT;
     bool traps = (vmread(GUEST_RFLAGS) & RFLAGS_TF) && !(vmread(GUEST_DEBUGCTL) & DEBUGCTL_BTF);
     require(c, (pending & ~PENDING_DEFINED) == 0, GUEST_PENDING_DEBUG, "reserved bits");
-    require(c, !shadow || !!(pending & PENDING_BS) == traps, GUEST_PENDING_DEBUG,
+    require(c, !shadow || !!(pending & DR6_BS) == traps, GUEST_PENDING_DEBUG,
             "BS as RFLAGS.TF says, behind STI, MOV SS or HLT");
 }
 
@@ -121,7 +121,7 @@ static void check_rest(struct checker *c)
     u64 flags = vmread(GUEST_RFLAGS), rip = vmread(GUEST_RIP);
     u64 blocking = vmread(GUEST_INTERRUPTIBILITY), event = vmread(ENTRY_INTERRUPTION_INFO);
     bool lma = vmread(ENTRY_CONTROLS) & ENTRY_IA32E_GUEST;
-    require(c, lma && (vmread(GUEST_CS_ACCESS) & BIT(13)) ? canonical(rip) : rip >> 32 == 0,
+    require(c, lma && (vmread(GUEST_CS_ACCESS) & SEGMENT_LONG) ? canonical(rip) : rip >> 32 == 0,
             GUEST_RIP, "canonical, or 32 bits outside 64-bit code");
     require(c, (flags & ~0x3f7fd7ull) == 0 && (flags & RFLAGS_FIXED), GUEST_RFLAGS,
             "reserved bits");

@@ -2,8 +2,8 @@
 // What guests are told that they have.
 #pragma once
 
+#include "lib/cpu.h"
 #include "lib/types.h"
-#include "lib/x86.h"
 
 struct vcpu;
 
@@ -20,7 +20,7 @@ struct cpuid_info {
     u64 xcr0;       // bits a guest may set in XCR0; 0: no XSAVE
     u64 cr4;        // bits a guest may set in CR4
     u64 crystal_hz; // CPUID leaf 15H's crystal: the local APIC timer's clock
-    u32 emulated;   // enum emulate_feature (vmx/emulate.h) that it offers
+    u32 emulated;   // enum emulate_feature (x86/emulate.h) that it offers
     unsigned maxphyaddr;
     u32 mxcsr_mask;          // bits that may be set in MXCSR
     u32 signature, features; // leaf 1's EAX and EDX

@@ -2,19 +2,14 @@
 // A debugger's hold on a vCPU: stopping, registers, single steps, breakpoints.
 #include "vmx/debug.h"
 
+#include "lib/cpu.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 #include "vmx/caps.h"
 #include "vmx/guest_access.h"
 #include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"
-
-#define DR6_RESET 0xffff0ff0ull
-#define DR7_FIXED 0x400ull
-#define DR7_GD    BIT(13)
-#define DR6_BD    BIT(13)
-#define DR6_BS    BIT(14)
-#define DR6_HITS  0xfull
+#include "x86/bits.h"
+#include "x86/vectors.h"
 
 const struct debug_hooks *debug_hooks;
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Events into the guest: exceptions, interrupts, NMIs, and those lost to an exit during delivery
 // (SDM Vol. 3, 25.8.3, 27.6, 28.2.4).
-#include "lib/x86.h"
+#include "lib/cpu.h"
 #include "vmx/caps.h"
 #include "vmx/vcpu_internal.h"
+#include "x86/bits.h"
+#include "x86/vectors.h"
 
 static bool is_contributory(u8 vector)
 {

@@ -3,10 +3,11 @@
 // as if they had not been caught. What the CPU checks before the exit (SDM 26.1.1) is not checked
 // again.
 #include "ept/ept.h"
-#include "lib/x86.h"
-#include "vmx/alu.h"
+#include "lib/cpu.h"
 #include "vmx/guest_access.h"
 #include "vmx/vcpu_internal.h"
+#include "x86/alu.h"
+#include "x86/bits.h"
 
 void exit_rdtsc(struct vcpu *v)
 {
@@ -33,8 +34,8 @@ void exit_rdtscp(struct vcpu *v)
 void random_result(struct vcpu *v, u64 value, bool ok)
 {
     u64 info = vmread(EXIT_INSTRUCTION_INFO);
-    u64 arithmetic = FLAG_OF | FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF | FLAG_CF;
-    vmwrite(GUEST_RFLAGS, (vmread(GUEST_RFLAGS) & ~arithmetic) | (ok ? FLAG_CF : 0));
+    u64 arithmetic = RFLAGS_OF | RFLAGS_SF | RFLAGS_ZF | RFLAGS_AF | RFLAGS_PF | RFLAGS_CF;
+    vmwrite(GUEST_RFLAGS, (vmread(GUEST_RFLAGS) & ~arithmetic) | (ok ? RFLAGS_CF : 0));
     if (INFO_SIZE(info) == 2)
         value = (vcpu_get_gpr(v, INFO_REGISTER(info)) & ~0xffffull) | (u16)value;
     else if (INFO_SIZE(info) == 4)

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 // CPUID: what the host has and we can give, filtered once at start; the little that differs from
 // vCPU to vCPU is put in at the exit.
+#include "lib/cpu.h"
 #include "lib/math.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 #include "smp/time.h"
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
-#include "vmx/emulate.h"
 #include "vmx/vcpu_internal.h"
+#include "x86/bits.h"
+#include "x86/emulate.h"
 
 #define BASIC_MAX    (CPUID_BASIC_LEAVES - 1)
 #define EXTENDED     0x80000000u
@@ -314,7 +315,7 @@ static NOINLINE void work_out(struct vcpu *v)
         r = special_leaf(v, leaf, subleaf);
     } else if (leaf - EXTENDED <= EXTENDED_MAX) {
         r = extended[leaf - EXTENDED];
-        if (leaf == EXTENDED + 1 && !(vmread(GUEST_CS_ACCESS) & BIT(13)))
+        if (leaf == EXTENDED + 1 && !(vmread(GUEST_CS_ACCESS) & SEGMENT_LONG))
             r.edx &= ~(u32)BIT(11); // SYSCALL shows in 64-bit mode only
     } else if (leaf >> 8 == HYPERVISOR >> 8) {
         r = hypervisor_leaf(leaf);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Exceptions and NMIs that exit: the host's own, the debugger's, and the guest's, which are handed
 // on as if they had not been caught.
-#include "lib/x86.h"
+#include "lib/cpu.h"
 #include "smp/descriptors.h"
 #include "vmx/vcpu_internal.h"
+#include "x86/bits.h"
+#include "x86/vectors.h"
 
-#define DR6_HITS     0xfull
-#define DR7_GD       BIT(13)
 #define DEBUG_EVENTS 0xe00full // B0 to B3, BD, BS, BT
 #define NO_FAULTS    (BIT(VECTOR_DB) | BIT(VECTOR_DF) | BIT(VECTOR_MC))
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // I/O instructions.
-#include "vmx/fetch.h"
 #include "vmx/guest_access.h"
 #include "vmx/vcpu_internal.h"
+#include "x86/fetch.h"
 
 #define IO_SIZE(q) ((unsigned)((q)&7) + 1)
 #define IO_IN      BIT(3)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Accesses to guest-physical memory that is not RAM, or is watched: EPT violations, and the page of
 // the xAPIC.
-#include "lib/x86.h"
-#include "vmx/emulate_plain.h"
-#include "vmx/fetch.h"
 #include "vmx/guest_access.h"
 #include "vmx/vcpu_internal.h"
+#include "x86/bits.h"
+#include "x86/emulate_plain.h"
+#include "x86/fetch.h"
 
 // ---- a driver's plain MOV ----------------------------------------------------------------------
 

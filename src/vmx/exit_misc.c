@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Handlers of a few lines each.
-#include "lib/x86.h"
+#include "lib/cpu.h"
 #include "smp/descriptors.h"
 #include "vmx/caps.h"
 #include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"
+#include "x86/bits.h"
 
 void exit_external_interrupt(struct vcpu *v)
 {

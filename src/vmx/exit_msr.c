@@ -1,32 +1,16 @@
 // SPDX-License-Identifier: MIT
 // RDMSR and WRMSR: what the guest may touch directly stands in the bitmap; the rest is remembered
 // here, asked of the room above, or raises #GP.
+#include "lib/cpu.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 #include "smp/apic.h"
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
 #include "vmx/msr.h"
 #include "vmx/vcpu_internal.h"
-
-enum {
-    MSR_P5_MC_ADDR = 0,
-    MSR_P5_MC_TYPE = 1,
-    MSR_TSC = 0x10,
-    MSR_PLATFORM_ID = 0x17,
-    MSR_BIOS_UPDT_TRIG = 0x79,
-    MSR_MCG_CAP = 0x179,
-    MSR_MCG_STATUS = 0x17a,
-    MSR_MCG_CTL = 0x17b,
-    MSR_PERF_STATUS = 0x198,
-    MSR_LASTBRANCHFROMIP = 0x1db,
-    MSR_LASTINTTOIP = 0x1de,
-    MSR_MTRR_PHYSBASE0 = 0x200,
-    MSR_MTRR_PHYSMASK7 = 0x20f,
-    MSR_MTRR_DEF_TYPE = 0x2ff,
-    MSR_PLATFORM_INFO = 0xce,
-    MSR_MISC_FEATURES = 0x140,
-};
+#include "x86/bits.h"
+#include "x86/msr_numbers.h"
+#include "x86/registers.h"
 
 // Of IA32_MISC_ENABLE guests have fast strings, and read that there are no counters, no BTS and no
 // PEBS, whatever they write there. The other bits are those of features that they have not got.
@@ -44,7 +28,7 @@ static u64 *remembered(struct vcpu *v, u32 msr)
     switch (msr) {
     case MSR_IA32_MISC_ENABLE:
         return &v->misc_enable;
-    case MSR_MTRR_DEF_TYPE:
+    case MSR_IA32_MTRR_DEF_TYPE:
         return &v->mtrr_def_type;
     case MSR_IA32_BIOS_SIGN_ID:
         return &v->bios_sign_id;
@@ -53,8 +37,8 @@ static u64 *remembered(struct vcpu *v, u32 msr)
     default:
         break;
     }
-    if (msr >= MSR_MTRR_PHYSBASE0 && msr <= MSR_MTRR_PHYSMASK7)
-        return &v->mtrr_variable[msr - MSR_MTRR_PHYSBASE0];
+    if (msr >= MSR_IA32_MTRR_PHYSBASE0 && msr <= MSR_IA32_MTRR_PHYSMASK7)
+        return &v->mtrr_variable[msr - MSR_IA32_MTRR_PHYSBASE0];
     for (unsigned i = 0; i < ARRAY_SIZE(mtrr_fixed_msr); i++) {
         if (mtrr_fixed_msr[i] == msr)
             return &v->mtrr_fixed[i];
@@ -78,12 +62,12 @@ bool msr_read_caught(struct vcpu *v, u32 msr, u64 *value)
         return true;
     case MSR_P5_MC_ADDR:
     case MSR_P5_MC_TYPE:
-    case MSR_PLATFORM_ID:
-    case MSR_MCG_CAP: // no banks
-    case MSR_MCG_STATUS:
-    case MSR_PERF_STATUS:
+    case MSR_IA32_PLATFORM_ID:
+    case MSR_IA32_MCG_CAP: // no banks
+    case MSR_IA32_MCG_STATUS:
+    case MSR_IA32_PERF_STATUS:
     case MSR_PLATFORM_INFO:
-    case MSR_MISC_FEATURES:
+    case MSR_MISC_FEATURE_ENABLES:
     case MSR_LASTBRANCHFROMIP ... MSR_LASTINTTOIP:
         *value = 0;
         return true;
@@ -102,10 +86,10 @@ static bool memory_type_ok(u64 type)
 
 static bool mtrr_value_ok(const struct vcpu *v, u32 msr, u64 value)
 {
-    if (msr == MSR_MTRR_DEF_TYPE)
+    if (msr == MSR_IA32_MTRR_DEF_TYPE)
         return (value & ~0xcffull) == 0 && memory_type_ok(value & 0xff);
     u64 above = ~(BIT(v->guest->maxphyaddr) - 1);
-    if (msr >= MSR_MTRR_PHYSBASE0 && msr <= MSR_MTRR_PHYSMASK7) {
+    if (msr >= MSR_IA32_MTRR_PHYSBASE0 && msr <= MSR_IA32_MTRR_PHYSMASK7) {
         if (msr & 1)
             return (value & (above | 0x7ff)) == 0;
         return (value & (above | 0xf00)) == 0 && memory_type_ok(value & 0xff);
@@ -177,16 +161,16 @@ bool msr_write_caught(struct vcpu *v, u32 msr, u64 value)
         return vcpu_write_msr(v, msr, (value & ~EFER_LMA) | (vmread(GUEST_EFER) & EFER_LMA));
     case MSR_TSC_AUX:
         return v->guest->has_rdtscp && vcpu_write_msr(v, msr, value);
-    case MSR_TSC: // moves TSC_ADJUST by as much (SDM 18.17.3)
+    case MSR_IA32_TSC: // moves TSC_ADJUST by as much (SDM 18.17.3)
         set_tsc_adjust(v, v->tsc_adjust + value - vcpu_guest_tsc(v, rdtsc()));
         return true;
-    case MSR_BIOS_UPDT_TRIG: // where the update lies; none is taken
+    case MSR_IA32_BIOS_UPDT_TRIG: // where the update lies; none is taken
         return canonical(value);
     case MSR_P5_MC_ADDR:
     case MSR_P5_MC_TYPE:
         return true;
-    case MSR_MCG_STATUS:
-    case MSR_MISC_FEATURES:
+    case MSR_IA32_MCG_STATUS:
+    case MSR_MISC_FEATURE_ENABLES:
         return value == 0;
     default:
         break;
@@ -232,7 +216,7 @@ void exit_wrmsr(struct vcpu *v)
     // What kernels write most: the timer, and the interrupt command.
     if (msr == MSR_IA32_TSC_DEADLINE) {
         v->guest->ops->set_deadline(v, written_value(v));
-    } else if (msr != MSR_X2APIC_ICR ||
+    } else if (msr != MSR_IA32_X2APIC_ICR ||
                !v->guest->ops->send_ipi(v, (u32)v->gpr[RAX], (u32)v->gpr[RDX])) {
         write_any(v);
         return;

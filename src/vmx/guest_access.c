@@ -2,10 +2,12 @@
 #include "vmx/guest_access.h"
 
 #include "ept/ept.h"
-#include "lib/x86.h"
+#include "lib/cpu.h"
 #include "vmx/cpuid.h"
-#include "vmx/fetch.h"
 #include "vmx/vcpu_internal.h"
+#include "x86/bits.h"
+#include "x86/fetch.h"
+#include "x86/vectors.h"
 
 // Iterations of a REP in one exit, so that a long one keeps neither interrupts nor others waiting.
 #define REPEATS_MAX 256

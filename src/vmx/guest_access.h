@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The emulator (vmx/emulate.h) at work on a vCPU: its registers, its memory, its devices.
+// The emulator (x86/emulate.h) at work on a vCPU: its registers, its memory, its devices.
 #pragma once
 
-#include "lib/x86.h"
-#include "vmx/emulate.h"
 #include "vmx/vcpu.h"
+#include "x86/bits.h"
+#include "x86/emulate.h"
 
 struct guest_access {
     struct vcpu *v;
@@ -15,9 +15,9 @@ struct guest_access {
 static inline enum code_size guest_code_size(void)
 {
     u64 access = vmread(GUEST_CS_ACCESS);
-    if ((access & BIT(13)) && (vmread(GUEST_EFER) & EFER_LMA))
+    if ((access & SEGMENT_LONG) && (vmread(GUEST_EFER) & EFER_LMA))
         return CODE_64;
-    return access & BIT(14) ? CODE_32 : CODE_16;
+    return access & SEGMENT_BIG ? CODE_32 : CODE_16;
 }
 
 static inline unsigned guest_cpl(void)

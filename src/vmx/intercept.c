@@ -4,11 +4,13 @@
 #include "vmx/intercept.h"
 
 #include "boot/log.h"
+#include "lib/cpu.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 #include "vmx/caps.h"
 #include "vmx/msr.h"
 #include "vmx/vcpu_internal.h"
+#include "x86/bits.h"
+#include "x86/vectors.h"
 
 // Exceptions that must not be left to the guest alone: an endless #DB or #AC while being delivered
 // keeps the CPU from taking interrupts; #MC is ours.
@@ -24,8 +26,7 @@
 // How many CR3-target values the VMCS has (SDM A.6); none under KVM.
 #define MISC_CR3_TARGETS(misc) ((unsigned)((misc) >> 16 & 0x1ff))
 #define PORTS_OF_DEVICE        8u
-#define APIC_BASE              0xfee00000ull
-#define APIC_END               (APIC_BASE + PAGE_SIZE)
+#define APIC_END               (APIC_BASE_RESET + PAGE_SIZE)
 
 // The control that catches each kind, for its reads and its writes. INTERCEPT_IO: of all ports.
 static const struct {
@@ -66,9 +67,9 @@ bool intercept_possible(const struct intercept *i, struct text *why)
 {
     u32 primary = primary_of(i) & ~vmx_caps.allowed1.primary;
     u32 secondary = controls[i->what].secondary & ~vmx_caps.allowed1.secondary;
-    if (i->what == INTERCEPT_MEM && i->first < APIC_END && i->last >= APIC_BASE) {
+    if (i->what == INTERCEPT_MEM && i->first < APIC_END && i->last >= APIC_BASE_RESET) {
         text_add(why, "the local APIC is at %llx; its registers are caught by msr in x2APIC mode",
-                 APIC_BASE);
+                 APIC_BASE_RESET);
         return false;
     }
     if (primary == 0 && secondary == 0)

@@ -5,6 +5,7 @@
 #include "smp/time.h"
 #include "vmx/intercept_hit.h"
 #include "vmx/vcpu_internal.h"
+#include "x86/bits.h"
 
 #define LINES_PER_SECOND 20u
 

@@ -3,10 +3,11 @@
 // Vol. 3, 28.2).
 #include "vmx/intercept_hit.h"
 
-#include "lib/x86.h"
 #include "vmx/controls.h"
 #include "vmx/guest_access.h"
 #include "vmx/vcpu_internal.h"
+#include "x86/bits.h"
+#include "x86/vectors.h"
 
 #define IO_SIZE(q) ((unsigned)((q)&7) + 1)
 #define IO_IN      BIT(3)

@@ -3,13 +3,11 @@
 // see of them. An instruction that was let through runs in the first (EPTP switching by the VMCS;
 // SDM Vol. 3, 29.3), so that other vCPUs are caught meanwhile.
 #include "lib/string.h"
-#include "lib/x86.h"
 #include "vmx/caps.h"
 #include "vmx/guest_access.h"
 #include "vmx/intercept_hit.h"
 #include "vmx/vcpu_internal.h"
-
-#define APIC_PAGE 0xfee00000ull
+#include "x86/bits.h"
 
 // ---- views -------------------------------------------------------------------------------------
 
@@ -60,8 +58,8 @@ static enum error make_view(struct guest *g)
     hpa_t apic;
     u32 permissions;
     u64 size;
-    if (e == OK && ept_lookup(&g->ept, GPA(APIC_PAGE), &apic, &permissions, &size))
-        e = ept_map(&g->ept_caught, GPA(APIC_PAGE), apic, PAGE_SIZE, permissions);
+    if (e == OK && ept_lookup(&g->ept, GPA(APIC_BASE_RESET), &apic, &permissions, &size))
+        e = ept_map(&g->ept_caught, GPA(APIC_BASE_RESET), apic, PAGE_SIZE, permissions);
     return e;
 }
 

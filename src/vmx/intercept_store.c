@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // SGDT, SIDT, SLDT and STR that are to store 0: the operand by the VM-exit instruction information
 // (SDM Tables 28-10 and 28-11).
-#include "ept/walk.h"
 #include "vmx/guest_access.h"
 #include "vmx/intercept_hit.h"
 #include "vmx/vcpu_internal.h"
+#include "x86/walk.h"
 
 #define INFO_SCALE(i)        ((unsigned)(i)&3)
 #define INFO_REGISTER(i)     ((unsigned)((i) >> 3) & 15)

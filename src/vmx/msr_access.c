@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 // A vCPU's MSRs for the debugger: wherever each of them is kept, with the checks of WRMSR.
-#include "lib/x86.h"
+#include "lib/cpu.h"
 #include "vmx/msr.h"
 #include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"
-
-#define MSR_TSC 0x10
+#include "x86/msr_numbers.h"
 
 static const struct {
     u32 msr;
@@ -52,9 +51,9 @@ bool msr_read_direct(struct vcpu *v, u32 msr, u64 *value)
             return true;
         }
     }
-    if (msr == MSR_TSC)
+    if (msr == MSR_IA32_TSC)
         *value = vcpu_guest_tsc(v, rdtsc());
-    return msr == MSR_TSC;
+    return msr == MSR_IA32_TSC;
 }
 
 bool vcpu_read_msr(struct vcpu *v, u32 msr, u64 *value)

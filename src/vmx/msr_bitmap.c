@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The MSR bitmap of a vCPU (SDM Vol. 3, 25.6.9): which MSRs the guest reads and writes by itself.
+#include "lib/cpu.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 #include "vmx/cpuid.h"
 #include "vmx/msr.h"
 #include "vmx/vcpu_internal.h"
+#include "x86/msr_numbers.h"
 
-#define MSR_TSC    0x10
 #define RANGE_MSRS 0x2000u // at 0 and at HIGH_RANGE; all others are caught always
 #define HIGH_RANGE 0xc0000000u
 
@@ -58,7 +58,7 @@ void msr_bitmap_build(struct vcpu *v)
         allow(bitmap, direct[i], true, true);
     if (cpuid_info.rdtscp)
         allow(bitmap, MSR_TSC_AUX, true, false);
-    allow(bitmap, MSR_TSC, true, false); // with TSC offsetting
+    allow(bitmap, MSR_IA32_TSC, true, false); // with TSC offsetting
     for (u32 i = 0; i < 64; i++)
         allow(bitmap, MSR_IA32_X2APIC + i, v->x2apic_reads >> i & 1, v->x2apic_writes >> i & 1);
 

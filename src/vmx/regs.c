@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 // A vCPU's registers, wherever they are at the moment: in its struct, in the VMCS, on the core.
+#include "lib/cpu.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
 #include "vmx/guest_access.h"
 #include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"
+#include "x86/bits.h"
 
 // Encodings of a segment's fields follow the order of enum segment_name.
 void vmcs_get_segment(enum segment_name n, struct segment *s)
@@ -100,7 +101,7 @@ bool vcpu_set_cr0(struct vcpu *v, u64 value)
     bool pg = value & CR0_PG;
     if (value >> 32 != 0 || (pg && !(value & CR0_PE)) || ((value & CR0_NW) && !(value & CR0_CD)))
         return false;
-    bool code_64 = vmread(GUEST_CS_ACCESS) & BIT(13);
+    bool code_64 = vmread(GUEST_CS_ACCESS) & SEGMENT_LONG;
     if (pg && !(old & CR0_PG) && (efer & EFER_LME) &&
         (!(cr4 & CR4_PAE) || code_64 || (vmread(GUEST_TR_ACCESS) & 15) <= 3)) // a 16-bit TSS
         return false;

@@ -2,11 +2,13 @@
 // Registers that neither the VMCS nor an exit saves: vector state, SYSCALL's MSRs, debug registers.
 // Root mode uses none of them, so they stay on the core while one vCPU has it.
 #include "boot/panic.h"
+#include "lib/cpu.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 #include "vmx/cpuid.h"
 #include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"
+#include "x86/bits.h"
+#include "x86/msr_numbers.h"
 
 // The CPU does not take a value of a vCPU, though whoever wrote it there should have refused it:
 // the VM ends when all is loaded, and what the register has after a reset stands in for it, so that

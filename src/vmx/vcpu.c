@@ -3,9 +3,9 @@
 
 #include "boot/log.h"
 #include "boot/memory.h"
+#include "lib/cpu.h"
 #include "lib/format.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
 #include "smp/time.h"
@@ -14,6 +14,7 @@
 #include "vmx/offsets.h"
 #include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"
+#include "x86/bits.h"
 
 _Static_assert(offsetof(struct vcpu, launched) == VCPU_LAUNCHED, "offsets.h");
 _Static_assert(offsetof(struct vcpu, host_rsp) == VCPU_HOST_RSP, "offsets.h");
@@ -278,7 +279,7 @@ void vcpu_set_skip_flags(struct vcpu *v)
 
 void vcpu_skip_wrapped(struct vcpu *v, u64 rip)
 {
-    vmwrite(GUEST_RIP, vmread(GUEST_CS_ACCESS) & BIT(13) ? rip : (u32)rip);
+    vmwrite(GUEST_RIP, vmread(GUEST_CS_ACCESS) & SEGMENT_LONG ? rip : (u32)rip);
     vcpu_skip_rare(v, vmread(GUEST_INTERRUPTIBILITY), vmread(GUEST_RFLAGS));
 }
 
@@ -289,7 +290,7 @@ void vcpu_skip_rare(struct vcpu *v, u64 blocking, u64 rflags)
         vmwrite(GUEST_RFLAGS, rflags & ~RFLAGS_RF);
     // An instruction that we carried out is stepped over like any other. It was no branch.
     if ((rflags & RFLAGS_TF) && !(v->debugctl & DEBUGCTL_BTF))
-        vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | BIT(14));
+        vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | DR6_BS);
     step_over_end(v);
     if (v->single_step) {
         v->emulated_step = true;

@@ -6,8 +6,6 @@
 #pragma once
 
 #include "ept/ept.h"
-#include "ept/memory.h"
-#include "ept/walk.h"
 #include "lib/heap.h"
 #include "lib/lock.h"
 #include "lib/types.h"
@@ -18,9 +16,11 @@
 #include "vmx/cpuid.h"
 #include "vmx/debug.h"
 #include "vmx/exit_reasons.h"
-#include "vmx/fetch.h"
 #include "vmx/intercept.h"
 #include "vmx/vmcs.h"
+#include "x86/fetch.h"
+#include "x86/guest_memory.h"
+#include "x86/walk.h"
 
 struct vcpu;
 

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "boot/paging.h"
-#include "lib/x86.h"
-#include "vmx/regs_check.h"
 #include "vmx/vcpu.h"
+#include "x86/bits.h"
+#include "x86/regs_check.h"
 
 // CR0 bits that the guest does not change by itself: NE is fixed in VMX operation, CD and NW would
 // slow the core down for others.
@@ -27,24 +27,6 @@ enum {
 };
 
 #define ACTIVITY_HLT 1 // guest activity state (SDM 25.4.2)
-
-#define SEGMENT_UNUSABLE BIT(16)
-
-enum {
-    VECTOR_DB = 1,
-    VECTOR_NMI = 2,
-    VECTOR_BP = 3,
-    VECTOR_UD = 6,
-    VECTOR_DF = 8,
-    VECTOR_TS = 10,
-    VECTOR_NP = 11,
-    VECTOR_SS = 12,
-    VECTOR_GP = 13,
-    VECTOR_PF = 14,
-    VECTOR_AC = 17,
-    VECTOR_MC = 18,
-    VECTOR_CP = 21,
-};
 
 extern u8 vmx_exit_entry[];
 
@@ -129,10 +111,8 @@ bool vcpu_follow(struct vcpu *v, const struct follow *f);
 // exit_io.c: what an IN of 1, 2 or 4 bytes gives.
 void io_set_rax(struct vcpu *v, unsigned size, u32 value);
 
-// IA32_DEBUGCTL's bits that guests have (SDM 18.4.1). The CPU gets BTF of them: there are no MSRs
-// of last branches, and where LBRs are architectural (SDM 19) the bit is reserved.
-#define DEBUGCTL_LBR BIT(0)
-#define DEBUGCTL_BTF BIT(1)
+// Of IA32_DEBUGCTL guests have LBR and BTF (SDM 18.4.1). The CPU gets BTF of them: there are no
+// MSRs of last branches, and where LBRs are architectural (SDM 19) the bit is reserved.
 
 // A debug exception is taken: it ends both (SDM 18.4.2, 18.4.3), and does not when it exits or is
 // injected (SDM 28.1, 27.6.1).
@@ -150,17 +130,6 @@ bool msr_write_caught(struct vcpu *v, u32 msr, u64 value);
 
 // msr_access.c: one that the guest reads by itself, unless that is intercepted. False: it is none.
 bool msr_read_direct(struct vcpu *v, u32 msr, u64 *value);
-
-// Places in an XSAVE area, in bytes, and XSTATE_BV's bits for what FXSAVE saves: x87 and SSE (SDM
-// Vol. 1, 13.4).
-#define XSAVE_MXCSR 24
-#define XSTATE_BV   512
-#define XSTATE_FXSR 3ull
-
-// Registers after a reset (SDM Table 10-1).
-#define FCW_RESET   0x037f
-#define MXCSR_RESET 0x1f80
-#define DR6_RESET   0xffff0ff0ull
 
 // switch.c: registers that stay on the core until another vCPU takes it.
 struct vmm;

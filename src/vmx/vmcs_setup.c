@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // A vCPU's VMCS from nothing: controls, host state, and the guest state after RESET.
-#include "lib/x86.h"
+#include "lib/cpu.h"
 #include "smp/descriptors.h"
 #include "vmx/caps.h"
 #include "vmx/vcpu_internal.h"
+#include "x86/bits.h"
+#include "x86/msr_numbers.h"
 
 #define ACCESS_CODE_16 0x9b
 #define ACCESS_DATA_16 0x93

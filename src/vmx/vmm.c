@@ -4,9 +4,9 @@
 #include "boot/log.h"
 #include "boot/memory.h"
 #include "boot/multiboot2.h"
+#include "lib/cpu.h"
 #include "lib/math.h"
 #include "lib/string.h"
-#include "lib/x86.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
 #include "smp/lost.h"
@@ -16,6 +16,8 @@
 #include "vmx/caps.h"
 #include "vmx/entry.h"
 #include "vmx/vcpu_internal.h"
+#include "x86/bits.h"
+#include "x86/msr_numbers.h"
 
 #define FEATURE_CONTROL_LOCK BIT(0)
 #define FEATURE_CONTROL_VMX  BIT(2)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The instruction decoder over arbitrary bytes in all code sizes. The input is copied to the end of
 // an allocation of its own size, so that one byte read too many is seen.
-// clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc tests/fuzz/fuzz_decode.c src/vmx/decode.c
+// clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc tests/fuzz/fuzz_decode.c src/x86/decode.c
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmx/decode.h"
+#include "x86/decode.h"
 
 static void check(bool condition)
 {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The emulator over arbitrary instructions and registers. The input: registers, then the code. The
 // guest's memory, descriptor tables too, is a function of its address; some of its pages fault.
-// clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc tests/fuzz/fuzz_emulate.c src/vmx/decode.c
-//       src/vmx/alu*.c src/vmx/emulate*.c
+// clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc tests/fuzz/fuzz_emulate.c src/x86/decode.c
+//       src/x86/alu*.c src/x86/emulate*.c
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmx/emulate_plain.h"
-#include "vmx/emulate_system.h"
+#include "x86/emulate_plain.h"
+#include "x86/emulate_system.h"
 
 #define REPEATS      16
 #define ACCESSES_MAX (REPEATS * 16 + 33 * 16) // ENTER's 32 reads and 33 writes across pages

@@ -6,7 +6,7 @@
 // the stub and that a CPU would not take (fake_cpu.c) are a finding. fuzz_gdb.dict has
 // the words: -dict=tests/fuzz/fuzz_gdb.dict -len_control=0 -max_len=2000. clang -g -O1
 // -fsanitize=fuzzer,address,undefined -Isrc tests/fuzz/fuzz_gdb.c src/gdbstub/*.c
-//       src/ept/walk.c src/ept/memory.c src/lib/format.c src/lib/error.c (without target.c)
+//       src/x86/walk.c src/x86/guest_memory.c src/lib/format.c src/lib/error.c (without target.c)
 #include "../unit/fake_target.c"
 
 #include "gdbstub/packet.h"

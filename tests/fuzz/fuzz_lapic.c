@@ -5,6 +5,8 @@
 // clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc tests/fuzz/fuzz_lapic.c src/vdev/lapic*.c
 #include "vdev/lapic.h"
 
+#include "x86/bits.h"
+#include "x86/msr_numbers.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,15 +117,16 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
             }
             break;
         case 5:
-            if (lapic_msr_write(l, MSR_APIC_BASE, value, now) == LAPIC_OK)
+            if (lapic_msr_write(l, MSR_IA32_APIC_BASE, value, now) == LAPIC_OK)
                 CHECK((value & APIC_BASE_EN) || lapic_mode(l) == LAPIC_DISABLED);
             break;
         case 6: // modes that work
-            if (lapic_msr_write(l, MSR_APIC_BASE, 0xfee00000 | (value & 0xd00), now) == LAPIC_GP)
+            if (lapic_msr_write(l, MSR_IA32_APIC_BASE, 0xfee00000 | (value & 0xd00), now) ==
+                LAPIC_GP)
                 lapic_mmio_write(l, APIC_SVR, 4, 0x1ff, now);
             break;
         case 7:
-            (void)!lapic_msr_write(l, MSR_TSC_DEADLINE, value & 1 ? value : now + v, now);
+            (void)!lapic_msr_write(l, MSR_IA32_TSC_DEADLINE, value & 1 ? value : now + v, now);
             break;
         case 8:
             if (lapic_post(l, v, value >> 8 & 1) == LAPIC_DROPPED)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Guest page walks over arbitrary registers and tables. The input: paging_state, an access, an
 // address, then the guest's RAM (32 KiB at 0, the rest of it zero).
-// clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc tests/fuzz/fuzz_walk.c src/ept/walk.c
-//       src/ept/memory.c
+// clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc tests/fuzz/fuzz_walk.c src/x86/walk.c
+//       src/x86/guest_memory.c
 #include <stdlib.h>
 #include <string.h>
 
-#include "ept/walk.h"
+#include "x86/walk.h"
 
 static u8 ram[32 * KiB] ALIGNED(4096);
 

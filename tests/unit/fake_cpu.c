@@ -3,7 +3,7 @@
 // checks of a VM entry with unrestricted guest (SDM 27.3.1), written down from the manual once more
 // and not taken from what they are to test.
 #include "vmx/debug.h"
-#include "vmx/regs_check.h"
+#include "x86/regs_check.h"
 
 #define IF_SO(condition, what) \
     do {                       \

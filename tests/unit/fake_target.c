@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ept/walk.h"
 #include "fake_cpu.c"
+#include "x86/walk.h"
 
 struct fake_vm fake[FAKE_VMS + 1];
 bool fake_kicked, fake_takes_all;

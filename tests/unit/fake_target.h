@@ -10,7 +10,7 @@
 
 #include "gdbstub/gdbstub.h"
 #include "gdbstub/target.h"
-#include "vmx/regs_check.h"
+#include "x86/regs_check.h"
 
 #define FAKE_VMS   3
 #define FAKE_VCPUS 2

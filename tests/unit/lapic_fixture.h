@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "vdev/lapic.h"
+#include "x86/bits.h"
+#include "x86/msr_numbers.h"
 
 #define TSC_HZ 1000000000ull
 
@@ -113,8 +115,8 @@ static inline void apic_on(struct apic *a, u32 id)
 static inline void apic_on_x2apic(struct apic *a, u32 id)
 {
     apic_on(a, id);
-    u64 base = LAPIC_DEFAULT_BASE | APIC_BASE_EN | APIC_BASE_EXTD;
-    assert_int_equal(lapic_msr_write(&a->l, MSR_APIC_BASE, base, 0), LAPIC_OK);
+    u64 base = APIC_BASE_RESET | APIC_BASE_EN | APIC_BASE_EXTD;
+    assert_int_equal(lapic_msr_write(&a->l, MSR_IA32_APIC_BASE, base, 0), LAPIC_OK);
 }
 
 static inline u64 rd(struct apic *a, u32 msr)

@@ -13,7 +13,7 @@
 
 #include <Zydis/Zydis.h>
 
-#include "vmx/decode.h"
+#include "x86/decode.h"
 
 #define RANDOM_STRINGS 3000000
 

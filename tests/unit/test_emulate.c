@@ -19,10 +19,10 @@
 
 #include <cmocka.h>
 
-#include "ept/walk.h"
-#include "vmx/alu.h"
-#include "vmx/emulate_plain.h"
-#include "vmx/emulate_system.h"
+#include "x86/alu.h"
+#include "x86/emulate_plain.h"
+#include "x86/emulate_system.h"
+#include "x86/walk.h"
 
 #define ROUNDS 600000
 
@@ -237,9 +237,9 @@ enum {
     REGISTER = 1 << 19, // the opcode holds one
     UNASKED = 1 << 20,  // the emulator does not ask whether the CPU has it
 };
-#define AF_   FLAG_AF
-#define BIT_F (FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF)
-#define MUL_F (FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF)
+#define AF_   RFLAGS_AF
+#define BIT_F (RFLAGS_OF | RFLAGS_SF | RFLAGS_AF | RFLAGS_PF)
+#define MUL_F (RFLAGS_SF | RFLAGS_ZF | RFLAGS_AF | RFLAGS_PF)
 #define DIV_F ALU_FLAGS
 
 // Every form the emulator knows but string instructions and those of segments and systems, with the
@@ -339,15 +339,15 @@ static const struct form {
     {MAP_0F38, 0xf0, 0xf1, ANY, 0, 0, 0xf2},                              // CRC32
     {MAP_0F38, 0xf6, 0xf6, ANY, 0, 0, 0x66},                              // ADCX
     {MAP_0F38, 0xf6, 0xf6, ANY, 0, 0, 0xf3},                              // ADOX
-    {MAP_0F38, 0xf2, 0xf2, ANY, VEX, FLAG_AF | FLAG_PF},                  // ANDN
-    {MAP_0F38, 0xf3, 0xf3, 1, VEX, FLAG_AF | FLAG_PF},                    // BLSR
-    {MAP_0F38, 0xf3, 0xf3, 2, VEX, FLAG_AF | FLAG_PF},                    // BLSMSK
-    {MAP_0F38, 0xf3, 0xf3, 3, VEX, FLAG_AF | FLAG_PF},                    // BLSI
-    {MAP_0F38, 0xf5, 0xf5, ANY, VEX, FLAG_AF | FLAG_PF},                  // BZHI
+    {MAP_0F38, 0xf2, 0xf2, ANY, VEX, RFLAGS_AF | RFLAGS_PF},              // ANDN
+    {MAP_0F38, 0xf3, 0xf3, 1, VEX, RFLAGS_AF | RFLAGS_PF},                // BLSR
+    {MAP_0F38, 0xf3, 0xf3, 2, VEX, RFLAGS_AF | RFLAGS_PF},                // BLSMSK
+    {MAP_0F38, 0xf3, 0xf3, 3, VEX, RFLAGS_AF | RFLAGS_PF},                // BLSI
+    {MAP_0F38, 0xf5, 0xf5, ANY, VEX, RFLAGS_AF | RFLAGS_PF},              // BZHI
     {MAP_0F38, 0xf5, 0xf5, ANY, VEX, 0, 0xf3},                            // PEXT
     {MAP_0F38, 0xf5, 0xf5, ANY, VEX, 0, 0xf2},                            // PDEP
     {MAP_0F38, 0xf6, 0xf6, ANY, VEX, 0, 0xf2},                            // MULX
-    {MAP_0F38, 0xf7, 0xf7, ANY, VEX, FLAG_AF | FLAG_PF | FLAG_SF},        // BEXTR
+    {MAP_0F38, 0xf7, 0xf7, ANY, VEX, RFLAGS_AF | RFLAGS_PF | RFLAGS_SF},  // BEXTR
     {MAP_0F38, 0xf7, 0xf7, ANY, VEX, 0, 0x66},                            // SHLX
     {MAP_0F38, 0xf7, 0xf7, ANY, VEX, 0, 0xf3},                            // SARX
     {MAP_0F38, 0xf7, 0xf7, ANY, VEX, 0, 0xf2},                            // SHRX
@@ -566,7 +566,7 @@ static bool prepare(struct sample *s)
     return !(how & BRANCH) || s->i.has_memory || !(how & STACK_) || s->i.rm != RSP;
 }
 
-static u64 canonical(u64 v)
+static u64 within_47_bits(u64 v)
 {
     return (u64)((i64)(v << 17) >> 17);
 }
@@ -584,9 +584,10 @@ static void random_sample(struct sample *s)
         assert_int_equal(error, OK);
         for (unsigned n = 0; n < GPR_COUNT; n++)
             s->gpr[n] = random_value();
-        s->gpr[RSP] = canonical(s->gpr[RSP]);
+        s->gpr[RSP] = within_47_bits(s->gpr[RSP]);
         s->rflags =
-            (random64() & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)) | 0x202;
+            (random64() & (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)) |
+            0x202;
         if (s->i.has_memory && !place_operand(s))
             continue;
         assert_int_equal(decode(s->bytes, INSTRUCTION_MAX, size, &s->i), OK);
@@ -633,18 +634,18 @@ static u64 undefined_flags(const struct sample *s)
     u32 counts = s->i.opcode & 1 ? EMULATE_LZCNT : EMULATE_BMI1;
     u64 flags = s->form->undefined;
     if ((s->form->how & SCAN) && (s->i.repeat != 0xf3 || !(features & counts)))
-        flags |= ALU_FLAGS & ~FLAG_ZF;
+        flags |= ALU_FLAGS & ~RFLAGS_ZF;
     if (!(s->form->how & (SHIFT | ROTATE)))
         return flags;
     unsigned count = shift_count(s);
     if (count == 0)
         return 0;
     if (count != 1)
-        flags |= FLAG_OF;
+        flags |= RFLAGS_OF;
     if (s->form->how & SHIFT)
-        flags |= FLAG_AF;
+        flags |= RFLAGS_AF;
     if ((s->form->how & SHIFT) && count >= s->i.operand_size * 8u)
-        flags |= FLAG_CF;
+        flags |= RFLAGS_CF;
     return flags;
 }
 
@@ -672,7 +673,7 @@ static void try_plain_mov(const struct sample *s, const struct emulation *done)
     e.ops = &direct;
     e.gpr = gpr;
     e.rip = (u64)(uintptr_t)code;
-    e.rflags = s->rflags | FLAG_RF;
+    e.rflags = s->rflags | RFLAGS_RF;
     assert_false(emulate_plain_mov(&e, &s->i, GVA(linear + 4096), GPA(linear), true));
     bool as_read = emulate_plain_mov(&e, &s->i, GVA(linear), GPA(linear), false);
     bool as_write = !as_read && emulate_plain_mov(&e, &s->i, GVA(linear), GPA(linear), true);
@@ -719,7 +720,7 @@ static void run_both(const struct sample *s, unsigned repeats)
         .code_size = s->code_32 ? CODE_32 : CODE_64,
         .gpr = gpr,
         .rip = (u64)(uintptr_t)code,
-        .rflags = s->rflags | FLAG_RF,
+        .rflags = s->rflags | RFLAGS_RF,
         .cr0 = CR0_PE,
         .long_mode = true,
         .cpl = 3,
@@ -753,7 +754,7 @@ static void run_both(const struct sample *s, unsigned repeats)
     u64 mask = s->code_32 ? UINT32_MAX : UINT64_MAX; // nothing is promised of the upper halves
     for (unsigned n = 0; n < (s->code_32 ? 8u : GPR_COUNT); n++)
         EXPECT_EQUAL(s, names[n], gpr[n] & mask, native.gpr_out[n] & mask);
-    u64 defined = ~(undefined_flags(s) | (wanted != 0 ? FLAG_RF : 0));
+    u64 defined = ~(undefined_flags(s) | (wanted != 0 ? RFLAGS_RF : 0));
     EXPECT_EQUAL(s, "rflags", e.rflags & defined, native.rflags_out & defined);
     EXPECT_EQUAL(s, "rip", e.rip, (u64)(uintptr_t)code + (wanted != 0 ? 0 : s->i.length));
     for (unsigned n = 0; memcmp(emulated, memory, MEMORY) != 0 && n < MEMORY; n++)
@@ -841,8 +842,8 @@ static void strings_as_native(void **state)
         assert_int_equal(decode(s.bytes, at, s.code_32 ? CODE_32 : CODE_64, &s.i), OK);
         for (unsigned reg = 0; reg < GPR_COUNT; reg++)
             s.gpr[reg] = random_value();
-        s.gpr[RSP] = canonical(s.gpr[RSP]);
-        s.rflags = 0x202 | (random64() & FLAG_DF) | (random64() & FLAG_ZF);
+        s.gpr[RSP] = within_47_bits(s.gpr[RSP]);
+        s.rflags = 0x202 | (random64() & RFLAGS_DF) | (random64() & RFLAGS_ZF);
         s.gpr[RSI] = start + 4096 + random64() % 4096 - (gs ? GS_BASE : 0);
         s.gpr[RDI] = start + 4096 + random64() % 4096;
         if (one_in(3)) // overlapping
@@ -1019,7 +1020,7 @@ static void accesses(void **state)
     assert_int_equal(world.log[4].size, 8);
     assert_int_equal(world.log[6].size, 4);
     assert_int_equal(STEP(CODE_64, "\x0f\x94\x03"), EMULATE_DONE); // SETZ [rbx]
-    expect_access(8, true, 0x4010, 1, (e.rflags & FLAG_ZF) != 0);
+    expect_access(8, true, 0x4010, 1, (e.rflags & RFLAGS_ZF) != 0);
     assert_int_equal(world.count, 9);
 }
 
@@ -1240,7 +1241,7 @@ static void ports(void **state)
     io = (struct string_io){
         .port = 0xe9, .size = 1, .address_size = 2, .instruction_length = 2, .segment = SEG_FS};
     e.code_size = CODE_16;
-    e.rflags |= FLAG_DF;
+    e.rflags |= RFLAGS_DF;
     e.repeats = 1;
     world.base[SEG_FS] = 0x40000;
     regs[RSI] = 0x7770000;

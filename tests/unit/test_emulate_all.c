@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // LIBS: -lZydis
 // Every instruction with an operand in memory, explicit or implied, that Zydis knows: it is
-// emulated, with the accesses that Zydis names, or it is one of those that vmx/emulate.h leaves
+// emulated, with the accesses that Zydis names, or it is one of those that x86/emulate.h leaves
 // out.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 
 #include <Zydis/Zydis.h>
 
-#include "vmx/emulate_system.h"
+#include "x86/emulate_system.h"
 
 static const struct {
     enum code_size size;
@@ -173,7 +173,7 @@ static bool works_on_vectors(const ZydisDecodedOperand *o)
     }
 }
 
-// What vmx/emulate.h leaves out.
+// What x86/emulate.h leaves out.
 static bool left_out(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *o)
 {
     switch (z->meta.isa_ext) {

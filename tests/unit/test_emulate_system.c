@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "vmx/emulate_system.h"
+#include "x86/emulate_system.h"
 
 // ---- a guest ---------------------------------------------------------------------------------
 
@@ -428,14 +428,14 @@ static void flags(void **state)
     DO(CODE_32, "\x66\x9d");
     assert_int_equal(e.rflags, 0x240002);
     assert_int_equal(regs[RSP], 0x10002);
-    e.rflags |= FLAG_RF;
+    e.rflags |= RFLAGS_RF;
     DO(CODE_32, "\x66\x9c");
     DO(CODE_32, "\x9c");
     assert_int_equal(get(0xfffc, 4), 0x240002);
-    e.rflags = FLAG_VM | 2;
+    e.rflags = RFLAGS_VM | 2;
     assert_int_equal(STEP(CODE_16, "\x9c"), EMULATE_UNSUPPORTED);
     assert_int_equal(STEP(CODE_16, "\x9d"), EMULATE_UNSUPPORTED);
-    e.rflags = FLAG_VM | 0x3002;
+    e.rflags = RFLAGS_VM | 0x3002;
     DO(CODE_16, "\x9c");
 }
 
@@ -614,27 +614,27 @@ static void looking(void **state)
         expect_access(0, false, 0x8000, 2);
         assert_int_equal(world.count, 1);
         assert_int_equal(regs[RCX], cases[n].lar < 0 ? 0x77 : (u64)cases[n].lar);
-        assert_int_equal(!(e.rflags & FLAG_ZF), cases[n].lar < 0);
+        assert_int_equal(!(e.rflags & RFLAGS_ZF), cases[n].lar < 0);
         regs[RCX] = 0x77;
         DO(CODE_32, "\x0f\x03\x0b"); // LSL
         assert_int_equal(regs[RCX], cases[n].lsl < 0 ? 0x77 : (u64)cases[n].lsl);
-        assert_int_equal(!(e.rflags & FLAG_ZF), cases[n].lsl < 0);
+        assert_int_equal(!(e.rflags & RFLAGS_ZF), cases[n].lsl < 0);
         DO(CODE_32, "\x0f\x00\x23"); // VERR
-        assert_int_equal((e.rflags & FLAG_ZF) != 0, cases[n].verr);
+        assert_int_equal((e.rflags & RFLAGS_ZF) != 0, cases[n].verr);
         DO(CODE_32, "\x0f\x00\x2b"); // VERW
-        assert_int_equal((e.rflags & FLAG_ZF) != 0, cases[n].verw);
+        assert_int_equal((e.rflags & RFLAGS_ZF) != 0, cases[n].verw);
     }
     // ARPL.
     put(0x8000, 0x1231, 2);
     regs[RCX] = 2;
     DO(CODE_32, "\x63\x0b");
     assert_int_equal(get(0x8000, 2), 0x1232);
-    assert_true(e.rflags & FLAG_ZF);
+    assert_true(e.rflags & RFLAGS_ZF);
     DO(CODE_32, "\x63\x0b");
     assert_int_equal(world.count, 1);
-    assert_false(e.rflags & FLAG_ZF);
+    assert_false(e.rflags & RFLAGS_ZF);
     // None of them is known in real and virtual-8086 mode.
-    e.rflags = FLAG_VM | 2;
+    e.rflags = RFLAGS_VM | 2;
     FAULTS(CODE_16, "\x0f\x02\x0f", VECTOR_UD, 0);
     FAULTS(CODE_16, "\x63\x0f", VECTOR_UD, 0);
     e.rflags = 2;
@@ -952,7 +952,7 @@ static void features(void **state)
     expect_access(1, true, 0x8000, 8);
     e.features = UINT32_MAX;
     e.long_mode = false;
-    e.rflags = FLAG_VM | 2; // VEX is none there
+    e.rflags = RFLAGS_VM | 2; // VEX is none there
     FAULTS(CODE_16, "\xc4\xe2\x70\xf2\x17", VECTOR_UD, 0);
     // VEX.W and the upper half of vvvv do not count outside 64-bit mode.
     e.rflags = 2;

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "vmx/fetch.h"
+#include "x86/fetch.h"
 
 #define P  1ull
 #define RW 2ull

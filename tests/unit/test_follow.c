@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "vmx/alu.h"
-#include "vmx/follow.h"
+#include "x86/alu.h"
+#include "x86/follow.h"
 
 static struct follow f;
 
@@ -59,7 +59,7 @@ static void memory(void **state)
     gpr[RDX] = 0x123456789;
     follow_steps(&f, gpr, &rflags);
     assert_int_equal(gpr[RDX], 0);
-    assert_int_equal(rflags, 2 | FLAG_ZF | FLAG_PF);
+    assert_int_equal(rflags, 2 | RFLAGS_ZF | RFLAGS_PF);
 }
 
 static void ports(void **state)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Local APIC: registers, priorities, EOI, pins, posting.
 #include "lapic_fixture.h"
+#include "x86/bits.h"
+#include "x86/msr_numbers.h"
 
 static struct apic a, b;
 
@@ -46,16 +48,16 @@ static void test_power_up_and_init(void **state)
     (void)state;
     apic_start(&a, 0);
     check_reset_state(0);
-    assert_true(rd(&a, MSR_APIC_BASE) == 0xfee00900);
+    assert_true(rd(&a, MSR_IA32_APIC_BASE) == 0xfee00900);
     apic_start(&a, 5);
     check_reset_state(5);
-    assert_true(rd(&a, MSR_APIC_BASE) == 0xfee00800);
+    assert_true(rd(&a, MSR_IA32_APIC_BASE) == 0xfee00800);
 
     dirty();
-    assert_int_equal(lapic_msr_write(&a.l, MSR_APIC_BASE, 0xfec00900, 0), LAPIC_OK);
+    assert_int_equal(lapic_msr_write(&a.l, MSR_IA32_APIC_BASE, 0xfec00900, 0), LAPIC_OK);
     lapic_reset(&a.l, true);
     check_reset_state(5);
-    assert_true(rd(&a, MSR_APIC_BASE) == 0xfec00900); // INIT leaves MSRs
+    assert_true(rd(&a, MSR_IA32_APIC_BASE) == 0xfec00900); // INIT leaves MSRs
     u64 bitmap[4];
     lapic_eoi_exit_bitmap(&a.l, bitmap);
     assert_true((bitmap[0] | bitmap[1] | bitmap[2] | bitmap[3]) == 0);
@@ -68,7 +70,7 @@ static void test_power_up_and_init(void **state)
     dirty();
     lapic_reset(&a.l, false);
     check_reset_state(5);
-    assert_true(rd(&a, MSR_APIC_BASE) == 0xfee00800);
+    assert_true(rd(&a, MSR_IA32_APIC_BASE) == 0xfee00800);
 }
 
 // F3.
@@ -284,8 +286,8 @@ static void test_x2apic_faults(void **state)
     struct lapic_config plain = usual;
     plain.tsc_deadline = false;
     apic_start_with(&a, 0, plain);
-    assert_int_equal(lapic_msr_read(&a.l, MSR_TSC_DEADLINE, &value, 0), LAPIC_GP);
-    assert_int_equal(lapic_msr_write(&a.l, MSR_TSC_DEADLINE, 0, 0), LAPIC_GP);
+    assert_int_equal(lapic_msr_read(&a.l, MSR_IA32_TSC_DEADLINE, &value, 0), LAPIC_GP);
+    assert_int_equal(lapic_msr_write(&a.l, MSR_IA32_TSC_DEADLINE, 0, 0), LAPIC_GP);
 }
 
 // F5: RDMSR without an exit reads 64 bits from the page; that must equal what an exit gives.
@@ -318,13 +320,13 @@ static void test_mode_transitions(void **state)
     for (int from = 0; from < 4; from++) {
         for (int to = 0; to < 4 && from != INVALID; to++) {
             apic_on(&a, 3);
-            u64 old = LAPIC_DEFAULT_BASE | bits[from];
-            assert_int_equal(lapic_msr_write(&a.l, MSR_APIC_BASE, old, 0), LAPIC_OK);
+            u64 old = APIC_BASE_RESET | bits[from];
+            assert_int_equal(lapic_msr_write(&a.l, MSR_IA32_APIC_BASE, old, 0), LAPIC_OK);
             a.bases = 0;
-            u64 new = LAPIC_DEFAULT_BASE | bits[to];
-            assert_int_equal(lapic_msr_write(&a.l, MSR_APIC_BASE, new, 0),
+            u64 new = APIC_BASE_RESET | bits[to];
+            assert_int_equal(lapic_msr_write(&a.l, MSR_IA32_APIC_BASE, new, 0),
                              allowed[from][to] ? LAPIC_OK : LAPIC_GP);
-            assert_true(rd(&a, MSR_APIC_BASE) == (allowed[from][to] ? new : old));
+            assert_true(rd(&a, MSR_IA32_APIC_BASE) == (allowed[from][to] ? new : old));
             assert_int_equal(a.bases, allowed[from][to] && from != to);
         }
     }
@@ -337,15 +339,16 @@ static void test_base_bits(void **state)
     apic_start(&a, 0);
     for (u32 n = 0; n < 64; n++) {
         bool ok = n == 8 || n == 10 || n == 11 || (n >= 12 && n < 40);
-        u64 value = LAPIC_DEFAULT_BASE | APIC_BASE_EN | BIT(n);
+        u64 value = APIC_BASE_RESET | APIC_BASE_EN | BIT(n);
         apic_start(&a, 0);
-        assert_int_equal(lapic_msr_write(&a.l, MSR_APIC_BASE, value, 0), ok ? LAPIC_OK : LAPIC_GP);
+        assert_int_equal(lapic_msr_write(&a.l, MSR_IA32_APIC_BASE, value, 0),
+                         ok ? LAPIC_OK : LAPIC_GP);
     }
     struct lapic_config plain = usual;
     plain.x2apic = false;
     apic_start_with(&a, 0, plain);
-    assert_int_equal(lapic_msr_write(&a.l, MSR_APIC_BASE, 0xfee00c00, 0), LAPIC_GP);
-    assert_int_equal(lapic_msr_write(&a.l, MSR_APIC_BASE, 0xd0000800, 0), LAPIC_OK);
+    assert_int_equal(lapic_msr_write(&a.l, MSR_IA32_APIC_BASE, 0xfee00c00, 0), LAPIC_GP);
+    assert_int_equal(lapic_msr_write(&a.l, MSR_IA32_APIC_BASE, 0xd0000800, 0), LAPIC_OK);
     assert_true(lapic_base(&a.l).v == 0xd0000000);
     assert_int_equal(a.bases, 1);
 }
@@ -361,7 +364,7 @@ static void test_xapic_to_x2apic_keeps_state(void **state)
     put(&a, APIC_ICR_HIGH, 0x09000000);
     put(&a, APIC_ICR_LOW, 0x000000f0);
     lapic_deliver(&a.l, LAPIC_FIXED, 0x40, false);
-    assert_int_equal(lapic_msr_write(&a.l, MSR_APIC_BASE, 0xfee00c00, 0), LAPIC_OK);
+    assert_int_equal(lapic_msr_write(&a.l, MSR_IA32_APIC_BASE, 0xfee00c00, 0), LAPIC_OK);
     assert_int_equal(rd(&a, 0x802), 0x25);
     assert_int_equal(rd(&a, 0x80d), 2 << 16 | 1 << 5);
     assert_int_equal(rd(&a, 0x808), 0x30);
@@ -369,14 +372,14 @@ static void test_xapic_to_x2apic_keeps_state(void **state)
     assert_true(rd(&a, 0x830) == 0xf0);
     assert_int_equal(take(&a), 0x40);
     // Off and on again: all is lost.
-    assert_int_equal(lapic_msr_write(&a.l, MSR_APIC_BASE, 0xfee00000, 0), LAPIC_OK);
+    assert_int_equal(lapic_msr_write(&a.l, MSR_IA32_APIC_BASE, 0xfee00000, 0), LAPIC_OK);
     assert_int_equal(lapic_post(&a.l, 0x40, false), LAPIC_DROPPED);
     assert_true(lapic_accepts_extint(&a.l));
     lapic_nmi(&a.l);
     assert_int_equal(a.nmis, 1);
     lapic_deliver(&a.l, LAPIC_NMI, 0, false);
     assert_int_equal(a.nmis, 1);
-    assert_int_equal(lapic_msr_write(&a.l, MSR_APIC_BASE, 0xfee00800, 0), LAPIC_OK);
+    assert_int_equal(lapic_msr_write(&a.l, MSR_IA32_APIC_BASE, 0xfee00800, 0), LAPIC_OK);
     check_reset_state(0x25);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Interprocessor interrupts: what the ICR sends and whom a destination names.
 #include "lapic_fixture.h"
+#include "x86/msr_numbers.h"
 
 enum { LOGICAL = 1 << 11, SELF = 1 << 18, ALL = 2 << 18, OTHERS = 3 << 18, ASSERT = 1 << 14 };
 
@@ -118,7 +119,7 @@ static void test_mixed_modes_and_disabled(void **state)
     start_xapic(4);
     apic_on_x2apic(&cpus[2], 2);
     apic_on(&cpus[3], 0x103); // can be started by its x2APIC ID only
-    assert_int_equal(lapic_msr_write(&cpus[1].l, MSR_APIC_BASE, 0xfee00000, 0), LAPIC_OK);
+    assert_int_equal(lapic_msr_write(&cpus[1].l, MSR_IA32_APIC_BASE, 0xfee00000, 0), LAPIC_OK);
     assert_int_equal(send_xapic(0xff, 0x40, 4), 0xd);
     assert_int_equal(send_xapic(0, ALL | 0x40, 4), 0xd);
     assert_int_equal(send_xapic(0, OTHERS | 0x40, 4), 0xc);

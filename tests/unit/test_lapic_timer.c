@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The local APIC's timer in all modes, and its arithmetic at the edges.
 #include "lapic_fixture.h"
+#include "x86/msr_numbers.h"
 
 static struct apic a;
 
@@ -27,13 +28,13 @@ static u64 deadline(void)
 static u64 read_msr(u64 now)
 {
     u64 value = 0x5a;
-    assert_int_equal(lapic_msr_read(&a.l, MSR_TSC_DEADLINE, &value, now), LAPIC_OK);
+    assert_int_equal(lapic_msr_read(&a.l, MSR_IA32_TSC_DEADLINE, &value, now), LAPIC_OK);
     return value;
 }
 
 static void write_msr(u64 value, u64 now)
 {
-    assert_int_equal(lapic_msr_write(&a.l, MSR_TSC_DEADLINE, value, now), LAPIC_OK);
+    assert_int_equal(lapic_msr_write(&a.l, MSR_IA32_TSC_DEADLINE, value, now), LAPIC_OK);
 }
 
 // F3.

@@ -8,7 +8,8 @@
 
 #include <cmocka.h>
 
-#include "ept/walk.h"
+#include "x86/bits.h"
+#include "x86/walk.h"
 
 #define PG   BIT(31)
 #define WP   BIT(16)
