@@ -11,6 +11,7 @@ from pathlib import Path
 
 from . import split
 from .claim import Claim
+from .kept import KeptFile
 from .keys import ESCAPE, Keys
 from .ports import A_LOOK, GuestPty, TerminalPort, bytes_readable
 from .ticks import Patience
@@ -73,7 +74,7 @@ class ConsolesPort(TerminalPort):
         self._claim = Claim(str(directory))  # and of its log
         self._directory = directory
         try:
-            self._log = open(f"{directory}.log", "wb", buffering=0)
+            self._log = KeptFile(f"{directory}.log", lambda text: self._view.note(f"-- {text} --"))
         except OSError:
             self._claim.close()
             raise

@@ -26,4 +26,8 @@ def write(path: Path, suite: str, plan: list[str], seen: list[float], failure: s
         elif number > len(seen):
             ElementTree.SubElement(case, "skipped", message="not come to")
     ElementTree.SubElement(root, "system-out").text = NOT_XML.sub("?", output)
-    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+    text = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    try:
+        path.write_bytes(text)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None

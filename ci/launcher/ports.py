@@ -20,6 +20,7 @@ import typing
 
 from . import interrupts
 from .claim import Claim
+from .kept import on_stderr, without
 
 # Bytes kept for a reader that is slow or not there yet.
 BACKLOG = 1 << 20
@@ -28,6 +29,8 @@ BACKLOG = 1 << 20
 HANG_UP = b"$vHangUp#b9"
 # Seconds between two looks at a reader that takes nothing.
 A_LOOK = 0.02
+# A file takes no more: its disk, its owner's share of that, or a limit is full.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What a pipe takes without blocking once poll() has called it writable.
 PIECE = select.PIPE_BUF
 
@@ -80,11 +83,20 @@ class Port:
         except BlockingIOError:
             return
         except OSError as error:
-            if error.errno != errno.EIO:
-                raise
-            self.reader_gone()  # a pty whose other end was closed
+            self.write_failed(error)
             return
         del self.outgoing[:written]
+
+    def write_failed(self, error: OSError) -> None:
+        """What waits cannot be written, and this is why."""
+        if error.errno != errno.EIO:
+            raise error
+        self.reader_gone()  # a pty whose other end was closed
+
+    def give_up(self) -> None:
+        """Write nothing any more."""
+        self.write_fd = None
+        self.outgoing.clear()
 
     def check(self) -> bool:
         """Look for what poll() does not report; True if that needs doing regularly."""
@@ -137,14 +149,23 @@ class EmulatorPort(Port):
 
 
 class FilePort(Port):
-    """A console that is only written down."""
+    """A console that is only written down, as far as the file takes it."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, tell: typing.Callable[[str], None] = on_stderr) -> None:
+        """`tell` is given a word when the file takes no more."""
         super().__init__()
-        self.write_fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        self._path = path
+        self._tell = tell
+        self.write_fd = self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+
+    def write_failed(self, error: OSError) -> None:
+        if error.errno == errno.EPIPE:
+            raise error  # it is no file, and who read it has gone
+        self.give_up()
+        self._tell(without(self._path, error))
 
     def close(self) -> None:
-        os.close(self.write_fd)
+        os.close(self._file)
 
 
 class LinePort(Port):
@@ -250,6 +271,13 @@ class TerminalPort(Port):
                 passed.append(byte)
         return bytes(passed)
 
+    def write_failed(self, error: OSError) -> None:
+        if error.errno not in FULL:
+            super().write_failed(error)
+            return
+        self.give_up()
+        on_stderr(f"appliance: {without('standard output', error)}", self.newline)
+
     def reader_gone(self) -> None:
         """The terminal was closed, and no SIGHUP told us: it is not our controlling one."""
         raise BrokenPipeError
@@ -259,7 +287,7 @@ class TerminalPort(Port):
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(self._input, termios.TCSADRAIN, self._saved_mode)
             self.newline = "\n"
-        if self.write_fd != self._output:
+        if self.write_fd not in (self._output, None):
             os.close(self.write_fd)
             self.write_fd = self._output
 

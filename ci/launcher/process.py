@@ -10,6 +10,8 @@ import subprocess
 import typing
 from pathlib import Path
 
+from .kept import KeptFile
+
 PR_SET_PDEATHSIG = 1
 LOG_LINES_SHOWN = 20
 
@@ -33,9 +35,9 @@ def dying_with_parent(death_signal: int = signal.SIGTERM) -> typing.Callable[[],
 
 
 class Emulator:
-    """The emulator's process, with what it prints."""
+    """The emulator's process, with what it prints, which is kept in the log."""
 
-    def __init__(self, command: list[str], directory: Path, log: str | None,
+    def __init__(self, command: list[str], directory: Path, log: KeptFile | None,
                  inherited: tuple[int, ...] = ()) -> None:
         die = dying_with_parent(signal.SIGKILL)
 
@@ -46,7 +48,7 @@ class Emulator:
 
         self.last_lines: collections.deque[str] = collections.deque(maxlen=LOG_LINES_SHOWN)
         self._unfinished = b""
-        self._log = open(log, "wb", buffering=0) if log else None
+        self._log = log
         self.process = subprocess.Popen(
             command,
             cwd=directory,
@@ -96,5 +98,3 @@ class Emulator:
     def close(self) -> None:
         self.kill()
         self.process.stdout.close()
-        if self._log:
-            self._log.close()

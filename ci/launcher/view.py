@@ -61,6 +61,7 @@ class View:
         self.focus: Vm | None = None  # has the keyboard
         self.alone: Vm | None = None
         self._unfinished: Vm | None = None  # whose partial line stands on the screen
+        self._raw_is_open = False  # the cursor stands behind something that came before the VMs
         self._aside: collections.deque[bytes] = collections.deque(maxlen=ASIDE)
         self._dropped = 0
 
@@ -76,6 +77,7 @@ class View:
     def raw(self, data: bytes) -> None:
         """What came before the VMs were there."""
         self._put(data)
+        self._raw_is_open = not data.endswith(b"\n")
         self._log(data.replace(b"\r", b""))
 
     def line(self, text: bytes) -> None:
@@ -118,8 +120,7 @@ class View:
         self._log(line + b"\n")
         if self.alone:
             if vm is not self.alone:
-                self._dropped += len(self._aside) == ASIDE
-                self._aside.append(line)
+                self._put_aside(line)
         elif vm is not None and vm is self._unfinished and text.startswith(vm.shown):
             self._put(text[len(vm.shown):] + b"\r\n")
             self._unfinished = None
@@ -127,8 +128,15 @@ class View:
             self._leave_line()
             self._put(line + b"\r\n")
 
+    def _put_aside(self, line: bytes) -> None:
+        self._dropped += len(self._aside) == ASIDE
+        self._aside.append(line)
+
     def _leave_line(self) -> None:
         """Leaves the partial line that is on the screen, if any."""
+        if self._raw_is_open:
+            self._put(b"\r\n")
+        self._raw_is_open = False
         if self._unfinished:
             self._put((b"\x1b[m" if b"\x1b" in self._unfinished.shown else b"") + b"\\\r\n")
         self._unfinished = None
@@ -180,6 +188,13 @@ class View:
         """A line for whoever looks at the terminal."""
         self._leave_line()
         self._put(text.encode() + b"\r\n")
+
+    def note(self, text: str) -> None:
+        """A line that can wait until all VMs are shown. It is not in the log."""
+        if self.alone:
+            self._put_aside(text.encode())
+        else:
+            self.say(text)
 
     def end(self) -> None:
         """Nothing more comes: what is left of lines, and the terminal as it was."""

@@ -6,6 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from .kept import KeptFile
 from .process import dying_with_parent
 from .session import STATUS_TIMED_OUT
 from .ticks import LOOK, UNCOUNTED, Patience, Ticks
@@ -37,7 +38,7 @@ class Watched:
         self.output = b""  # without carriage returns
         self.position = 0  # behind what was waited for last
         self.seen: list[float] = []  # of each step that was taken, its seconds
-        self.log = open(log, "wb", buffering=0)
+        self.log = KeptFile(log, self.tell)
         self.process = subprocess.Popen(
             [CI / "appliance", "--gdb", line, "--ticks", self.ticks.path, "--limit", str(limit),
              *map(str, options)],

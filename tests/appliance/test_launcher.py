@@ -592,6 +592,24 @@ def test_end_without_done_line_is_status_1(machine, iso, words):
     assert "the emulator ended" in result.stderr
 
 
+@pytest.mark.parametrize("options, what", [
+    (["--console", "/dev/full"], "/dev/full"), (["--log", "/dev/full"], "/dev/full"),
+    ([], "standard output")])
+def test_a_full_disk_ends_no_machine(machine, iso, options, what):
+    """What cannot be written any more is named, once, and the verdict is as ever."""
+    if "--log" in options and "qemu" in machine:
+        pytest.skip("QEMU logs nothing")
+    with open("/dev/full", "w") as full:
+        words = [LAUNCHER, *machine, "--iso", iso("ok off"), *options]
+        result = subprocess.run(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                stdout=subprocess.DEVNULL if options else full, timeout=LIMIT)
+        nobody = subprocess.run(words, stdin=subprocess.DEVNULL, stderr=full,
+                                stdout=subprocess.DEVNULL if options else full, timeout=LIMIT)
+    said = f"appliance: {what}: No space left on device; nothing more is written there\n"
+    assert (result.returncode, result.stderr) == (0, said)
+    assert nobody.returncode == 0
+
+
 def test_timeout_is_status_124(qemu, iso, tmp_path):
     result = launch(*qemu, "--iso", iso("guest"), "--timeout", "2",
                     "--console", tmp_path / "console")

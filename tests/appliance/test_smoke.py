@@ -69,6 +69,15 @@ def test_what_was_not_seen_is_named(tmp_path):
                                ("all VMs have ended as configured", "not come to")]
 
 
+def test_what_takes_no_more_is_named(tmp_path):
+    """Without the log the test goes on; the JUnit file is what it is for."""
+    done = smoke(tmp_path, HELLO, "--machine", "bochs", "--log", "/dev/full", "--junit", "/dev/full")
+    log = "/dev/full: No space left on device; nothing more is written there"
+    assert done.stdout.count(log) == 1 and "  all VMs have ended as configured\n" in done.stdout
+    assert done.stdout.splitlines()[-1] == "smoke: /dev/full: No space left on device"
+    assert done.returncode == 2
+
+
 @no_vmx
 def test_a_machine_without_vmx_is_named(tmp_path):
     done = smoke(tmp_path, HELLO, "--machine", "qemu")

@@ -249,6 +249,12 @@ def test_a_line_just_not_too_long_is_whole(screen):
 @pytest.fixture
 def console(tmp_path, monkeypatch):
     """The consoles of an appliance, without a terminal; `screen` is what that would show."""
+    with consoles_of(tmp_path, monkeypatch) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def consoles_of(tmp_path, monkeypatch):
     directory = tmp_path / "consoles"
     with open(os.devnull, "rb") as nothing, open(tmp_path / "out", "wb") as out:
         monkeypatch.setattr(sys, "stdin", nothing)
@@ -351,6 +357,38 @@ def test_links_go_with_it(console):
     console.close()
     assert os.listdir(console.directory) == []
     console.close = lambda: None
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_log_that_takes_no_more_is_given_up(tmp_path, monkeypatch, alone):
+    """One message names it, on a line of its own, and all else goes on."""
+    (tmp_path / "consoles.log").symlink_to("/dev/full")
+    with consoles_of(tmp_path, monkeypatch) as port:
+        port._log._file, full = open(os.devnull, "wb", buffering=0), port._log._file
+        port.send(BEGUN + b"one| # \\\r\n")
+        if alone:
+            port._view.show_alone(port._view.vms[1])
+        port._log._file = full
+        port.outgoing.clear()
+        port.send(b"two-2| a\r\none| ls\r\ntwo-2| b\r\n")
+        word = f"-- {tmp_path}/consoles.log: No space left on device; nothing more is written there --"
+        if not alone:
+            assert bytes(port.outgoing) == f"\\\r\n{word}\r\ntwo-2| a\r\none| # ls\r\ntwo-2| b\r\n".encode()
+            return
+        assert bytes(port.outgoing) == b"ls\r\n"
+        port._view.show_all()
+        assert bytes(port.outgoing).endswith(f"{word}\r\ntwo-2| a\r\ntwo-2| b\r\n".encode())
+
+
+def test_a_log_that_takes_nothing_from_the_start(tmp_path, monkeypatch):
+    """The message does not stand behind what the firmware has left unfinished."""
+    (tmp_path / "consoles.log").symlink_to("/dev/full")
+    with consoles_of(tmp_path, monkeypatch) as port:
+        port.send(b"Booting")
+        port.send(b" ...\r\n" + READY)
+        assert bytes(port.outgoing).count(b"No space left on device") == 1
+        assert bytes(port.outgoing).startswith(b"Booting\r\n-- ")
+        assert bytes(port.outgoing).endswith(READY)
 
 
 def test_typed_keys_go_to_the_vm_that_has_the_keyboard(console, monkeypatch):
