@@ -101,6 +101,20 @@ static bool continues(u8 first, unsigned at, u8 byte)
     return byte >= low && byte <= high;
 }
 
+// Whether a whole character acts on others instead of being shown: C1 controls, the line and the
+// paragraph separator, and what turns the direction of writing (Unicode, UAX #9, chapter 2).
+static bool is_control(const u8 *c)
+{
+    if (c[0] == 0xc2)
+        return c[1] < 0xa0;
+    if (c[0] == 0xd8)
+        return c[1] == 0x9c; // U+061C
+    if (c[0] == 0xe2 && c[1] == 0x80)
+        return c[2] == 0x8e || c[2] == 0x8f ||                           // U+200E, U+200F
+               (c[2] >= 0xa8 && c[2] <= 0xae);                           // U+2028 to U+202E
+    return c[0] == 0xe2 && c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9; // U+2066 to U+2069
+}
+
 static bool take_character(struct console_text *t, u8 byte, char *out, unsigned *n)
 {
     bool taken = continues(t->held[0], t->len, byte);
@@ -109,8 +123,7 @@ static bool take_character(struct console_text *t, u8 byte, char *out, unsigned 
         if (t->len < character_length(t->held[0]))
             return true;
     }
-    bool control = t->held[0] == 0xc2 && byte < 0xa0; // C1, as UTF-8 has it
-    *n = release(t, out, taken && !control);
+    *n = release(t, out, taken && !is_control(t->held));
     return taken;
 }
 

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +90,35 @@ static void test_controls_are_shown(void **state)
                               "2K"),
                         "\\xc2\\x9b2K"); // the same in UTF-8
     assert_string_equal(shown("\xc2\xa0"), "\xc2\xa0");
+}
+
+// The line and the paragraph separator, and all that has the property Bidi_Control: Unicode's
+// PropList.txt. What stands beside them passes.
+static void test_what_turns_writing_is_shown(void **state)
+{
+    static const struct {
+        u32 first, last;
+    } controls[] = {{0x200e, 0x200f}, {0x2028, 0x2029}, {0x202a, 0x202e}, {0x2066, 0x2069}};
+    (void)state;
+    for (u32 c = 0x800; c < 0x3000; c++) {
+        bool control = false;
+        for (unsigned i = 0; i < ARRAY_SIZE(controls); i++)
+            control |= c >= controls[i].first && c <= controls[i].last;
+        const u8 bytes[] = {(u8)(0xe0 | c >> 12), (u8)(0x80 | (c >> 6 & 63)), (u8)(0x80 | (c & 63)),
+                            0};
+        char escaped[20];
+        snprintf(escaped, sizeof(escaped), "\\x%x\\x%x\\x%x", bytes[0], bytes[1], bytes[2]);
+        assert_string_equal(shown((const char *)bytes), control ? escaped : (const char *)bytes);
+    }
+    for (u32 c = 0xa0; c < 0x800; c++) {
+        const u8 bytes[] = {(u8)(0xc0 | c >> 6), (u8)(0x80 | (c & 63)), 0};
+        assert_string_equal(shown((const char *)bytes),
+                            c == 0x61c ? "\\xd8\\x9c" : (const char *)bytes);
+    }
+    assert_string_equal(shown("a\xe2\x80\xae"
+                              "b"),
+                        "a\\xe2\\x80\\xae"
+                        "b");
 }
 
 static void test_what_is_no_utf8_is_shown(void **state)
@@ -484,6 +514,7 @@ int main(void)
         cmocka_unit_test(test_other_sequences_are_shown),
         cmocka_unit_test(test_questions_are_left_out),
         cmocka_unit_test(test_controls_are_shown),
+        cmocka_unit_test(test_what_turns_writing_is_shown),
         cmocka_unit_test(test_what_is_no_utf8_is_shown),
         cmocka_unit_test(test_returns),
         cmocka_unit_test(test_long_sequences_are_shown),

@@ -100,6 +100,7 @@ def appliances(tmp_path_factory):
 
 PIECES = [b"\x1b", b"\x1b[", b"\x1b[31m", b"\x1b[0m", b"\x1b[6n", b"\x1b[2K", b"[", b"m", b";", b"?",
           b"1", b"\r", b"x", b"\t", b"\x9b", b"\xc2", b"\x80", b"\xa0", b"\xe2\x94", b"\xf0\x9f\x90\xa7",
+          b"\xe2\x80", b"\xe2\x80\xae", b"\xe2\x80\xa8", b"\xe2\x81\xa6", b"\xd8", b"\xd8\x9c",
           b"\xed", b"\xf4", b"\x07", b"\x7f", b"\\", "é".encode(), b"1" * 29, b"\x00"]
 
 
@@ -109,6 +110,16 @@ def test_host_and_appliance_show_the_same(appliances):
         line = b"".join(chance.choices(PIECES, k=chance.randrange(8)))
         assert split.shown(line, True) == appliances(line), line
         assert split.shown(line, False) == appliances(line, False), line
+
+
+def test_host_and_appliance_show_the_same_characters(appliances):
+    """U+2028, bidi controls and all others."""
+    for number in [*range(0x80, 0x3000), 0xfeff, 0x1f427]:
+        character = chr(number).encode()
+        assert split.shown(character, True) == appliances(character), hex(number)
+    for number in (0x61c, 0x200e, 0x200f, *range(0x2028, 0x202f), *range(0x2066, 0x206a)):
+        escaped = "".join(f"\\x{byte:02x}" for byte in chr(number).encode()).encode()
+        assert split.shown(chr(number).encode(), True) == escaped, hex(number)
 
 
 # ---- keys: as in test_console.c --------------------------------------------------------------------
