@@ -96,11 +96,35 @@ def test_an_exit_code_is_named(tmp_path):
     assert junit(tmp_path) == [("a VM has started", ""), ("all VMs have ended as configured", said)]
 
 
+IDT_EMPTY = b"\x0f\x01\x1e\x00\x7d\x0f\x0b"  # lidt 0x7d00, where there is nothing; ud2
+
+
+@pytest.mark.parametrize("code, options, status", [
+    (IDT_EMPTY, [], 1),
+    (IDT_EMPTY, ["--may-triple-fault", "mine"], 0),
+    (b"\xb0\xfe\xe6\x64\xf4", [], 0),  # mov $0xfe, %al; out %al, $0x64; hlt: the reset line
+])
+def test_a_triple_fault_is_no_end_as_it_should_be(tmp_path, code, options, status):
+    """A reset that was asked for is."""
+    (tmp_path / "faults").write_bytes(code)
+    config = ENDS_BY_ITSELF + vm("mine", "faults", format="flat", reset="stop")
+    done = smoke(tmp_path, config, "--machine", "bochs", *options)
+    assert done.returncode == status, done.stdout
+    said = "not seen: all VMs have ended as configured (ended by a triple fault: mine)" if status else ""
+    assert said in done.stdout.splitlines()[-1]
+    assert junit(tmp_path) == [("a VM has started", ""), ("all VMs have ended as configured", said)]
+    log = (tmp_path / "log").read_text()
+    assert ": vm: mine ended: reset\n" in log and "appliance: done: ok" in log
+
+
 @pytest.mark.parametrize("console, states", [
     (b"", "no VM has started"),
     (b"[   0.1] core 0: vm: a started\na| [   0.1] core 0: vm: a ended: exit 1\n"
      b"[   0.1] core 1: vm: b started\n[   0.2] core 1: vm: b ended: exit 7\n",
      "a still runs, b has ended: exit 7"),
+    (b"[   0.1] core 0: vm: a started\n[   0.2] core 0: vm: a reset (triple fault), starting it again\n"
+     b"[   0.2] core 0: vm: a started\n[   0.3] core 0: vm: a reset (reset by a port)\n"
+     b"[   0.3] core 0: vm: a ended: reset\n", "a has ended: reset (reset by a port)"),
 ])
 def test_a_time_out_is_named(console, states):
     """With the VMs that still run, and how the others have ended."""
@@ -114,6 +138,7 @@ def test_a_time_out_is_named(console, states):
     (FOREVER, [], "nothing to look for: my.conf has no `poweroff = when-all-stopped`"),
     (HELLO, ["--expect", "his=line"], "my.conf has no VM 'his'; it has: mine"),
     (HELLO, ["--gdb-break", "his=main"], "my.conf has no VM 'his'; it has: mine"),
+    (HELLO, ["--may-triple-fault", "his"], "my.conf has no VM 'his'; it has: mine"),
     (HELLO, ["--expect", "mine"], "mine lacks its VM= or what is behind it"),
     (HELLO, ["--expect", "mine=("], "unterminated"),
     (HELLO, ["--config", "no/such.conf"], "no/such.conf"),
