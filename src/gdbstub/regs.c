@@ -150,9 +150,8 @@ void packet_G(const char *args)
 
     if (!open(&s))
         return;
-    for (const struct reg_entry *e = reg_table(session.general_pid);
-         ok && *args != '\0' && reg_in_g(e); e++) {
-        for (unsigned i = 0; ok && *args != '\0' && i < e->count; i++) {
+    for (const struct reg_entry *e = reg_table(session.general_pid); ok && reg_in_g(e); e++) {
+        for (unsigned i = 0; ok && i < e->count; i++) {
             ok = hex_bytes(&args, value, e->bytes);
             if (ok)
                 write_register(&s, e, i, value);

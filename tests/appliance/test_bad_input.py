@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Configurations and images that are refused: by `make iso`, and by the appliance at boot."""
 
+import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +65,36 @@ def test_what_make_run_has_not_is_noted(tmp_path):
         "some out\n")), said
     assert (tmp_path / "my.iso").exists()
     assert mkiso(tmp_path, vm("far", "hello", cores="1,9"), "--cpus", "10")[1] == ""
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "folder"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_iso_replaces_no_device(tmp_path, kind, linked):
+    """Nor a folder, nor a link to one: what is no file stays as it is, and nothing is left there."""
+    there = tmp_path / "there"
+    if kind == "fifo":
+        os.mkfifo(there)
+    elif kind == "folder":
+        there.mkdir()
+    else:
+        there = Path(os.ttyname(os.openpty()[1]))
+    if linked:
+        (tmp_path / "link").symlink_to(there)
+    before, output = there.stat(), tmp_path / "link" if linked else there
+    status, said = mkiso(tmp_path, GOOD, "--output", output)
+    assert status == 1 and " is no regular file; " in said, said
+    assert (there.stat().st_mode, there.stat().st_ino) == (before.st_mode, before.st_ino)
+    assert output.is_symlink() == linked
+    assert kind != "folder" or os.listdir(there) == []
+
+
+def test_iso_is_written_where_a_link_leads(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "link.iso"
+    link.symlink_to("elsewhere/real.iso")
+    status, said = mkiso(tmp_path, GOOD, "--output", link)
+    assert status == 0, said
+    assert link.is_symlink() and (tmp_path / "elsewhere/real.iso").stat().st_size > 1 << 20
 
 
 # What `make iso` would refuse is put into the ISO afterwards.
