@@ -179,7 +179,13 @@ static void g_holds_what_a_stop_needs(void **state)
     packet[20] = '0';
     strcat(packet, "00");
     assert_answer(packet, "E01");
-    assert_answer("G00", "E01");
+    const struct vcpu_regs before = v->regs;
+    for (size_t size = strlen(packet) - 3; size >= 1; size--) { // not all of them
+        packet[size] = '\0';
+        memset(packet + 1, '1', MIN(size - 1, (size_t)16));
+        assert_answer(packet, "E01");
+        assert_memory_equal(&v->regs, &before, sizeof(before));
+    }
     assert_ok("Hgp1.2");
     assert_ok("P10=7856000000000000");
     assert_int_equal(fake[1].vcpu[1].regs.rip, 0x5678);
