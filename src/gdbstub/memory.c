@@ -26,7 +26,7 @@ unsigned current_ring(const struct vcpu_regs *regs)
         return 0;
     if ((regs->rflags & RFLAGS_VM) != 0)
         return 3;
-    return regs->seg[SEG_SS].access >> 5 & 3; // SS.SEGMENT_DPL is the CPL
+    return regs->seg[SEG_SS].access >> 5 & 3; // SS.DPL is the CPL
 }
 
 u64 linear_rip(const struct vcpu_regs *regs)

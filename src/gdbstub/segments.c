@@ -30,9 +30,9 @@ static const char *check_code(const struct load *l, u32 access)
     if (!(access & SEGMENT_NOT_SYSTEM) || !(type & TYPE_CODE))
         return "it is no code segment";
     if (SELECTOR_RPL(l->selector) != l->ring)
-        return "the SELECTOR_RPL is not the ring";
+        return "the RPL is not the ring";
     if (type & TYPE_CONFORMING ? SEGMENT_DPL(access) > l->ring : SEGMENT_DPL(access) != l->ring)
-        return "the SEGMENT_DPL is not for the ring";
+        return "the DPL is not for the ring";
     if (l->long_mode && (access & SEGMENT_LONG) && (access & SEGMENT_BIG))
         return "it has both L and D";
     return NULL;
@@ -45,7 +45,7 @@ static const char *check_stack(const struct load *l, u32 access)
     if (!(access & SEGMENT_NOT_SYSTEM) || (type & TYPE_CODE) || !(type & TYPE_WRITABLE))
         return "it is no writable data segment";
     if (SELECTOR_RPL(l->selector) != l->ring || SEGMENT_DPL(access) != l->ring)
-        return "SELECTOR_RPL and SEGMENT_DPL are not the ring";
+        return "RPL and DPL are not the ring";
     return NULL;
 }
 
@@ -56,7 +56,7 @@ static const char *check_data(const struct load *l, u32 access)
     if (!(access & SEGMENT_NOT_SYSTEM) || ((type & TYPE_CODE) && !(type & TYPE_WRITABLE)))
         return "it is no readable segment";
     bool any_ring = (type & TYPE_CODE) && (type & TYPE_CONFORMING);
-    return !any_ring && most > SEGMENT_DPL(access) ? "the SEGMENT_DPL is not for the ring" : NULL;
+    return !any_ring && most > SEGMENT_DPL(access) ? "the DPL is not for the ring" : NULL;
 }
 
 static const char *check_system(const struct load *l, u32 access)

@@ -120,11 +120,11 @@ static const char *check_dpl(enum segment_name n, u32 access, const struct segme
 {
     unsigned type = access & 15, dpl = SEGMENT_DPL(access), ring = SEGMENT_DPL(mode->ss_access);
     if (n == SEG_CS && (type == 3 || type == 9 || type == 11) && dpl != (type == 3 ? 0 : ring))
-        return "the SEGMENT_DPL is SS's";
+        return "the DPL is SS's";
     if (n == SEG_CS && type >= 13 && dpl > ring)
-        return "the SEGMENT_DPL of conforming code is not above SS's";
+        return "the DPL of conforming code is not above SS's";
     if (n == SEG_SS && dpl != 0 && ((mode->cs_access & 15) == 3 || !mode->protected))
-        return "the SEGMENT_DPL is 0 in real mode";
+        return "the DPL is 0 in real mode";
     return NULL;
 }
 
