@@ -48,17 +48,17 @@ static void print_error(void *ctx, unsigned line, const char *text)
         fprintf(t->errors, "%s:%u: %s\n", t->file, line, text);
 }
 
-// Maps a file for reading. An empty one has size 0 and data that are not NULL.
-static bool map_file(const char *path, const u8 **data, u64 *size)
+// Maps a regular file for reading. An empty one has size 0 and data that are not NULL. NULL, or why
+// it cannot be read. Others are not waited for, as a pipe would have to be.
+static const char *map_file(const char *path, const u8 **data, u64 *size)
 {
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return false;
-    if (fstat(fd, &st) != 0 || S_ISDIR(st.st_mode)) {
+        return strerror(errno);
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         close(fd);
-        errno = EISDIR;
-        return false;
+        return "is no regular file";
     }
     *data = (const u8 *)"";
     *size = (u64)st.st_size;
@@ -67,7 +67,7 @@ static bool map_file(const char *path, const u8 **data, u64 *size)
         *data = p == MAP_FAILED ? NULL : p;
     }
     close(fd);
-    return *data != NULL;
+    return *data != NULL ? NULL : "cannot be mapped";
 }
 
 static bool lookup(void *ctx, const char *name, struct image *out)
@@ -83,8 +83,12 @@ static bool lookup(void *ctx, const char *name, struct image *out)
         char path[8192];
         struct mapped *m = &t->mapped[t->mappeds];
         snprintf(path, sizeof(path), "%s/%s", i == 0 ? t->beside : t->dir[i - 1], name);
-        if (!map_file(path, &m->data, &m->size))
+        const char *why = map_file(path, &m->data, &m->size);
+        if (why != NULL) {
+            if (access(path, F_OK) == 0)
+                fprintf(t->errors, "%s: %s: %s\n", t->file, path, why);
             continue;
+        }
         snprintf(m->name, sizeof(m->name), "%s", name);
         t->mappeds++;
         *out = (struct image){name, m->data, m->size};
@@ -175,8 +179,9 @@ static int run(struct tool *t, bool images, unsigned long long cores, u64 memory
     static struct config config;
     const u8 *text;
     u64 size;
-    if (!map_file(t->file, &text, &size)) {
-        fprintf(t->errors, "%s: %s\n", t->file, strerror(errno));
+    const char *why = map_file(t->file, &text, &size);
+    if (why != NULL) {
+        fprintf(t->errors, "%s: %s\n", t->file, why);
         return 1;
     }
     const char *slash = strrchr(t->file, '/');

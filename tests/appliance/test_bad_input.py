@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import ENDS_BY_ITSELF, ROOT, Run, runs, vm
+from appliance import ENDS_BY_ITSELF, LIMIT, ROOT, Run, runs, vm
 
 GOOD = vm("hello", cmdline="ticks=2 period=10")
 
@@ -65,6 +65,49 @@ def test_what_make_run_has_not_is_noted(tmp_path):
         "some out\n")), said
     assert (tmp_path / "my.iso").exists()
     assert mkiso(tmp_path, vm("far", "hello", cores="1,9"), "--cpus", "10")[1] == ""
+
+
+@pytest.mark.parametrize("option, name, values", [
+    ("--cpus", "CPUS=", ["0", "-1", "257", "x", "", "99999999999999999999"]),
+    ("--memory", "MEMORY=", ["0", "-1", "x", "1G", "99999999999999999999"])])
+def test_what_make_run_cannot_have_is_not_the_configurations_fault(tmp_path, option, name, values):
+    for value in values:
+        status, said = mkiso(tmp_path, GOOD, option, value)
+        assert status == 1 and re.fullmatch(
+            rf"mkiso: {option} \({name}\) takes a number .*from 1 to \d+, not '{value}'\n", said), said
+    assert not (tmp_path / "my.iso").exists()
+
+
+@pytest.mark.parametrize("key", ["kernel", "initrd"])
+@pytest.mark.parametrize("kind", ["fifo", "device", "folder"])
+def test_an_image_that_is_no_file_is_named_and_not_waited_for(tmp_path, key, kind):
+    pipe = tmp_path / "pipe"
+    if kind == "fifo":
+        os.mkfifo(pipe)
+    elif kind == "folder":
+        pipe.mkdir()
+    else:
+        pipe.symlink_to("/dev/zero")
+    config = f"[vm one]\nkernel = {'pipe' if key == 'kernel' else 'hello'}\n"
+    if key == "initrd":
+        config += "initrd = pipe\n"
+    status, said = mkiso(tmp_path, config)
+    assert status == 1 and "my.conf: pipe: is no regular file\n" in said, said
+    assert re.search(rf"^my.conf:\d: {key}: there is no image 'pipe'", said, re.M), said
+
+
+@pytest.mark.parametrize("command", [
+    ["ci/mkiso", "--output", "x.iso", "--config"], ["ci/smoke", "--expect", "mine=x", "--config"],
+    ["ci/gdb", "--how", "--line", "gdb", "--config"], ["build/host/vitrine-config", "check"],
+    ["ci/mkiso", "--output", "x.iso", "--config", "my.conf", "--kernel"]])
+def test_a_pipe_for_a_file_is_not_waited_for(tmp_path, command):
+    """Each reads it more than once."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "my.conf").write_text(GOOD)
+    done = subprocess.run([ROOT / command[0], *command[1:], "pipe"], cwd=tmp_path, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert done.returncode != 0
+    assert "pipe is no regular file" in (done.stdout + done.stderr).replace("pipe: is", "pipe is")
 
 
 @pytest.mark.parametrize("kind", ["fifo", "device", "folder"])
