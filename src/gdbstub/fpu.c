@@ -209,9 +209,9 @@ const char *fpu_write(u8 *area, enum fpu_register kind, unsigned index, const u8
         break;
     case FPU_CONTROL:
         if (index != FIOFF && index != FOOFF && v > 0xffff)
-            return "it has 16 bits";
+            return "must fit into 16 bits";
         if (index == FOP && v > 0x7ff)
-            return "it has 11 bits";
+            return "must fit into 11 bits";
         write_control(area, index, v);
         break;
     case FPU_XMM:
@@ -219,7 +219,7 @@ const char *fpu_write(u8 *area, enum fpu_register kind, unsigned index, const u8
         break;
     case FPU_MXCSR:
         if (v > 0xffff) // loading them is a #GP
-            return "reserved bits are clear";
+            return "reserved bits must be clear";
         leave_initial(area, STATE_SSE);
         memcpy(area + AT_MXCSR, in, 4);
         break;

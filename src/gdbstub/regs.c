@@ -65,12 +65,19 @@ static void read_register(struct state *s, const struct reg_entry *e, unsigned i
     }
 }
 
-static void write_selector(struct state *s, unsigned segment, u32 selector)
+// Notes the first register that cannot have its value.
+static void refuse(struct state *s, const struct reg_entry *e, u64 value, const char *rule)
+{
+    if (s->why.len == 0)
+        text_add(&s->why, "%s = %lx: %s", e->name, value, rule);
+}
+
+static void write_selector(struct state *s, const struct reg_entry *e, u32 selector)
 {
     if (selector > 0xffff)
-        text_add(&s->why, "%x: a selector has 16 bits", selector);
-    s->selectors.value[segment] = (u16)selector;
-    s->selectors.given[segment] = true;
+        refuse(s, e, selector, "must fit into 16 bits");
+    s->selectors.value[e->where] = (u16)selector;
+    s->selectors.given[e->where] = true;
     s->regs_changed = true;
 }
 
@@ -87,14 +94,14 @@ static void write_register(struct state *s, const struct reg_entry *e, unsigned 
         s->regs_changed = true;
         break;
     case SELECTOR:
-        write_selector(s, e->where, (u32)value);
+        write_selector(s, e, (u32)value);
         break;
     case VECTOR:
         load_fpu(s);
         s->fpu_changed = true;
         rule = fpu_write(fpu_area, (enum fpu_register)e->where, vector_index(e, i), in);
         if (rule != NULL)
-            text_add(&s->why, "%s = %lx: %s", e->name, value, rule);
+            refuse(s, e, value, rule);
         break;
     }
 }

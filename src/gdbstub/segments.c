@@ -28,13 +28,15 @@ static const char *check_code(const struct load *l, u32 access)
     unsigned type = TYPE(access);
 
     if (!(access & SEGMENT_NOT_SYSTEM) || !(type & TYPE_CODE))
-        return "it is no code segment";
+        return "must name a code segment";
     if (SELECTOR_RPL(l->selector) != l->ring)
-        return "the RPL is not the ring";
-    if (type & TYPE_CONFORMING ? SEGMENT_DPL(access) > l->ring : SEGMENT_DPL(access) != l->ring)
-        return "the DPL is not for the ring";
+        return "the RPL must be the ring";
+    if ((type & TYPE_CONFORMING) && SEGMENT_DPL(access) > l->ring)
+        return "the DPL of conforming code must not be above the ring";
+    if (!(type & TYPE_CONFORMING) && SEGMENT_DPL(access) != l->ring)
+        return "the DPL must be the ring";
     if (l->long_mode && (access & SEGMENT_LONG) && (access & SEGMENT_BIG))
-        return "it has both L and D";
+        return "L and D must not both be set";
     return NULL;
 }
 
@@ -43,9 +45,9 @@ static const char *check_stack(const struct load *l, u32 access)
     unsigned type = TYPE(access);
 
     if (!(access & SEGMENT_NOT_SYSTEM) || (type & TYPE_CODE) || !(type & TYPE_WRITABLE))
-        return "it is no writable data segment";
+        return "must name a writable data segment";
     if (SELECTOR_RPL(l->selector) != l->ring || SEGMENT_DPL(access) != l->ring)
-        return "RPL and DPL are not the ring";
+        return "RPL and DPL must be the ring";
     return NULL;
 }
 
@@ -54,9 +56,10 @@ static const char *check_data(const struct load *l, u32 access)
     unsigned type = TYPE(access), most = MAX(SELECTOR_RPL(l->selector), l->ring);
 
     if (!(access & SEGMENT_NOT_SYSTEM) || ((type & TYPE_CODE) && !(type & TYPE_WRITABLE)))
-        return "it is no readable segment";
+        return "must name a readable segment";
     bool any_ring = (type & TYPE_CODE) && (type & TYPE_CONFORMING);
-    return !any_ring && most > SEGMENT_DPL(access) ? "the DPL is not for the ring" : NULL;
+    return !any_ring && most > SEGMENT_DPL(access) ? "the DPL must not be below the ring or the RPL"
+                                                   : NULL;
 }
 
 static const char *check_system(const struct load *l, u32 access)
@@ -64,10 +67,10 @@ static const char *check_system(const struct load *l, u32 access)
     unsigned type = TYPE(access), free = type & ~TYPE_TSS_BUSY;
 
     if (access & SEGMENT_NOT_SYSTEM)
-        return "it is no system segment";
+        return "must name a system segment";
     if (l->n == SEG_LDTR)
-        return type == 2 ? NULL : "it is no LDT";
-    return free == 9 || (free == 1 && !l->long_mode) ? NULL : "it is no TSS";
+        return type == 2 ? NULL : "must name an LDT";
+    return free == 9 || (free == 1 && !l->long_mode) ? NULL : "must name a TSS";
 }
 
 static const char *check(const struct load *l, u32 access)
@@ -77,7 +80,7 @@ static const char *check(const struct load *l, u32 access)
                        : l->n <= SEG_GS ? check_data(l, access)
                                         : check_system(l, access);
 
-    return rule == NULL && !(access & SEGMENT_PRESENT) ? "it is not present" : rule;
+    return rule == NULL && !(access & SEGMENT_PRESENT) ? "must be present" : rule;
 }
 
 // A null selector makes a register unusable, where there may be one.
@@ -85,7 +88,7 @@ static const char *load_null(const struct load *l, struct segment *s)
 {
     if (l->n == SEG_CS || l->n == SEG_TR ||
         (l->n == SEG_SS && (!l->code_64 || l->ring == 3 || SELECTOR_RPL(l->selector) != l->ring)))
-        return "it is null";
+        return "must not be null";
     *s = (struct segment){.selector = l->selector,
                           .access = (u32)SEGMENT_UNUSABLE | (l->n == SEG_SS ? l->ring << 5 : 0)};
     return NULL;
@@ -101,15 +104,17 @@ static const char *fetch(unsigned pid, const struct vcpu_regs *regs, const struc
 
     memset(descriptor, 0, 16);
     if (l->selector & SELECTOR_LDT) {
-        if (l->n >= SEG_LDTR || (ldt->access & SEGMENT_UNUSABLE))
-            return "there is no LDT for it";
+        if (l->n >= SEG_LDTR)
+            return "must be of the GDT";
+        if (ldt->access & SEGMENT_UNUSABLE)
+            return "needs an LDT, and there is none";
         base = ldt->base;
         limit = ldt->limit;
     }
     if (at + size - 1 > limit)
-        return "it is behind the table's limit";
+        return "must be within the table's limit";
     return memory_read(pid, regs, base + at, descriptor, size) != size
-               ? "its table is not in memory"
+               ? "its table must be in memory"
                : NULL;
 }
 
@@ -125,7 +130,7 @@ static const char *load(unsigned pid, const struct vcpu_regs *regs, const struct
     if (rule == NULL)
         rule = check(l, access);
     if (rule == NULL && (d[3] & SYSTEM_TYPE) != 0)
-        rule = "the upper half of its descriptor is one of its own";
+        rule = "the type in the upper half of its descriptor must be 0";
     if (rule != NULL)
         return rule;
     u32 limit = (d[0] & 0xffff) | (d[1] & 0xf0000);

@@ -44,13 +44,13 @@ static bool is_64bit_code(const struct vcpu_regs *r)
 static void check_cr0(struct check *c, const struct vcpu_regs *old, const struct vcpu_regs *r)
 {
     u64 cr0 = r->cr0;
-    require(c, (cr0 & ~CR0_DEFINED) == 0, "cr0", cr0, "reserved bits are clear");
+    require(c, (cr0 & ~CR0_DEFINED) == 0, "cr0", cr0, "reserved bits must be clear");
     require(c, !(cr0 & CR0_PG) || (cr0 & CR0_PE), "cr0", cr0, "PG needs PE");
     require(c, !(cr0 & CR0_NW) || (cr0 & CR0_CD), "cr0", cr0, "NW needs CD");
-    require(c, cr0 & CR0_ET, "cr0", cr0, "ET is always set");
+    require(c, cr0 & CR0_ET, "cr0", cr0, "ET must be set");
     if ((old->cr0 & CR0_PG) && !(cr0 & CR0_PG)) {
-        require(c, !is_64bit_code(old), "cr0", cr0, "PG stays set in 64-bit code");
-        require(c, !(r->cr4 & CR4_PCIDE), "cr0", cr0, "PG stays set while CR4.PCIDE is");
+        require(c, !is_64bit_code(old), "cr0", cr0, "PG must stay set in 64-bit code");
+        require(c, !(r->cr4 & CR4_PCIDE), "cr0", cr0, "PG must stay set while CR4.PCIDE is");
     }
     require(c, !is_long(r) || (r->cr4 & CR4_PAE), r->cr4 == old->cr4 ? "cr0" : "cr4",
             r->cr4 == old->cr4 ? cr0 : r->cr4, "long mode needs CR4.PAE");
@@ -60,11 +60,11 @@ static void check_cr0(struct check *c, const struct vcpu_regs *old, const struct
 static void check_efer(struct check *c, const struct vcpu_regs *old, const struct vcpu_regs *r)
 {
     u64 changed = r->efer ^ old->efer;
-    require(c, (r->efer & ~EFER_DEFINED) == 0, "efer", r->efer, "reserved bits are clear");
+    require(c, (r->efer & ~EFER_DEFINED) == 0, "efer", r->efer, "reserved bits must be clear");
     require(c, !(changed & EFER_LME) || !(old->cr0 & r->cr0 & CR0_PG), "efer", r->efer,
             "LME cannot change while CR0.PG is set");
     require(c, !(changed & EFER_LMA) || !!(r->efer & EFER_LMA) == is_long(r), "efer", r->efer,
-            "LMA is set when LME and CR0.PG are");
+            "LMA must be set exactly when LME and CR0.PG are");
 }
 
 static void check_control(struct check *c, const struct vcpu_regs *old, const struct vcpu_regs *r,
@@ -72,15 +72,16 @@ static void check_control(struct check *c, const struct vcpu_regs *old, const st
 {
     check_cr0(c, old, r);
     check_efer(c, old, r);
-    require(c, r->cr3 >> l->maxphyaddr == 0, "cr3", r->cr3, "reserved bits are clear");
-    require(c, (r->cr4 & ~l->cr4) == 0, "cr4", r->cr4, "the VM's CPU has not all of these bits");
-    require(c, !(r->cr4 & CR4_PCIDE) || is_long(r), "cr4", r->cr4, "PCIDE is for long mode");
-    require(c, r->cr8 <= 15, "cr8", r->cr8, "it has 4 bits");
+    require(c, r->cr3 >> l->maxphyaddr == 0, "cr3", r->cr3, "reserved bits must be clear");
+    require(c, (r->cr4 & ~l->cr4) == 0, "cr4", r->cr4, "must be bits that the VM's CPU has");
+    require(c, !(r->cr4 & CR4_PCIDE) || is_long(r), "cr4", r->cr4, "PCIDE needs long mode");
+    require(c, r->cr8 <= 15, "cr8", r->cr8, "must fit into 4 bits");
     require(c, xcr0_ok(r->xcr0, l->xcr0), "xcr0", r->xcr0,
-            "x87 is always set, AVX needs SSE, parts of AVX-512 go together");
-    require(c, r->dr6 >> 32 == 0, "dr6", r->dr6, "bits 63:32 are clear");
-    require(c, r->dr7 >> 32 == 0, "dr7", r->dr7, "bits 63:32 are clear");
-    require(c, canonical(r->kernel_gs_base), "k_gs_base", r->kernel_gs_base, "it is canonical");
+            "must be states that the VM's CPU has, x87 among them; AVX needs SSE, and AVX-512 "
+            "AVX and all of its own parts");
+    require(c, r->dr6 >> 32 == 0, "dr6", r->dr6, "bits 63:32 must be clear");
+    require(c, r->dr7 >> 32 == 0, "dr7", r->dr7, "bits 63:32 must be clear");
+    require(c, canonical(r->kernel_gs_base), "k_gs_base", r->kernel_gs_base, "must be canonical");
 }
 
 // ---- segments ----------------------------------------------------------------------------------
@@ -89,30 +90,32 @@ static const char *check_v8086(const struct segment *s, enum segment_field *fiel
 {
     *field = SEGMENT_BASE;
     if (s->base != (u64)s->selector << 4)
-        return "it is the selector * 16 in virtual-8086 mode";
+        return "must be the selector * 16 in virtual-8086 mode";
     *field = SEGMENT_LIMIT;
     if (s->limit != 0xffff)
-        return "it is ffff in virtual-8086 mode";
+        return "the limit must be ffff in virtual-8086 mode";
     *field = SEGMENT_ACCESS;
-    return s->access != 0xf3 ? "it is f3 in virtual-8086 mode" : NULL;
+    return s->access != 0xf3 ? "the access rights must be f3 in virtual-8086 mode" : NULL;
 }
 
 static const char *check_type(enum segment_name n, unsigned type, bool long_mode)
 {
     switch (n) {
     case SEG_CS:
-        return type == 3 || (type >= 9 && (type & 1)) ? NULL
-                                                      : "the type of an accessed code segment";
+        return type == 3 || (type >= 9 && (type & 1))
+                   ? NULL
+                   : "the type must be that of an accessed code segment";
     case SEG_SS:
-        return type == 3 || type == 7 ? NULL : "the type of accessed, writable data";
+        return type == 3 || type == 7 ? NULL : "the type must be that of accessed, writable data";
     case SEG_LDTR:
-        return type == 2 ? NULL : "the type of an LDT";
+        return type == 2 ? NULL : "the type must be that of an LDT";
     case SEG_TR:
-        return type == 11 || (type == 3 && !long_mode) ? NULL : "the type of a busy TSS";
+        return type == 11 || (type == 3 && !long_mode) ? NULL
+                                                       : "the type must be that of a busy TSS";
     default:
         return (type & 1) && (!(type & 8) || (type & 2))
                    ? NULL
-                   : "the type of an accessed, readable segment";
+                   : "the type must be that of an accessed, readable segment";
     }
 }
 
@@ -120,11 +123,11 @@ static const char *check_dpl(enum segment_name n, u32 access, const struct segme
 {
     unsigned type = access & 15, dpl = SEGMENT_DPL(access), ring = SEGMENT_DPL(mode->ss_access);
     if (n == SEG_CS && (type == 3 || type == 9 || type == 11) && dpl != (type == 3 ? 0 : ring))
-        return "the DPL is SS's";
+        return "the DPL must be SS's";
     if (n == SEG_CS && type >= 13 && dpl > ring)
-        return "the DPL of conforming code is not above SS's";
+        return "the DPL of conforming code must not be above SS's";
     if (n == SEG_SS && dpl != 0 && ((mode->cs_access & 15) == 3 || !mode->protected))
-        return "the DPL is 0 in real mode";
+        return "the DPL must be 0 in real mode";
     return NULL;
 }
 
@@ -133,22 +136,22 @@ static const char *check_access(enum segment_name n, const struct segment *s,
 {
     u32 access = s->access;
     if (n == SEG_TR && (access & SEGMENT_UNUSABLE))
-        return "TR is usable";
+        return "TR must be usable";
     const char *rule = check_type(n, access & 15, mode->long_mode);
     if (rule != NULL)
         return rule;
     if (!!(access & SEGMENT_NOT_SYSTEM) != (n <= SEG_GS))
-        return "the S bit";
+        return n <= SEG_GS ? "the S bit must be set" : "the S bit must be clear";
     if (!(access & SEGMENT_PRESENT))
-        return "present";
+        return "must be present";
     if ((access & ACCESS_RESERVED) != 0)
-        return "reserved bits are clear";
+        return "reserved bits must be clear";
     if (n == SEG_CS && mode->long_mode && (access & SEGMENT_LONG) && (access & SEGMENT_BIG))
-        return "not both L and D";
+        return "L and D must not both be set";
     if ((s->limit & 0xfff) != 0xfff && (access & SEGMENT_GRANULAR))
-        return "G is clear when bits 11:0 of the limit are not all set";
+        return "G must be clear when bits 11:0 of the limit are not all set";
     if (s->limit >> 20 != 0 && !(access & SEGMENT_GRANULAR))
-        return "G is set when the limit is above 1 MiB";
+        return "G must be set when the limit is above 1 MiB";
     return NULL;
 }
 
@@ -161,13 +164,13 @@ const char *segment_check(enum segment_name n, const struct segment *s,
 
     *field = SEGMENT_SELECTOR;
     if ((n == SEG_TR || (n == SEG_LDTR && usable)) && (s->selector & SELECTOR_LDT))
-        return "it is of the GDT";
+        return "the selector must be of the GDT";
     *field = SEGMENT_BASE;
     bool wide = n == SEG_FS || n == SEG_GS || n == SEG_LDTR || n == SEG_TR;
     if (wide && (usable || n != SEG_LDTR) && !canonical(s->base))
-        return "it is canonical";
+        return "must be canonical";
     if (!wide && (usable || n == SEG_CS) && s->base >> 32 != 0)
-        return "bits 63:32 are clear";
+        return "bits 63:32 must be clear";
     *field = SEGMENT_ACCESS;
     const char *rule = usable ? check_access(n, s, mode) : NULL;
     return rule != NULL ? rule : check_dpl(n, s->access, mode);
@@ -199,8 +202,8 @@ static void check_segments(struct check *c, const struct vcpu_regs *r)
 static void check_table(struct check *c, const struct descriptor_table *t, const char *base,
                         const char *limit)
 {
-    require(c, canonical(t->base), base, t->base, "it is canonical");
-    require(c, t->limit <= 0xffff, limit, t->limit, "it has 16 bits");
+    require(c, canonical(t->base), base, t->base, "must be canonical");
+    require(c, t->limit <= 0xffff, limit, t->limit, "must fit into 16 bits");
 }
 
 bool regs_check(const struct vcpu_regs *old, const struct vcpu_regs *r, const struct regs_limits *l,
@@ -208,14 +211,15 @@ bool regs_check(const struct vcpu_regs *old, const struct vcpu_regs *r, const st
 {
     struct check c = {.why = why};
     check_control(&c, old, r, l);
-    require(&c, (r->rflags & RFLAGS_RESERVED) == 0, "eflags", r->rflags, "reserved bits are clear");
-    require(&c, r->rflags & RFLAGS_FIXED, "eflags", r->rflags, "bit 1 is always set");
+    require(&c, (r->rflags & RFLAGS_RESERVED) == 0, "eflags", r->rflags,
+            "reserved bits must be clear");
+    require(&c, r->rflags & RFLAGS_FIXED, "eflags", r->rflags, "bit 1 must be set");
     require(&c, !(r->rflags & RFLAGS_VM) || ((r->cr0 & CR0_PE) && !is_long(r)), "eflags", r->rflags,
-            "VM is for protected mode outside long mode");
+            "VM needs protected mode outside long mode");
     if (is_64bit_code(r))
-        require(&c, canonical(r->rip), "rip", r->rip, "it is canonical");
+        require(&c, canonical(r->rip), "rip", r->rip, "must be canonical");
     else
-        require(&c, r->rip >> 32 == 0, "rip", r->rip, "it has 32 bits outside 64-bit code");
+        require(&c, r->rip >> 32 == 0, "rip", r->rip, "must fit into 32 bits outside 64-bit code");
     check_segments(&c, r);
     check_table(&c, &r->gdtr, "gdtr_base", "gdtr_limit");
     check_table(&c, &r->idtr, "idtr_base", "idtr_limit");
@@ -229,11 +233,11 @@ bool fpu_check(const void *area, const struct regs_limits *l, struct text *why)
     u32 mxcsr;
     memcpy(&mxcsr, (const u8 *)area + 24, sizeof(mxcsr));
     memcpy(header, (const u8 *)area + 512, sizeof(header));
-    require(&c, (mxcsr & ~l->mxcsr_mask) == 0, "mxcsr", mxcsr, "reserved bits are clear");
+    require(&c, (mxcsr & ~l->mxcsr_mask) == 0, "mxcsr", mxcsr, "reserved bits must be clear");
     require(&c, (header[0] & ~allowed) == 0, "XSTATE_BV", header[0],
-            "the VM's CPU has not all of these");
+            "must be states that the VM's CPU has");
     for (unsigned i = 1; i < ARRAY_SIZE(header); i++)
-        require(&c, header[i] == 0, "the XSAVE header", header[i], "it is 0");
+        require(&c, header[i] == 0, "the XSAVE header", header[i], "must be 0");
     return !c.failed;
 }
 

@@ -346,8 +346,8 @@ def test_packets_out_of_turn(bench):
 
 
 # Number, a value that no CPU has (DR6, IA32_KERNEL_GS_BASE, XCR0), and the reason.
-IMPOSSIBLE_PACKETS = (("53", "f00f000001000000", "E.dr6 = 100000ff0: bits 63:32 are clear"),
-                      ("3f", "0000000000000080", "E.k_gs_base = 8000000000000000: it is canonical"),
+IMPOSSIBLE_PACKETS = (("53", "f00f000001000000", "E.dr6 = 100000ff0: bits 63:32 must be clear"),
+                      ("3f", "0000000000000080", "E.k_gs_base = 8000000000000000: must be canonical"),
                       ("4e", "0500000000000000", "E.xcr0 = 5: "))
 IMPOSSIBLE = (("dr6", "0x100000ff0", "E.dr6 = 100000ff0: "), ("fs_base", "1UL << 47", "E.fs_base = "),
               ("gs_base", "1UL << 47", "E.gs_base = "), ("cs", "0x99", "E.cs = 99: "),
@@ -366,7 +366,7 @@ def test_what_no_cpu_has_is_refused(bench):
             before = wire.ask(f"p{number}")
             assert wire.ask(f"P{number}={value}").startswith(reason)
             assert wire.ask(f"p{number}") == before
-        assert wire.ask("c0000800000000000").startswith("E.rip = 800000000000: it is canonical")
+        assert wire.ask("c0000800000000000").startswith("E.rip = 800000000000: must be canonical")
         assert wire.ask("D") == "OK"
     bench.goes_on()
     gdb = bench.attach("hello.elf")

@@ -137,8 +137,8 @@ static void every_register_takes_and_gives_its_value(void **state)
     assert_answer("P0", "E01");
     assert_answer("P0=00", "E01");
     assert_answer("P0=000000000000000000", "E01");
-    assert_answer("P12=00000100", "E.10000: a selector has 16 bits");
-    assert_answer("P38=00000100", "E.mxcsr = 10000: reserved bits are clear");
+    assert_answer("P12=00000100", "E.cs = 10000: must fit into 16 bits");
+    assert_answer("P38=00000100", "E.mxcsr = 10000: reserved bits must be clear");
     assert_ok("P38=801f0000");
 }
 
@@ -231,6 +231,12 @@ static const char *set(const char *name, u64 value)
     return ask(packet);
 }
 
+// A refusal names the register and its value, and then says what would do.
+static bool is_requirement(const char *text)
+{
+    return strstr(text, "must ") || strstr(text, " needs ") || strstr(text, " cannot ");
+}
+
 static void what_no_cpu_has_is_refused(void **state)
 {
     (void)state;
@@ -239,59 +245,60 @@ static void what_no_cpu_has_is_refused(void **state)
         u64 value;
         const char *reason;
     } bad[] = {
-        {"dr6", 0x100000ff0, "dr6 = 100000ff0: bits 63:32 are clear"},
+        {"dr6", 0x100000ff0, "dr6 = 100000ff0: bits 63:32 must be clear"},
         {"dr7", 0x100000400, "dr7 = "},
-        {"k_gs_base", BIT(63), "k_gs_base = 8000000000000000: it is canonical"},
+        {"k_gs_base", BIT(63), "k_gs_base = 8000000000000000: must be canonical"},
         {"xcr0", 5, "xcr0 = 5: "},
         {"xcr0", 0, "xcr0 = 0: "},
         {"xcr0", 0xe7, "xcr0 = e7: "},
-        {"fs_base", BIT(47), "fs_base = 800000000000: it is canonical"},
+        {"fs_base", BIT(47), "fs_base = 800000000000: must be canonical"},
         {"gs_base", BIT(47), "gs_base = "},
-        {"cs_base", BIT(32), "cs_base = 100000000: bits 63:32 are clear"},
+        {"cs_base", BIT(32), "cs_base = 100000000: bits 63:32 must be clear"},
         {"ds_base", BIT(32), "ds_base = "},
         {"tr_base", BIT(47), "tr_base = "},
         {"gdtr_base", BIT(60), "gdtr_base = "},
-        {"gdtr_limit", 0xfffff, "gdtr_limit = fffff: it has 16 bits"},
+        {"gdtr_limit", 0xfffff, "gdtr_limit = fffff: must fit into 16 bits"},
         {"idtr_base", BIT(60), "idtr_base = "},
         {"idtr_limit", 0x10000, "idtr_limit = "},
-        {"cr0", 0x11, "cr0 = 11: PG stays set in 64-bit code"},
+        {"cr0", 0x11, "cr0 = 11: PG must stay set in 64-bit code"},
         {"cr0", 0xa0000011, "cr0 = a0000011: NW needs CD"},
-        {"cr0", 0x80000001, "cr0 = 80000001: ET is always set"},
+        {"cr0", 0x80000001, "cr0 = 80000001: ET must be set"},
         {"cr0", 0x180000011, "cr0 = 180000011: reserved bits"},
         {"cr0", 0x80000091, "cr0 = 80000091: reserved bits"},
         {"cr3", UINT64_MAX, "cr3 = ffffffffffffffff: reserved bits"},
         {"cr3", BIT(40), "cr3 = "},
         {"cr4", 0, "cr4 = 0: long mode needs CR4.PAE"},
         {"cr4", BIT(13) | 0x20, "cr4 = 2020: "},
-        {"cr8", 16, "cr8 = 10: it has 4 bits"},
+        {"cr8", 16, "cr8 = 10: must fit into 4 bits"},
         {"efer", 0, "efer = 0: LME cannot change while CR0.PG is set"},
         {"efer", 0x100, "efer = 100: LMA"},
         {"efer", 0x502, "efer = 502: reserved bits"},
-        {"rip", BIT(47), "rip = 800000000000: it is canonical"},
-        {"eflags", 0, "eflags = 0: bit 1 is always set"},
+        {"rip", BIT(47), "rip = 800000000000: must be canonical"},
+        {"eflags", 0, "eflags = 0: bit 1 must be set"},
         {"eflags", 0x20002, "eflags = 20002: VM"},
         {"eflags", 0x80000002, "eflags = 80000002: reserved bits"},
         {"mxcsr", 0x10000, "mxcsr = 10000: reserved bits"},
-        {"fctrl", 0x10000, "fctrl = 10000: it has 16 bits"},
-        {"ftag", 0x10000, "ftag = 10000: it has 16 bits"},
-        {"fop", 0x800, "fop = 800: it has 11 bits"},
-        {"cs", 0x99, "cs = 99: it is behind the table's limit"},
-        {"cs", 0x10, "cs = 10: it is no code segment"},
-        {"cs", 0x19, "cs = 19: the RPL is not the ring"},
-        {"cs", 0x2b, "cs = 2b: the RPL is not the ring"},
-        {"cs", 0, "cs = 0: it is null"},
-        {"cs", 0xc, "cs = c: there is no LDT for it"},
-        {"cs", 0x10008, "10008: a selector has 16 bits"},
-        {"ss", 0x23, "ss = 23: RPL and DPL are not the ring"},
-        {"ss", 0x18, "ss = 18: it is no writable data segment"},
-        {"ds", 0x30, "ds = 30: it is not present"},
-        {"ds", 0x48, "ds = 48: it is no readable segment"},
-        {"ds", 0x13, "ds = 13: the DPL is not for the ring"},
-        {"tr", 0, "tr = 0: it is null"},
-        {"tr", 0x38, "tr = 38: it is no TSS"},
-        {"tr", 0x10, "tr = 10: it is no system segment"},
-        {"ldtr", 0x50, "ldtr = 50: it is behind the table's limit"},
-        {"ldtr", 0x30, "ldtr = 30: it is no system segment"},
+        {"fctrl", 0x10000, "fctrl = 10000: must fit into 16 bits"},
+        {"ftag", 0x10000, "ftag = 10000: must fit into 16 bits"},
+        {"fop", 0x800, "fop = 800: must fit into 11 bits"},
+        {"cs", 0x99, "cs = 99: must be within the table's limit"},
+        {"cs", 0x10, "cs = 10: must name a code segment"},
+        {"cs", 0x19, "cs = 19: the RPL must be the ring"},
+        {"cs", 0x2b, "cs = 2b: the RPL must be the ring"},
+        {"cs", 0, "cs = 0: must not be null"},
+        {"cs", 0xc, "cs = c: needs an LDT, and there is none"},
+        {"cs", 0x10008, "cs = 10008: must fit into 16 bits"},
+        {"ss", 0x23, "ss = 23: RPL and DPL must be the ring"},
+        {"ss", 0x18, "ss = 18: must name a writable data segment"},
+        {"ds", 0x30, "ds = 30: must be present"},
+        {"ds", 0x48, "ds = 48: must name a readable segment"},
+        {"ds", 0x13, "ds = 13: the DPL must not be below the ring or the RPL"},
+        {"tr", 0, "tr = 0: must not be null"},
+        {"tr", 0x1c, "tr = 1c: must be of the GDT"},
+        {"tr", 0x38, "tr = 38: must name a TSS"},
+        {"tr", 0x10, "tr = 10: must name a system segment"},
+        {"ldtr", 0x50, "ldtr = 50: must be within the table's limit"},
+        {"ldtr", 0x30, "ldtr = 30: must name a system segment"},
     };
     struct vcpu *v = &fake[1].vcpu[0];
 
@@ -304,6 +311,8 @@ static void what_no_cpu_has_is_refused(void **state)
         set(bad[i].name, bad[i].value);
         if (strncmp(answer, start, strlen(start)) != 0)
             fail_msg("%s is answered by %s", start, answer);
+        if (strstr(answer, ": ") == NULL || !is_requirement(strstr(answer, ": ")))
+            fail_msg("%s says no rule", answer);
         assert_memory_equal(&v->regs, &before, sizeof(before));
     }
     assert_has(ask("c0000800000000000"), "E.rip = 800000000000: "); // and in other ways
@@ -360,7 +369,11 @@ static void the_ring_changes_by_G(void **state)
     assert_int_equal(v->regs.seg[SEG_SS].access, 0xc0f3);
     assert_has(ask("qThreadExtraInfo,p1.1"), "72696e672033"); // "ring 3"
     memcpy(packet + 1 + 17 * 16 + 8, "1800000023000000", 16);
-    assert_has(ask(packet), "E.cs = 18: the DPL is SS's");
+    assert_has(ask(packet), "E.cs = 18: the DPL must be SS's");
+    memcpy(packet + 1 + 17 * 16 + 8 + 3 * 8, "02020200", 8); // one of six selectors: es
+    assert_answer(packet, "E.es = 20202: must fit into 16 bits");
+    memcpy(packet + 1 + 17 * 16 + 8 + 2 * 8, "03030300", 8); // and another before it: ds
+    assert_answer(packet, "E.ds = 30303: must fit into 16 bits");
     assert_int_equal(v->regs.seg[SEG_CS].selector, 0x2b);
 }
 
