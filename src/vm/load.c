@@ -71,6 +71,18 @@ bool load_is_ram(const struct loader *l, u64 gpa, u64 len)
     return false;
 }
 
+const char *load_no_ram(const struct loader *l, u64 gpa, u64 len, struct text *t)
+{
+    u64 end = e820_high_ram_end(l->request->memory);
+    text_add(t, "RAM is 0 to 0x%llx", LOW_RAM_END - 1);
+    if (end > HIGH_RAM)
+        text_add(t, " and 0x%llx to 0x%llx", HIGH_RAM, (unsigned long long)end - 1);
+    if (gpa >= HIGH_RAM && gpa < MMIO_HOLE && len <= MMIO_HOLE - gpa)
+        text_add(t, "; it takes memory = %lluM or more",
+                 (unsigned long long)(ALIGN_UP(gpa + len, MiB) / MiB));
+    return t->buf;
+}
+
 // The bytes at gpa that lie together in host memory: *len is cut to them.
 static u8 *host_piece(const struct guest_memory *m, u64 gpa, u64 *len)
 {

@@ -15,12 +15,11 @@ enum error load_flat(struct loader *l)
         return load_fail(l, ERR_UNSUPPORTED, "initrd", "goes with a Linux kernel only");
     if (r->modules > 0)
         return load_fail(l, ERR_UNSUPPORTED, "module", "goes with a Multiboot kernel only");
+    char reason[100];
     if (!load_is_ram(l, load, size))
-        return load_fail(l, ERR_NO_MEMORY, "load",
-                         "0x%llx to 0x%llx is not all RAM: RAM is 0 to 0x%llx and 0x%llx to 0x%llx",
+        return load_fail(l, ERR_NO_MEMORY, "load", "0x%llx to 0x%llx is not all RAM: %s",
                          (unsigned long long)load, (unsigned long long)(load + size - 1),
-                         LOW_RAM_END - 1, HIGH_RAM,
-                         (unsigned long long)e820_high_ram_end(r->memory) - 1);
+                         load_no_ram(l, load, size, &TEXT(reason)));
     if (entry < load || entry - load >= size)
         return load_fail(l, ERR_INVALID, "entry", "0x%llx is not inside the image",
                          (unsigned long long)entry);

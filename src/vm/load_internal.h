@@ -20,6 +20,10 @@ enum error load_fail(struct loader *l, enum error e, const char *key, const char
 // True when all len bytes at gpa are RAM of this VM's memory map.
 bool load_is_ram(const struct loader *l, u64 gpa, u64 len);
 
+// Why len bytes at gpa, of which some are not RAM, cannot be had: where RAM is (below 4 GiB), and
+// how much memory would do, if that is all that lacks. Returns t->buf.
+const char *load_no_ram(const struct loader *l, u64 gpa, u64 len, struct text *t);
+
 // Copy to, or clear, guest RAM that load_is_ram. They do nothing when only checking.
 enum error load_write(struct loader *l, u64 gpa, const void *data, u64 len);
 enum error load_clear(struct loader *l, u64 gpa, u64 len);

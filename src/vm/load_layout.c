@@ -91,17 +91,16 @@ u64 layout_place(const struct loader *l, struct layout *y, u64 from, u64 size)
 enum error layout_segments(struct loader *l, struct layout *y)
 {
     const char *name = l->request->kernel.name;
+    char reason[100];
     u64 after;
     y->modules_from = HIGH_RAM;
     for (unsigned i = 0; i < y->segments.count; i++) {
         const struct load_segment *s = &y->segments.segment[i];
         if (!load_is_ram(l, s->gpa, s->size))
             return load_fail(l, ERR_NO_MEMORY, "memory",
-                             "%s wants 0x%llx bytes at 0x%llx, which is not all RAM (0 to 0x%llx, "
-                             "0x%llx to 0x%llx)",
-                             name, (unsigned long long)s->size, (unsigned long long)s->gpa,
-                             LOW_RAM_END - 1, HIGH_RAM,
-                             (unsigned long long)e820_high_ram_end(l->request->memory) - 1);
+                             "%s wants 0x%llx bytes at 0x%llx, which is not all RAM: %s", name,
+                             (unsigned long long)s->size, (unsigned long long)s->gpa,
+                             load_no_ram(l, s->gpa, s->size, &TEXT(reason)));
         if (!is_free(y, s->gpa, s->gpa + s->size, &after))
             return load_fail(l, ERR_FORMAT, "kernel", "%s: its segment at 0x%llx overlaps another",
                              name, (unsigned long long)s->gpa);

@@ -81,7 +81,14 @@ static void test_flat_image_must_be_in_ram(void **state)
     request.load = request.entry = GPA(RAM_SIZE - 0xfff);
     load_refused(ERR_NO_MEMORY, "load",
                  "0x1fff001 to 0x2000000 is not all RAM: RAM is 0 to 0x9fbff and 0x100000 to "
-                 "0x1ffffff");
+                 "0x1ffffff; it takes memory = 33M or more");
+    request.memory = MiB;
+    request.load = request.entry = GPA(MiB);
+    load_refused(
+        ERR_NO_MEMORY, "load",
+        "0x100000 to 0x100fff is not all RAM: RAM is 0 to 0x9fbff; it takes memory = 2M or "
+        "more");
+    request.memory = RAM_SIZE;
     static const u64 bad[] = {LOW_RAM_END - 0xfff, 0xa0000,    0xff001,    0xfffff,
                               0xc0000000,          0xffffffff, 1ull << 32, UINT64_MAX};
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {

@@ -212,14 +212,30 @@ static void test_header_with_wrong_addresses(void **state)
         {28, 0x102000, ERR_FORMAT, "kernel starts at 0x102000, outside of what is loaded"},
         {28, 0xfffff, ERR_FORMAT, "kernel starts at 0xfffff, outside of what is loaded"},
         {24, 0xffffffff, ERR_NO_MEMORY,
-         "kernel wants 0xffefffff bytes at 0x100000, which is not all RAM (0 to 0x9fbff, 0x100000 "
-         "to 0x1ffffff)"},
+         "kernel wants 0xffefffff bytes at 0x100000, which is not all RAM: RAM is 0 to 0x9fbff "
+         "and 0x100000 to 0x1ffffff"},
     };
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
         kludge(state);
         set32(file + HEADER + cases[i].at, cases[i].value);
         load_refused(cases[i].e, cases[i].e == ERR_NO_MEMORY ? "memory" : "kernel", cases[i].text);
     }
+}
+
+// Memory that is too small for any RAM above 1 MiB, or for all of the kernel.
+static void test_how_much_memory_it_takes_is_told(void **state)
+{
+    (void)state;
+    request.memory = MiB;
+    load_refused(ERR_NO_MEMORY, "memory",
+                 "kernel wants 0x100 bytes at 0x100000, which is not all RAM: RAM is 0 to 0x9fbff; "
+                 "it takes memory = 2M or more");
+    request.memory = 0x201000;
+    load_refused(ERR_NO_MEMORY, "memory",
+                 "kernel wants 0x2000 bytes at 0x200000, which is not all RAM: RAM is 0 to 0x9fbff "
+                 "and 0x100000 to 0x200fff; it takes memory = 3M or more");
+    request.memory = 3 * MiB;
+    load_ok();
 }
 
 static void test_requirements(void **state)
@@ -274,8 +290,8 @@ static void test_refused_elf_files(void **state)
     load_refused(ERR_FORMAT, "kernel", "kernel: its segment at 0x1000ff overlaps another");
     put_phdr32(1, 1, TEXT_AT, 0xfffff, 0x9fbff, 1, 2);
     load_refused(ERR_NO_MEMORY, "memory",
-                 "kernel wants 0x2 bytes at 0x9fbff, which is not all RAM (0 to 0x9fbff, 0x100000 "
-                 "to 0x1ffffff)");
+                 "kernel wants 0x2 bytes at 0x9fbff, which is not all RAM: RAM is 0 to 0x9fbff and "
+                 "0x100000 to 0x1ffffff");
     put_phdr32(1, 1, TEXT_AT, 0x200000, 0x200000, 2, 1);
     load_refused(ERR_FORMAT, "kernel",
                  "kernel is damaged: a segment has more bytes in the file than in memory");
@@ -428,6 +444,7 @@ int main(void)
         cmocka_unit_test_setup(test_elf64_is_entered_by_physical_address, elf64),
         cmocka_unit_test_setup(test_header_with_addresses, kludge),
         cmocka_unit_test_setup(test_header_with_wrong_addresses, kludge),
+        cmocka_unit_test_setup(test_how_much_memory_it_takes_is_told, elf32),
         cmocka_unit_test_setup(test_requirements, elf32),
         cmocka_unit_test_setup(test_a_video_mode_is_not_insisted_on, elf32),
         cmocka_unit_test_setup(test_header_must_be_in_the_first_8_kib, elf32),
