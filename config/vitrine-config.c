@@ -15,12 +15,14 @@
 
 static const char usage[] =
     "usage: vitrine-config check FILE [--images DIR]... [--cores N] [--memory SIZE] [--note yes]\n"
+    "                            [--cmdline TEXT]\n"
     "       vitrine-config images FILE\n"
     "\n"
     "check   prints each error as FILE:LINE: KEY: REASON and exits with 1 when there is one.\n"
     "        Images are looked up beside FILE, then in each DIR, and checked as at boot.\n"
     "        --cores and --memory (KiB, or with M or G; for all VMs together) check for a "
-    "machine; with --note, what that lacks is a note and no error.\n"
+    "machine; with --note, what that lacks is a note and no error. With\n"
+    "        --cmdline, the appliance's, serial ports that it has itself are a note.\n"
     "images  prints the names of the images that FILE needs, one a line; errors go to stderr.\n";
 
 struct tool {
@@ -34,8 +36,9 @@ struct tool {
         u64 size;
     } mapped[CONFIG_VMS * (LOAD_MODULES + 2)]; // each image once
     unsigned mappeds;
-    bool missing;   // an image was not found
-    bool only_note; // what the machine lacks
+    bool missing;        // an image was not found
+    bool only_note;      // what the machine lacks
+    const char *cmdline; // the appliance's; NULL: not known
     FILE *errors;
 };
 
@@ -174,11 +177,48 @@ static void note_machine(struct tool *t, const struct config *c, unsigned long l
     }
 }
 
+// The port of the line that this word of the boot command line is about, from 0; -1: there is none.
+static int line_number(const char *cmdline, const char *key, int number)
+{
+    size_t n = strlen(key);
+    unsigned port;
+    while (cmdline != NULL && strncmp(cmdline += strspn(cmdline, " "), key, n) != 0)
+        cmdline = strchr(cmdline, ' ');
+    if (cmdline == NULL)
+        return number;
+    if (strncmp(cmdline + n, "none", 4) == 0)
+        return -1;
+    return sscanf(cmdline + n, "com%1u", &port) == 1 && port >= 1 && port <= CONFIG_DEVICES
+               ? (int)port - 1
+               : number;
+}
+
+// VMs that want a port which is the appliance's by its boot command line; that can be edited at
+// boot.
+static void note_devices(struct tool *t, const struct config *c)
+{
+    int console = line_number(t->cmdline, "console=", 0);
+    int debugger = line_number(t->cmdline, "gdb=", 1);
+    for (unsigned i = 0; i < c->vms * CONFIG_DEVICES; i++) {
+        const struct config_vm *vm = &c->vm[i / CONFIG_DEVICES];
+        unsigned n = i % CONFIG_DEVICES;
+        const char *reason = vm->valid && (vm->devices & BIT(n))
+                                 ? config_device_conflict(n, console, debugger)
+                                 : NULL;
+        char text[300];
+        if (reason == NULL)
+            continue;
+        snprintf(text, sizeof(text), "devices: note: com%u: %s; %s is left out at boot", n + 1,
+                 reason, vm->name);
+        print_error(t, vm->key_line[VM_DEVICES], text);
+    }
+}
+
 static int run(struct tool *t, bool images, unsigned long long cores, u64 memory)
 {
     static struct config config;
-    const u8 *text;
-    u64 size;
+    const u8 *text = NULL;
+    u64 size = 0;
     const char *why = map_file(t->file, &text, &size);
     if (why != NULL) {
         fprintf(t->errors, "%s: %s\n", t->file, why);
@@ -212,6 +252,8 @@ static int run(struct tool *t, bool images, unsigned long long cores, u64 memory
         fputc('\n', t->errors);
     }
 
+    if (t->cmdline != NULL)
+        note_devices(t, &config);
     if (t->only_note) {
         note_machine(t, &config, cores, memory);
         return config.errors == 0 ? 0 : 1;
@@ -254,6 +296,8 @@ int main(int argc, char **argv)
             continue;
         else if (strcmp(option, "--note") == 0)
             t.only_note = true;
+        else if (strcmp(option, "--cmdline") == 0)
+            t.cmdline = value;
         else
             return bad_usage("cannot take ", option);
     }

@@ -318,7 +318,7 @@ static void check_vm(struct parser *p, struct config_vm *vm)
     }
     if (vm->key_line[VM_ENTRY] == 0)
         vm->entry = vm->load;
-    for (unsigned n = 0; n < DEVICES; n++) {
+    for (unsigned n = 0; n < CONFIG_DEVICES; n++) {
         if (vm->devices & BIT(n))
             check_device(p, vm, n);
     }

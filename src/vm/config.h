@@ -18,6 +18,7 @@
 #define CONFIG_FILE_MAX    (64 * KiB)
 #define CONFIG_LINE_MAX    4095u // characters
 #define CONFIG_VMS         16u
+#define CONFIG_DEVICES     4u  // serial ports
 #define CONFIG_VCPUS       64u // of one VM
 #define CONFIG_CORES       256u
 #define CONFIG_NAME_MAX    31u // characters of a VM's name
@@ -120,6 +121,10 @@ unsigned config_check_machine(struct config *c, const struct core_set *online, u
 
 // Why the machine has no device n (a bit of config_vm.devices) to give; NULL: it has.
 typedef const char *config_device_fn(unsigned n);
+
+// Why a VM cannot have serial port n where the appliance has its console and its debugger's line on
+// these two; NULL: it can. Ports are counted from 0; -1: the line is not there.
+const char *config_device_conflict(unsigned n, int console, int debugger);
 
 // Leaves out VMs that want a device that cannot be given. Returns how many are still valid.
 unsigned config_check_devices(struct config *c, config_device_fn *refusal, config_report_fn *report,

@@ -70,13 +70,31 @@ unsigned config_check_machine(struct config *c, const struct core_set *online, u
     return valid_vms(c);
 }
 
+static bool shares_irq(unsigned n, int other)
+{
+    return other >= 0 && (DEVICES_BESIDE(n) & BIT(other));
+}
+
+const char *config_device_conflict(unsigned n, int console, int debugger)
+{
+    if (console == (int)n)
+        return "it is the appliance's console (boot option console=)";
+    if (debugger == (int)n)
+        return "it is the debugger's line; gdb=none on the boot command line frees it";
+    if (shares_irq(n, console))
+        return "it shares its interrupt with the appliance's console (boot option console=)";
+    if (shares_irq(n, debugger))
+        return "it shares its interrupt with the debugger's line (boot option gdb=)";
+    return NULL;
+}
+
 unsigned config_check_devices(struct config *c, config_device_fn *refusal, config_report_fn *report,
                               void *ctx)
 {
     struct reporter r = {c, report, ctx};
     for (unsigned i = 0; i < c->vms; i++) {
         struct config_vm *vm = &c->vm[i];
-        for (unsigned n = 0; n < DEVICES && vm->valid; n++) {
+        for (unsigned n = 0; n < CONFIG_DEVICES && vm->valid; n++) {
             const char *reason = vm->devices & BIT(n) ? refusal(n) : NULL;
             if (reason != NULL)
                 config_report(&r, vm, line_of(vm, VM_DEVICES), "devices: com%u: %s", n + 1, reason);

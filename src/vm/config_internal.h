@@ -40,7 +40,6 @@ struct value {
 // Two of config_vm.devices that no two VMs can have, nor one VM both: COM1 and COM3 share an
 // interrupt, COM2 and COM4 another. Bit n stands for COMn+1.
 #define DEVICES_BESIDE(n) (BIT(n) | BIT((n) ^ 2))
-#define DEVICES           4u
 
 // Finds a key of a VM's section; VM_KEYS when there is none.
 enum config_vm_key config_find_vm_key(struct slice name);

@@ -283,9 +283,9 @@ static bool set_devices(struct config_vm *vm, struct value *v)
     struct slice rest = v->s, item;
     while (slice_next(&rest, ',', &item)) {
         item = slice_trim(item);
-        unsigned n =
-            item.len == 4 && memcmp(item.p, "com", 3) == 0 ? (unsigned)(item.p[3] - '1') : DEVICES;
-        if (n >= DEVICES)
+        unsigned n = item.len == 4 && memcmp(item.p, "com", 3) == 0 ? (unsigned)(item.p[3] - '1')
+                                                                    : CONFIG_DEVICES;
+        if (n >= CONFIG_DEVICES)
             return refuse(
                 v, "'%.*s' is no device that a VM can have; a list is like com2 or com1,com2",
                 QUOTE(item));

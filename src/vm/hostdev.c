@@ -37,17 +37,23 @@ static struct hostdev *device_at(u8 irq)
     return &devices[irq - 3];
 }
 
+// The number of the line's port, from 0; -1: it is not there.
+static int number_of(const struct serial_line *line)
+{
+    for (unsigned n = 0; n < SERIAL_PORTS; n++) {
+        if (serial_ports[n].base == line->port)
+            return (int)n;
+    }
+    return -1;
+}
+
 const char *hostdev_refusal(unsigned n)
 {
     const struct serial_port *p = &serial_ports[n];
-    if (serial_console.port == p->base)
-        return "it is the appliance's console (boot option console=)";
-    if (serial_debug.port == p->base)
-        return "it is the debugger's line; gdb=none on the boot command line frees it";
-    if (serial_console.port != 0 && serial_console.irq == p->irq)
-        return "it shares its interrupt with the appliance's console (boot option console=)";
-    if (serial_debug.port != 0 && serial_debug.irq == p->irq)
-        return "it shares its interrupt with the debugger's line (boot option gdb=)";
+    const char *reason =
+        config_device_conflict(n, number_of(&serial_console), number_of(&serial_debug));
+    if (reason != NULL)
+        return reason;
     if (!serial_answers(p->base))
         return "this machine has no UART there";
     return acpi.isa[p->irq].level ? "its interrupt is not edge-triggered" : NULL;

@@ -54,6 +54,23 @@ mkiso: my.conf is not taken; no ISO was made
 """, said), said
 
 
+def test_ports_that_the_appliance_has_are_noted(tmp_path):
+    """The command line can be edited at boot, so the ISO is made."""
+    config = vm("one", "hello", devices="com1") + vm("two", "hello", devices="com2")
+    console = ("my.conf:3: devices: note: com1: it is the appliance's console (boot option console=); one "
+               "is left out at boot\n")
+    assert mkiso(tmp_path, config) == (0, console + (
+        "my.conf:7: devices: note: com2: it is the debugger's line; gdb=none on the boot command line "
+        "frees it; two is left out at boot\n"))
+    assert mkiso(tmp_path, config, "--cmdline", "console=com1,115200 gdb=none") == (0, console)
+    assert mkiso(tmp_path, config, "--cmdline", "gdb=none console=none") == (0, "")
+    assert mkiso(tmp_path, config, "--cmdline", "screen=off console=com4 gdb=com3,9600") == (0, (
+        "my.conf:3: devices: note: com1: it shares its interrupt with the debugger's line (boot option "
+        "gdb=); one is left out at boot\n"
+        "my.conf:7: devices: note: com2: it shares its interrupt with the appliance's console (boot option "
+        "console=); two is left out at boot\n"))
+
+
 def test_what_make_run_has_not_is_noted(tmp_path):
     """The ISO may be for a machine that has it."""
     status, said = mkiso(tmp_path, vm("far", "hello", cores="1,9") + vm("near", "hello", memory="60M") +
