@@ -207,47 +207,61 @@ bool elf_is(const struct image *image)
     return image->size >= 5 && memcmp(image->data, "\177ELF", 4) == 0;
 }
 
-// The note in size bytes of notes, each part of which is padded to `align`.
-static bool find_in_notes(const u8 *notes, u64 size, u64 align, const char *owner, u32 type,
-                          u64 *value)
+static bool all_zero(const u8 *p, u64 n)
 {
+    while (n > 0 && p[n - 1] == 0)
+        n--;
+    return n == 0;
+}
+
+// The note in size bytes of notes, each part of which is padded to `align`.
+static enum elf_note find_in_notes(const u8 *notes, u64 size, u64 align, const char *owner,
+                                   u32 type, u64 *value)
+{
+    enum elf_note found = NOTE_NONE;
     size_t owner_size = strlen(owner) + 1;
     u64 at = 0;
-    while (size - at >= 12) {
+    while (at < size && size - at >= 12) {
         u64 name_size = get32(notes + at), data_size = get32(notes + at + 4);
         u64 name = at + 12, data = ALIGN_UP(name + name_size, align);
         if (data > size || data_size > size - data)
-            return false;
+            return MAX(found, NOTE_DAMAGED);
         if (get32(notes + at + 8) == type && name_size == owner_size &&
-            memcmp(notes + name, owner, owner_size) == 0 && (data_size == 4 || data_size == 8)) {
-            *value = data_size == 8 ? get64(notes + data) : get32(notes + data);
-            return true;
+            memcmp(notes + name, owner, owner_size) == 0) {
+            if (data_size == 4 || data_size == 8) {
+                *value = data_size == 8 ? get64(notes + data) : get32(notes + data);
+                return NOTE_GOOD;
+            }
+            found = NOTE_BAD;
         }
         at = ALIGN_UP(data + data_size, align);
-        if (at > size)
-            return false;
     }
-    return false;
+    return at < size && !all_zero(notes + at, size - at) ? MAX(found, NOTE_DAMAGED) : found;
 }
 
-bool elf_find_note(const struct image *image, const char *owner, u32 type, u64 *value)
+enum elf_note elf_find_note(const struct image *image, const char *owner, u32 type, u64 *value)
 {
     const struct elf f = {image, elf_is(image) && image->data[4] == 2};
+    enum elf_note found = NOTE_NONE;
     if (!elf_is(image) || image->size < (f.is64 ? 64 : 52))
-        return false;
+        return NOTE_NONE;
     u64 phoff = field(&f, image->data, 28, 32);
     unsigned size = get16(image->data + (f.is64 ? 54 : 42)),
              count = get16(image->data + (f.is64 ? 56 : 44));
     if (size < (f.is64 ? 56 : 32) || count > PROGRAM_HEADERS_MAX ||
         !inside(image, phoff, (u64)count * size))
-        return false;
-    for (unsigned n = 0; n < count; n++) {
+        return NOTE_NONE;
+    for (unsigned n = 0; n < count && found != NOTE_GOOD; n++) {
         const u8 *ph = image->data + phoff + (u64)n * size;
         u64 offset = field(&f, ph, 4, 8), length = field(&f, ph, 16, 32);
         u64 align = field(&f, ph, 28, 48) == 8 ? 8 : 4;
-        if (get32(ph) == PT_NOTE && inside(image, offset, length) &&
-            find_in_notes(image->data + offset, length, align, owner, type, value))
-            return true;
+        if (get32(ph) != PT_NOTE)
+            continue;
+        enum elf_note here =
+            inside(image, offset, length)
+                ? find_in_notes(image->data + offset, length, align, owner, type, value)
+                : NOTE_DAMAGED;
+        found = MAX(found, here);
     }
-    return false;
+    return found;
 }

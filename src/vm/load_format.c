@@ -118,10 +118,15 @@ static void describe_elf(const struct image *i, struct text *t)
         text_add(t, "an ELF file for another machine (%u)", machine);
         return;
     }
-    text_add(t, "an ELF%s %s without a Multiboot header or a PVH note", is64 ? "64" : "32",
+    const char *damage = pvh_damage(i);
+    text_add(t, "an ELF%s %s without a Multiboot header", is64 ? "64" : "32",
              type == 1   ? "object file"
              : type == 3 ? "shared object"
                          : "file");
+    if (damage != NULL)
+        text_add(t, ", with %s", damage);
+    else
+        text_add(t, " or a PVH note");
 }
 
 const char *image_describe(const struct image *image, char *buf, size_t size)

@@ -79,9 +79,16 @@ enum error elf_segments(struct loader *l, struct load_segments *out);
 
 bool elf_is(const struct image *image);
 
-// The number (4 or 8 bytes) in the note of this owner and type, of an ELF file's PT_NOTE segments.
-// False when there is none.
-bool elf_find_note(const struct image *image, const char *owner, u32 type, u64 *value);
+// What an ELF file's PT_NOTE segments say of a note.
+enum elf_note {
+    NOTE_NONE,
+    NOTE_DAMAGED, // the segments are, or are not all in the file: the note may have been among them
+    NOTE_BAD,     // it is there, and what it has is no number of 4 or 8 bytes
+    NOTE_GOOD,
+};
+
+// The number in the note of this owner and type: NOTE_GOOD if there is one that has it.
+enum elf_note elf_find_note(const struct image *image, const char *owner, u32 type, u64 *value);
 
 // Section headers with the sections that a kernel's own backtraces want: symbols and strings.
 struct elf_sections {
@@ -111,3 +118,7 @@ bool multiboot2_is_kernel(const struct image *image);
 
 // Whether it is an ELF file with the note that names the entry of Xen's PVH start.
 bool pvh_is_kernel(const struct image *image);
+
+// What the file has where pvh_is_kernel would not say no if it were whole, in words: "a damaged PVH
+// note". NULL: nothing is wrong.
+const char *pvh_damage(const struct image *image);

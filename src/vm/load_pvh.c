@@ -29,7 +29,20 @@ struct memory_map_entry {
 bool pvh_is_kernel(const struct image *image)
 {
     u64 entry;
-    return elf_find_note(image, NOTE_OWNER, NOTE_PHYS32_ENTRY, &entry);
+    return elf_find_note(image, NOTE_OWNER, NOTE_PHYS32_ENTRY, &entry) == NOTE_GOOD;
+}
+
+const char *pvh_damage(const struct image *image)
+{
+    u64 entry;
+    switch (elf_find_note(image, NOTE_OWNER, NOTE_PHYS32_ENTRY, &entry)) {
+    case NOTE_BAD:
+        return "a damaged PVH note";
+    case NOTE_DAMAGED:
+        return "notes that are damaged or cut off";
+    default:
+        return NULL;
+    }
 }
 
 // The entry is a physical address, and one in a segment.
@@ -37,7 +50,7 @@ static enum error read_entry(struct loader *l, struct load_segments *s)
 {
     const struct image *k = &l->request->kernel;
     enum error e = elf_segments(l, s);
-    if (e != OK || !elf_find_note(k, NOTE_OWNER, NOTE_PHYS32_ENTRY, &s->entry))
+    if (e != OK || elf_find_note(k, NOTE_OWNER, NOTE_PHYS32_ENTRY, &s->entry) != NOTE_GOOD)
         return e;
     return layout_check_entry(l, s);
 }

@@ -142,6 +142,56 @@ static void test_only_its_own_note_counts(void **state)
     assert_int_equal(image_format(&request.kernel), FORMAT_PVH);
 }
 
+static void refused_as(const char *what)
+{
+    char text[300];
+    snprintf(text, sizeof(text),
+             "kernel is %s; a kernel is a Linux bzImage or vmlinux, a Multiboot kernel or, with "
+             "'format = flat', any bytes",
+             what);
+    assert_true(strlen(text) < sizeof(why.text));
+    load_refused(ERR_FORMAT, "kernel", text);
+}
+
+// A note that is there and damaged is called so, and is not said to be missing.
+static void test_damage_is_named(void **state)
+{
+    static const char bad[] = "an ELF32 file without a Multiboot header, with a damaged PVH note",
+                      cut[] = "an ELF32 file without a Multiboot header, with notes that are "
+                              "damaged or cut off",
+                      none[] = "an ELF32 file without a Multiboot header or a PVH note";
+    static const u32 sizes[] = {0, 1, 2, 3}, lengths[] = {8, 0x15, 0x19, 0x27};
+    for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+        elf32(state);
+        set32(file + NOTE - 4 + 4, sizes[i]);
+        refused_as(bad);
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(lengths); i++) { // in the middle of a note
+        elf32(state);
+        put_phdr32(2, 4, HEADER, 0, 0, lengths[i], lengths[i]);
+        refused_as(cut);
+    }
+    elf32(state);
+    set32(file + NOTE - 4 + 4, 0xfffffffd);
+    refused_as(cut);
+    elf32(state);
+    set32(file + NOTE - 4, 0xfffffffc);
+    refused_as(cut);
+    elf32(state);
+    put_phdr32(2, 4, HEADER, 0, 0, 0x7fffffff, 0x28); // beyond the file
+    refused_as(cut);
+    elf32(state);
+    put_phdr32(2, 4, 0xfffff000, 0, 0, 0x28, 0x28);
+    refused_as(cut);
+    elf32(state);
+    put_phdr32(2, 4, HEADER, 0, 0, 0x14, 0x14); // whole, and another's
+    refused_as(none);
+    elf32(state);
+    put_note(file + NOTE - 4, "Xem", 18, 0x100040);
+    put_phdr32(2, 4, HEADER, 0, 0, 0x2c, 0x2c); // padded
+    refused_as(none);
+}
+
 static void test_every_truncation(void **state)
 {
     elf32(state);
@@ -165,6 +215,7 @@ int main(void)
         cmocka_unit_test_setup(test_elf64_is_entered_where_its_note_says, elf64),
         cmocka_unit_test_setup(test_initrd_is_the_first_module, elf32),
         cmocka_unit_test_setup(test_only_its_own_note_counts, elf32),
+        cmocka_unit_test_setup(test_damage_is_named, elf32),
         cmocka_unit_test_setup(test_every_truncation, elf32),
         cmocka_unit_test_setup(test_every_field_overflowing, elf32),
     };
