@@ -56,6 +56,8 @@ static void print_error(void *ctx, unsigned line, const char *text)
 static const char *map_file(const char *path, const u8 **data, u64 *size)
 {
     struct stat st;
+    *data = NULL;
+    *size = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return strerror(errno);
