@@ -137,6 +137,8 @@ class ConsolesPort(TerminalPort):
     def read(self) -> bytes:
         data = super().read()
         if not self._stream.is_split:
+            if data:
+                self._view.pass_raw()
             return data
         return b"".join(map(self._carry_out, self._keys.feed(data, len(self._view.vms))))
 

@@ -50,6 +50,24 @@ class Vm:
         del self.last[:-2 * SCREENFUL]
 
 
+# What moves the cursor or clears the screen: all of a terminal's commands but colours.
+MOVES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-ln-~]|[()].|[=>78cDEHM])", re.S)
+MOVES_HELD = re.compile(rb"\x1b(?:\[[0-?]{0,30}[ -/]?|[()])?\Z")
+
+
+class Unmoved:
+    """Text without these, as it comes in pieces."""
+
+    def __init__(self) -> None:
+        self.held = b""  # what may become one of them
+
+    def feed(self, data: bytes) -> bytes:
+        data = MOVES.sub(b"", self.held + data)
+        begun = MOVES_HELD.search(data)
+        self.held = begun[0] if begun else b""
+        return data[:len(data) - len(self.held)]
+
+
 class View:
     """Puts what comes from the consoles on a terminal, and each line that is whole into a log."""
 
@@ -60,7 +78,9 @@ class View:
         self.vms: dict[int, Vm] = {}
         self.focus: Vm | None = None  # has the keyboard
         self.alone: Vm | None = None
+        self._passes_raw = False
         self._unfinished: Vm | None = None  # whose partial line stands on the screen
+        self._unmoved = Unmoved()
         self._raw_is_open = False  # the cursor stands behind something that came before the VMs
         self._aside: collections.deque[bytes] = collections.deque(maxlen=ASIDE)
         self._dropped = 0
@@ -75,10 +95,19 @@ class View:
         return vm
 
     def raw(self, data: bytes) -> None:
-        """What came before the VMs were there."""
-        self._put(data)
-        self._raw_is_open = not data.endswith(b"\n")
-        self._log(data.replace(b"\r", b""))
+        """What came before the VMs were there: a boot menu clears the screen, on which is how to go
+        on. Nothing does until a key was typed, as for that menu."""
+        text = self._unmoved.feed(data)
+        self._put(data if self._passes_raw else text)
+        if text:
+            self._raw_is_open = not text.endswith(b"\n")
+        self._log(text.replace(b"\r", b""))
+
+    def pass_raw(self) -> None:
+        """A key was typed."""
+        if not self._passes_raw:
+            self._put(self._unmoved.held)
+        self._passes_raw = True
 
     def line(self, text: bytes) -> None:
         """A line of the appliance's own."""

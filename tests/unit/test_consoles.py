@@ -402,6 +402,30 @@ def test_a_log_that_takes_nothing_from_the_start(tmp_path, monkeypatch):
         assert bytes(port.outgoing).endswith(READY)
 
 
+GRUB = (b"\x1b[H\x1b[J\x1b[1;1H\x1bcBIOS\x1b[2;3f\x1b[?25l\x1b[31m red\x1b[m\r\n  Booting `Vitrine'\x1b(B\r\n\x1b7"
+        b"\x1b[2J\x1b[K\x1b[A.\r\n")
+GRUBS_TEXT = b"BIOS\x1b[31m red\x1b[m\r\n  Booting `Vitrine'\r\n.\r\n"
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7, len(GRUB)])
+def test_boot_menu_clears_no_screen(console, piece):
+    """Where make run has said how to go on; nor that of who looks at the log."""
+    for at in range(0, len(GRUB), piece):
+        console.send(GRUB[at:at + piece])
+    assert bytes(console.outgoing) == GRUBS_TEXT
+    assert (console.directory / "../consoles.log").read_bytes() == GRUBS_TEXT.replace(b"\r", b"")
+
+
+def test_boot_menu_is_as_it_is_for_who_types(console, monkeypatch):
+    console.send(b"\x1b[H\x1b[")
+    with monkeypatch.context() as patch:
+        patch.setattr(Port, "read", lambda self: b"\x1b")
+        assert console.read() == b"\x1b"
+    console.send(b"J" + GRUB)
+    assert bytes(console.outgoing) == b"\x1b[J" + GRUB
+    assert (console.directory / "../consoles.log").read_bytes() == GRUBS_TEXT.replace(b"\r", b"")
+
+
 def test_typed_keys_go_to_the_vm_that_has_the_keyboard(console, monkeypatch):
     def typed(data):
         monkeypatch.setattr(Port, "read", lambda self: data)
