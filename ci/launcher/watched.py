@@ -104,12 +104,15 @@ class Watched:
             raise Failure(f"it had ended before this was typed: {text.strip()}") from None
 
     def debug(self, vm: str, *commands: str) -> str:
-        """Have a gdb attach to the VM and carry the commands out. Returns what it says."""
-        words = [word for command in commands for word in ("-ex", command)]
+        """Have a gdb attach to the VM and carry the commands out, up to the first that fails. Returns
+        what it says."""
+        script = self.line.with_name("commands")
+        # Else gdb asks whether to wait for a function that is not there, and answers that itself.
+        script.write_text("\n".join(["set breakpoint pending off", *commands, ""]))
         patience, over, said = Patience(self.ticks, self.limit, GDB_LEAST), None, b""
         with subprocess.Popen(
                 [CI / "gdb", "--config", self.config, "--line", self.line, "--patience",
-                 str(UNCOUNTED), vm, "--", "-nx", "-batch", *words],
+                 str(UNCOUNTED), vm, "--", "-nx", "-batch", "-x", script],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 preexec_fn=dying_with_parent()) as gdb:
             while not over and gdb.returncode is None:

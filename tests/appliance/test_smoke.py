@@ -57,6 +57,16 @@ def test_a_kernel_that_never_ends(tmp_path):
     assert "mine| hello: tick 2 " in (tmp_path / "log").read_text()
 
 
+def test_a_function_that_is_not_there_is_named_at_once(tmp_path):
+    """Not when the time is over, which is long."""
+    done = smoke(tmp_path, FOREVER, "--machine", "bochs", "--gdb-break", "mine=tock")
+    assert done.returncode == 1, done.stdout
+    said = 'not seen: gdb has stopped mine at tock (Function "tock" not defined.)'
+    assert f"\nsmoke: FAILED: Bochs with 2 CPUs: {said}; the whole console is in log\n" in done.stdout
+    assert junit(tmp_path) == [("a VM has started", ""), ("mine has started", ""),
+                               ("gdb has stopped mine at tock", said)]
+
+
 def test_what_was_not_seen_is_named(tmp_path):
     """Where everything ends without it: a line that is not at the line's beginning."""
     done = smoke(tmp_path, HELLO, "--machine", "bochs", "--expect", "mine=^bye after")
