@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The debugger's line, asked without a gdb: no VM is attached by it, and none stops."""
 
+import errno
 import os
 import re
 import select
@@ -21,18 +22,27 @@ class Silence(Exception):
     """Nobody answers."""
 
 
+def is_serial_line(path: str) -> bool:
+    """Whether it is one, or a pty, which is used as one. A port without hardware is none."""
+    fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        return os.isatty(fd)
+    finally:
+        os.close(fd)
+
+
 class StubLine:
     """The line, open."""
 
     def __init__(self, path: str, patience: int = 0) -> None:
         """`patience`: seconds for an answer, if not PATIENCE."""
-        self._patience = patience or PATIENCE
+        self._path = path
+        self.patience = patience or PATIENCE
         self.fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        if os.isatty(self.fd):
-            tty.setraw(self.fd)
-            mode = termios.tcgetattr(self.fd)
-            mode[4] = mode[5] = termios.B115200
-            termios.tcsetattr(self.fd, termios.TCSANOW, mode)
+        tty.setraw(self.fd)
+        mode = termios.tcgetattr(self.fd)
+        mode[4] = mode[5] = termios.B115200
+        termios.tcsetattr(self.fd, termios.TCSANOW, mode)
 
     def close(self) -> None:
         os.close(self.fd)
@@ -42,7 +52,7 @@ class StubLine:
         is sent a second time there may be two. `waits` is called when it takes long."""
         packet = b"qRcmd," + command.encode().hex().encode()
         packet = b"$%s#%02x" % (packet, sum(packet) & 0xFF)
-        until = time.monotonic() + self._patience
+        until = time.monotonic() + self.patience
         got, text, again = b"", "", 0.0
         while (now := time.monotonic()) < until:
             if now >= again:
@@ -52,7 +62,7 @@ class StubLine:
                 again = now + AGAIN
             if not select.select([self.fd], [], [], again - now)[0]:
                 continue
-            got += os.read(self.fd, 4096)
+            got += self._read()
             while match := REPLY.search(got):
                 got = got[match.end():]
                 self._write(b"+")
@@ -67,6 +77,17 @@ class StubLine:
                         return text
                     text = ""
         raise Silence
+
+    def _read(self) -> bytes:
+        try:
+            data = os.read(self.fd, 4096)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._path) from None
+        if not data:
+            raise OSError(errno.EIO, "has been hung up", self._path)
+        return data
 
     def _write(self, data: bytes) -> None:
         try:
