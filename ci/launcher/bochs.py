@@ -16,6 +16,8 @@ BOCHS_BIOS = Path("/usr/share/bochs/BIOS-bochs-latest")
 BOCHS_VGA_BIOS = Path("/usr/share/vgabios/vgabios.bin")
 BOCHS_MEDIA = ("cd", "disk")
 BOCHS_MOST_CPUS = 15
+BOCHS_MEMORY = (2, 1 << 20)  # MB, from and to; with less, it falls over
+BOCHS_RATE = (1_000_000, (1 << 32) - 1)  # instructions per second
 BOCHS_MOST_HOST_MEMORY = 2048  # MB; a guest's memory beyond it is swapped to a file
 BOCHS_MEMORY_BLOCK = 2048  # KB
 # With the features that the appliance wants most; see `ci/bochs-build` for the emulator.
@@ -49,6 +51,10 @@ class Bochs:
             raise UsageError(f"Bochs boots from {' and '.join(BOCHS_MEDIA)}; use --machine qemu")
         if wanted.cpus > BOCHS_MOST_CPUS:
             raise UsageError(f"Bochs has at most {BOCHS_MOST_CPUS} CPUs")
+        for what, number, (least, most) in (("MB of memory", wanted.memory, BOCHS_MEMORY),
+                                            ("instructions per second", wanted.ips, BOCHS_RATE)):
+            if not least <= number <= most:
+                raise UsageError(f"Bochs takes {least} to {most} {what}, not {number}")
         for file in (wanted.bios, BOCHS_VGA_BIOS):
             if not file.exists():
                 raise UsageError(f"{file} is missing; `ci/deps run` installs it")

@@ -70,7 +70,7 @@ class ConsolesPort(TerminalPort):
 
     def __init__(self, directory: Path, asks: bool = False) -> None:
         """asks: the appliance may have started long ago, and is asked for the stream at once."""
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(exist_ok=True)
         self._claim = Claim(str(directory))  # and of its log
         self._directory = directory
         try:

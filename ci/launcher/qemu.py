@@ -15,6 +15,7 @@ from .wanted import UsageError, Wanted
 
 QEMU = "qemu-system-x86_64"
 QEMU_BOARDS = ("q35", "pc")
+QEMU_MOST_CPUS = {"q35": 288, "pc": 255}
 # Only a hard disk cannot be told that it is read-only: what is written to it is thrown away.
 QEMU_MEDIA = {
     "cd": ("readonly=on", ["ide-cd,bus=ide.0"]),
@@ -69,6 +70,8 @@ class Qemu:
     def __init__(self, wanted: Wanted) -> None:
         if not shutil.which(QEMU):
             raise UsageError(f"{QEMU} is missing; `ci/deps run` installs it")
+        if wanted.cpus > QEMU_MOST_CPUS[wanted.board]:
+            raise UsageError(f"QEMU's {wanted.board} has at most {QEMU_MOST_CPUS[wanted.board]} CPUs")
         self.wanted = wanted
         self.accel = wanted.accel
         if self.accel == "auto":

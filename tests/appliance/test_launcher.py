@@ -451,12 +451,36 @@ def test_help_names_every_option():
     (["--iso", FIXTURE, "--machine", "bochs", "--firmware", "uefi"], "UEFI"),
     (["--iso", FIXTURE, "--machine", "bochs", "--cpus", "16"], "at most 15"),
     (["--iso", FIXTURE, "--machine", "bochs", "--medium", "virtio"], "boots from cd and disk"),
+    (["--iso", FIXTURE, "--machine", "bochs", "--memory", "1"], "2 to 1048576 MB of memory, not 1"),
+    (["--iso", FIXTURE, "--machine", "bochs", "--memory", "999999999"], "2 to 1048576 MB of memory"),
+    (["--iso", FIXTURE, "--machine", "bochs", "--ips", "1"], "instructions per second, not 1"),
+    (["--iso", FIXTURE, "--machine", "bochs", "--kvm", "a=b"], "--kvm is for --machine nested"),
+    (["--iso", FIXTURE, "--machine", "bochs", "--accel", "tcg"], "--accel is for --machine qemu"),
+    (["--iso", FIXTURE, "--machine", "qemu", "--kvm", "a=b"], "--kvm is for --machine nested"),
+    (["--iso", FIXTURE, "--machine", "qemu", "--cpus", "289"], "q35 has at most 288 CPUs"),
+    (["--iso", FIXTURE, "--rtc", "-1"], "-1 is not from 0 to"),
+    (["--iso", FIXTURE, "--rtc", "999999999999"], "999999999999 is not from 0 to"),
+    (["--iso", FIXTURE, "--ticks", "/nodir/x"], "--ticks /nodir/x: there is no such folder"),
+    (["--iso", FIXTURE, "--gdb", "/nodir/x"], "appliance: /nodir/x: No such file or directory\n"),
+    (["--iso", FIXTURE, "--com2", "/nodir/x"], "appliance: /nodir/x: No such file or directory\n"),
+    (["--iso", FIXTURE, "--console", "/nodir/x"], "appliance: /nodir/x: No such file or directory\n"),
+    (["--iso", FIXTURE, "--console", "pty:/nodir/x"], "appliance: /nodir/x: No such file or dir"),
+    (["--iso", FIXTURE, "--consoles", "/nodir/x"], "appliance: /nodir/x: No such file or directory\n"),
+    (["--iso", FIXTURE, "--log", "/nodir/x"], "appliance: /nodir/x: No such file or directory\n"),
 ])
 def test_wrong_usage_is_named_and_refused(arguments, complaint):
     result = launch(*arguments)
     assert result.returncode == 2
     assert complaint in result.stderr
     assert "Traceback" not in result.stderr
+    assert not Path("/nodir").exists()
+
+
+@pytest.mark.skipif(os.path.exists("/dev/kvm"), reason="this machine has KVM")
+def test_kvm_that_is_not_there_is_named():
+    need("qemu-system-x86_64")
+    result = launch("--iso", FIXTURE, "--machine", "qemu", "--accel", "kvm")
+    assert (result.returncode, result.stderr) == (2, "appliance: --accel kvm: /dev/kvm is not there\n")
 
 
 # Whole runs.

@@ -153,6 +153,7 @@ def test_a_time_out_is_named(console, states):
     (HELLO, ["--expect", "mine=("], "unterminated"),
     (HELLO, ["--config", "no/such.conf"], "no/such.conf"),
     (HELLO.replace("hello", "no-such-kernel"), [], "my.conf is not taken"),
+    (HELLO, ["--machine", "bochs", "--kvm", "a=b"], "--kvm is for --machine nested"),
     (HELLO, ["--log", "no/such/folder"], "no/such/folder"),
     (HELLO, ["--junit", "no/such/folder"], "no/such/folder"),
 ])
