@@ -18,6 +18,14 @@ HOSTCC  := gcc
 PYTHON  := /usr/bin/python3
 B       := build
 
+ifneq ($(filter-out clean help,$(or $(MAKECMDGOALS),iso)),)
+ifneq ($(wildcard $B),)
+ifeq ($(wildcard $B/.),)
+$(error $B is there and is no folder, which is where all that is built goes; `make clean` removes it)
+endif
+endif
+endif
+
 ifneq ($(filter iso run,$(or $(MAKECMDGOALS),iso)),)
 ifeq ($(strip $(CONFIG)),)
 $(error CONFIG= is empty; it names a configuration, and left out it is config/default.conf)
@@ -71,7 +79,8 @@ say    = $(if $(QUIET),,echo "  $1")
 # As many jobs as there are processors, unless make was told how many.
 SUBMAKE = $(MAKE) -s --no-print-directory QUIET=$(QUIET) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
-# make passes SIGTERM on to its own children alone, and its end by SIGKILL to nobody.
+# make passes SIGTERM on to its own children alone, and its end by SIGKILL to nobody. Nor SIGINT, which
+# the launcher looks for itself.
 TIED := setpriv --pdeathsig TERM
 
 help: ## this list

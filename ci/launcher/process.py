@@ -34,6 +34,25 @@ def dying_with_parent(death_signal: int = signal.SIGTERM) -> typing.Callable[[],
     return before_exec
 
 
+def interrupted_make() -> bool | None:
+    """Whether make, which has started this process, has got SIGINT and waits for it to end; None: no
+    make has.
+
+    A terminal sends that signal to both. `kill -INT` sends it to make alone, which passes it on to
+    nobody, and while it waits has it blocked and its own way with it given up, as nobody else has.
+    """
+    try:
+        text = Path(f"/proc/{os.getppid()}/status").read_text()
+    except OSError:  # it has gone
+        return None
+    status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+    if status["Name"] != "make":
+        return None
+    blocked, ignored, caught = (bool(int(status[field], 16) & 1 << signal.SIGINT - 1)
+                                for field in ("SigBlk", "SigIgn", "SigCgt"))
+    return blocked and not ignored and not caught
+
+
 class Emulator:
     """The emulator's process, with what it prints, which is kept in the log."""
 

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 from .ports import Port, TerminalPort
-from .process import Emulator
+from .process import Emulator, interrupted_make
 from .ticks import LOOK, Patience, Ticks
 from .verdict import Verdict
 
@@ -151,6 +151,7 @@ class Session(Carrier):
     def run(self) -> int:
         """Run until the end and return the exit status. The emulator has ended then."""
         bounds = self.bounds
+        self._heeds_make = interrupted_make() is not None
         deadline = None if bounds.seconds is None else time.monotonic() + bounds.seconds
         grace = None  # after the appliance's last line
         while not self.emulator.has_ended():
@@ -158,6 +159,8 @@ class Session(Carrier):
                 grace = Patience(bounds.ticks, GRACE, GRACE_LEAST, GRACE_UNCOUNTED)
             if self.signals.received is not None:
                 return self._stopped_by_user(self.signals.received)
+            if self._heeds_make and interrupted_make():
+                return self._stopped_by_user(signal.SIGINT)
             if self.wants_end():
                 self.switched_off = True
                 return self._stopped_by_user(signal.SIGINT)
@@ -212,7 +215,7 @@ class Session(Carrier):
         ends = []
         if deadline is not None:
             ends.append(max(0.0, deadline - time.monotonic()))
-        if patience:
+        if patience or self._heeds_make:
             ends.append(LOOK / 2)
         if self.has_to_look():
             ends.append(LOOK_AROUND)

@@ -157,6 +157,7 @@ WAYS_OUT = {
     "Ctrl-A x": lambda child, _: child.send("\x01x"),
     "the terminal is closed": close_terminal,
     "make is told to end": lambda _, all: os.kill(one_with("make run", all), signal.SIGTERM),
+    "make is interrupted": lambda _, all: os.kill(one_with("make run", all), signal.SIGINT),
     "make is killed": lambda _, all: os.kill(one_with("make run", all), signal.SIGKILL),
     "the launcher is killed": lambda _, all: os.kill(one_with("ci/appliance", all), signal.SIGKILL),
 }
@@ -205,6 +206,16 @@ def test_an_empty_config_is_said_at_once(goal):
     assert (status, lines) == (2, 1)
     assert re.fullmatch(r"Makefile:\d+: \*\*\* CONFIG= is empty; it names a configuration, "
                         r"and left out it is config/default.conf\.  Stop\.\n", text)
+
+
+@pytest.mark.parametrize("goal", [[], ["run"], ["tools"], ["unit"]])
+def test_a_file_where_the_build_goes_is_said_at_once(tmp_path, goal):
+    (tmp_path / "build").touch()
+    status, text, lines = made(*goal, f"B={tmp_path}/build")
+    assert (status, lines) == (2, 1)
+    assert re.fullmatch(rf"Makefile:\d+: \*\*\* {tmp_path}/build is there and is no folder, which is where all "
+                        r"that is built goes; `make clean` removes it\.  Stop\.\n", text), text
+    assert made("clean", f"B={tmp_path}/build")[0] == 0 and not (tmp_path / "build").exists()
 
 
 def test_an_error_is_told_and_little_more(tmp_path):
