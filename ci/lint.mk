@@ -8,7 +8,7 @@ SHELL      := /bin/bash
 MAKEFLAGS  += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := lint
-.PHONY: lint format clang-format clang-tidy cppcheck shellcheck pyflakes foreign coverage
+.PHONY: lint format clang-format clang-tidy cppcheck shellcheck pyflakes foreign rooms coverage
 
 HEADERS := $(wildcard src/*/*.h images/*/*.h tests/*/*.h)
 SOURCES := $(wildcard src/*.c src/*/*.c images/*/*.c config/*.c tests/*/*.c)
@@ -19,7 +19,7 @@ SHELL_SCRIPTS  = $(call script,sh$$)
 PYTHON_SCRIPTS = $(sort $(call script,python3$$) \
     $(wildcard ci/*.py ci/*/*.py src/*/*.py images/*.py tests/*.py tests/*/*.py))
 
-lint: clang-format shellcheck pyflakes foreign coverage cppcheck clang-tidy
+lint: clang-format shellcheck pyflakes foreign rooms coverage cppcheck clang-tidy
 	@echo "lint: $(words $(SOURCES) $(HEADERS)) files of C, $(words $(SHELL_SCRIPTS)) of shell," \
 	    "$(words $(PYTHON_SCRIPTS)) of Python: clean"
 
@@ -76,6 +76,10 @@ foreign:
 	@echo "  FOREIGN all that starts a build"
 	@ci/check-foreign $(wildcard Makefile ci/*.mk src/*/*.mk images/*.mk) \
 	    $(SHELL_SCRIPTS) $(PYTHON_SCRIPTS)
+
+rooms:
+	@echo "  ROOMS   src"
+	@ci/check-rooms
 
 coverage:
 	@echo "  COVERED docs/coverage.md"

@@ -3,7 +3,6 @@
 
 #include "boot/memory.h"
 #include "boot/paging.h"
-#include "boot/panic.h"
 #include "lib/string.h"
 
 #define EPT_MEMORY_WB (6ull << 3)
@@ -11,8 +10,6 @@
 #define EPT_FRAME     0x000ffffffffff000ull
 #define EPTP_WALK_4   (3ull << 3)
 #define EPTP_WB       6ull
-
-struct ept_invalidation ept_invalidation;
 
 static unsigned index_at(u64 gpa, int level)
 {
@@ -170,61 +167,4 @@ bool ept_lookup(const struct ept *e, gpa_t gpa, hpa_t *hpa, u32 *permissions, u6
 u64 ept_pointer(const struct ept *e)
 {
     return virt_to_phys(e->root).v | EPTP_WALK_4 | EPTP_WB;
-}
-
-// The only VM-instruction error that these two have (SDM 31.4).
-static const char *failure(bool valid)
-{
-    return valid ? "VMfailValid, error 28: invalid operand to INVEPT/INVVPID"
-                 : "VMfailInvalid: no current VMCS";
-}
-
-static void invept(u64 type, u64 eptp)
-{
-    struct {
-        u64 eptp, reserved;
-    } descriptor = {eptp, 0};
-    bool failed, valid;
-    __asm__ volatile("invept %2, %3"
-                     : "=@ccbe"(failed), "=@ccz"(valid)
-                     : "m"(descriptor), "r"(type)
-                     : "memory");
-    if (failed)
-        panic("INVEPT type %llu of %llx failed: %s", (unsigned long long)type,
-              (unsigned long long)eptp, failure(valid));
-}
-
-static void invvpid(u64 type, u16 vpid)
-{
-    struct {
-        u64 vpid, address;
-    } descriptor = {vpid, 0};
-    bool failed, valid;
-    __asm__ volatile("invvpid %2, %3"
-                     : "=@ccbe"(failed), "=@ccz"(valid)
-                     : "m"(descriptor), "r"(type)
-                     : "memory");
-    if (failed)
-        panic("INVVPID type %llu of %u failed: %s", (unsigned long long)type, vpid, failure(valid));
-}
-
-void ept_flush(const struct ept *e)
-{
-    if (ept_invalidation.invept_one)
-        invept(1, ept_pointer(e));
-    else
-        ept_flush_all();
-}
-
-void ept_flush_all(void)
-{
-    invept(2, 0);
-}
-
-void vpid_flush(u16 vpid)
-{
-    if (ept_invalidation.invvpid_one)
-        invvpid(1, vpid);
-    else if (ept_invalidation.invvpid_all)
-        invvpid(2, 0);
 }

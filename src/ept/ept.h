@@ -3,7 +3,8 @@
 // largest pages that fit, write-back memory.
 //
 // Callers serialize changes of one EPT. After a change that takes a permission away or moves a
-// page, every core that may run the VM must call ept_flush() before it next enters it.
+// page, every core that may run the VM must call ept_flush() (vmx/flush.h) before it next enters
+// it.
 #pragma once
 
 #include "lib/error.h"
@@ -47,15 +48,3 @@ bool ept_lookup(const struct ept *e, gpa_t gpa, hpa_t *hpa, u32 *permissions, u6
 
 // The EPT pointer for the VMCS (SDM 25.6.11).
 u64 ept_pointer(const struct ept *e);
-
-// Drops cached translations on the calling core: of this EPT, or of all where the CPU cannot do
-// one. Root mode with VMX on.
-void ept_flush(const struct ept *e);
-void vpid_flush(u16 vpid);
-void ept_flush_all(void);
-
-// Which kinds of INVEPT and INVVPID the CPU has; set once by vmx.
-struct ept_invalidation {
-    bool invept_one, invvpid_one, invvpid_all;
-};
-extern struct ept_invalidation ept_invalidation;

@@ -41,8 +41,10 @@ static NOINLINE void nothing_there(struct vcpu *v, const char *kind, u64 at)
     struct vm *vm = vm_of(v);
     if (__builtin_expect(__atomic_add_fetch(&vm->absent, 1, __ATOMIC_RELAXED) != ABSENT_TOLD, 1))
         return;
+    struct vcpu_regs regs;
+    vcpu_get_regs(v, &regs);
     log_line("vm", "%s: 10,000 accesses to %s%llx, where there is nothing; rip %llx",
-             vm->config->name, kind, (unsigned long long)at, (unsigned long long)vmread(GUEST_RIP));
+             vm->config->name, kind, (unsigned long long)at, (unsigned long long)regs.rip);
 }
 
 static NOINLINE u32 port_in_any(struct vcpu *v, u16 port, unsigned size)

@@ -9,18 +9,13 @@
 #include "smp/descriptors.h"
 #include "smp/time.h"
 #include "vm/vm.h"
-#include "vmx/caps.h"
+#include "vmx/apicv.h"
 #include "vmx/cpuid.h"
 #include "vmx/msr.h"
 #include "vmx/vmm.h"
 #include "x86/bits.h"
 
 #define ICR_ASSERT BIT(14)
-
-static bool hardware(void)
-{
-    return vmx_has_pin(PIN_POSTED_INTERRUPTS);
-}
 
 // ---- in ----------------------------------------------------------------------------------------
 
@@ -30,7 +25,7 @@ static inline void notify(struct vcpu *v)
 {
     v->interrupts_posted++;
     // The state before the core: see vcpu_request.
-    if (hardware() && __atomic_load_n(&v->state, __ATOMIC_SEQ_CST) == VCPU_RUNNING) {
+    if (apicv_delivers() && __atomic_load_n(&v->state, __ATOMIC_SEQ_CST) == VCPU_RUNNING) {
         const struct core *core = vcpu_core(v);
         if (core != this_core()) {
             apic_send_after_locked(core->apic_id, VECTOR_POSTED);
@@ -161,7 +156,7 @@ COLD const char *vapic_create(struct vm *vm, struct vcpu *v)
 void vapic_moved(struct vcpu *v)
 {
     u32 id = v->core->apic_id;
-    if (hardware())
+    if (apicv_delivers())
         pid_set_notification(&vapic_of(v)->pid, VECTOR_POSTED, apic_is_x2apic() ? id : id << 8,
                              false);
 }
@@ -173,18 +168,11 @@ static COLD void setup_vmcs(struct vcpu *v)
     a->extint = 0;
     a->place = APIC_ANYWHERE;
     a->mode_changed = true;
-    if (vmx_caps.base.primary & PRIMARY_TPR_SHADOW) {
-        vmwrite(VIRTUAL_APIC_ADDRESS, virt_to_phys(a->lapic.regs).v);
-        vmwrite(TPR_THRESHOLD, 0);
-    }
-    if (!hardware())
+    apicv_setup(virt_to_phys(a->lapic.regs), virt_to_phys(&a->pid), vm_of(v)->apic_page);
+    if (!apicv_delivers())
         return;
     lapic_set_virtual_delivery(&a->lapic, true);
     vapic_moved(v);
-    vmwrite(APIC_ACCESS_ADDRESS, vm_of(v)->apic_page.v);
-    vmwrite(POSTED_INTERRUPT_NOTIFICATION_VECTOR, VECTOR_POSTED);
-    vmwrite(POSTED_INTERRUPT_DESCRIPTOR_ADDRESS, virt_to_phys(&a->pid).v);
-    vmwrite(GUEST_INTERRUPT_STATUS, 0);
 }
 
 COLD void vapic_reset(struct vcpu *v)
@@ -201,18 +189,12 @@ static void adapt(struct vcpu *v, struct vapic *a)
 {
     a->mode_changed = false;
     cpuid_show_apic(v, lapic_mode(&a->lapic) != LAPIC_DISABLED);
-    if (!hardware())
+    if (!apicv_delivers())
         return;
-    u32 modes = SECONDARY_APIC_ACCESSES | SECONDARY_X2APIC;
-    u64 c = vmread(SECONDARY_CONTROLS) & ~(u64)modes;
     enum lapic_mode mode = lapic_mode(&a->lapic);
-    bool x2apic = mode == LAPIC_X2APIC && (vmx_caps.allowed1.secondary & SECONDARY_X2APIC);
+    bool x2apic = mode == LAPIC_X2APIC && apicv_has_x2apic();
     bool here = mode == LAPIC_XAPIC && lapic_base(&a->lapic).v == APIC_BASE_RESET;
-    if (x2apic)
-        c |= SECONDARY_X2APIC;
-    else if (here)
-        c |= SECONDARY_APIC_ACCESSES;
-    vmwrite(SECONDARY_CONTROLS, c);
+    apicv_set_accesses(v, x2apic ? APICV_X2APIC : here ? APICV_ACCESS_PAGE : APICV_TRAPPED);
     apic_page_follow(v, here);
     // Writes that the processor virtualizes: TPR, EOI, self-IPI; all others are ours.
     u64 writes = BIT(0x08) | BIT(0x0b) | BIT(0x3f);
@@ -236,12 +218,8 @@ COLD void vapic_startup(struct vcpu *v, bool init, bool sipi)
         setup_vmcs(v);
         vmm_take_off(v, VCPU_WAIT_SIPI); // last: the time that it takes is v's own
     }
-    if (sipi && v->state == VCPU_WAIT_SIPI) {
-        vmwrite(GUEST_CS_SELECTOR, (u64)v->sipi_vector << 8);
-        vmwrite(GUEST_CS_BASE, (u64)v->sipi_vector << 12);
-        vmwrite(GUEST_RIP, 0);
-        vmm_make_runnable(v);
-    }
+    if (sipi && v->state == VCPU_WAIT_SIPI)
+        vcpu_start(v);
 }
 
 // ---- before an entry ---------------------------------------------------------------------------
@@ -272,10 +250,10 @@ static bool extint_waits(struct vcpu *v, struct vapic *a)
 // Brings the guest interrupt status up to date and returns it.
 static u16 write_status(struct vapic *a)
 {
-    u16 now = (u16)vmread(GUEST_INTERRUPT_STATUS);
+    u16 now = apicv_status();
     u16 next = lapic_next_interrupt_status(&a->lapic, now);
     if (next != now)
-        vmwrite(GUEST_INTERRUPT_STATUS, next);
+        apicv_set_status(next);
     return next;
 }
 
@@ -287,25 +265,24 @@ bool vapic_sync(struct vcpu *v)
     follow_lint0(v, a);
     u32 changed = a->stale | lapic_sync(&a->lapic);
     a->stale = 0;
-    if (hardware()) {
+    if (apicv_delivers()) {
         if (changed & LAPIC_CHANGED_EOI_BITMAP) {
             u64 bitmap[4];
             lapic_eoi_exit_bitmap(&a->lapic, bitmap);
-            for (unsigned i = 0; i < 4; i++)
-                vmwrite(EOI_EXIT_BITMAP0 + 2 * i, bitmap[i]);
+            apicv_set_eoi_exits(bitmap);
         }
         bool mask = vcpu_runs_alone(v);
         if (__builtin_expect(mask || a->status_masked, 0)) {
             a->status_masked = mask;
             u16 status = lapic_guest_interrupt_status(&a->lapic);
-            vmwrite(GUEST_INTERRUPT_STATUS, mask ? status & 0xff00 : status);
+            apicv_set_status(mask ? status & 0xff00 : status);
         } else if (changed & LAPIC_CHANGED_STATUS) {
             write_status(a);
         }
         return extint_waits(v, a);
     }
-    if (vmx_caps.base.primary & PRIMARY_TPR_SHADOW)
-        vmwrite(TPR_THRESHOLD, lapic_tpr_threshold(&a->lapic));
+    if (apicv_has_tpr())
+        apicv_set_tpr_threshold(lapic_tpr_threshold(&a->lapic));
     u8 vector;
     return lapic_deliverable(&a->lapic, &vector) || extint_waits(v, a);
 }
@@ -341,10 +318,10 @@ bool vapic_wakes(struct vcpu *v)
     u8 vector;
     follow_lint0(v, a);
     a->stale |= lapic_sync(&a->lapic);
-    if (hardware() && !a->status_masked) {
+    if (apicv_delivers() && !a->status_masked) {
         if (v->core->vmm->current == v && !(a->stale & ~(u32)LAPIC_CHANGED_STATUS)) {
             // The VMCS is at hand: RVI is the highest of IRR.
-            u16 status = a->stale != 0 ? write_status(a) : (u16)vmread(GUEST_INTERRUPT_STATUS);
+            u16 status = a->stale != 0 ? write_status(a) : apicv_status();
             a->stale = 0;
             if (delivers(a, (u8)status))
                 return true;
@@ -507,15 +484,15 @@ bool vapic_deadline_due(struct vcpu *v)
 {
     struct vapic *a = vapic_of(v);
     u64 now = rdtsc();
-    if (now < v->timer.deadline || !hardware() || !has_timer_alone(v) || a->lapic.changed != 0 ||
-        a->stale != 0 || a->status_masked || vcpu_runs_alone(v))
+    if (now < v->timer.deadline || !apicv_delivers() || !has_timer_alone(v) ||
+        a->lapic.changed != 0 || a->stale != 0 || a->status_masked || vcpu_runs_alone(v))
         return false;
     int vector = lapic_deadline_due(&a->lapic, vcpu_guest_tsc(v, now));
     if (vector < 0)
         return false;
-    u64 status = vmread(GUEST_INTERRUPT_STATUS);
+    u16 status = apicv_status();
     if ((u8)status < vector)
-        vmwrite(GUEST_INTERRUPT_STATUS, (status & 0xff00) | (u32)vector);
+        apicv_set_status((u16)((status & 0xff00) | vector));
     timer_stop(&v->timer);
     return true;
 }
@@ -526,8 +503,9 @@ void vapic_expire(struct vcpu *v, u64 now)
     if (!lapic_expire(&a->lapic, now))
         return;
     // Put into the VMCS at once, if it is at hand and nothing else has changed.
-    if (hardware() && v->core->vmm->current == v && a->lapic.changed == LAPIC_CHANGED_STATUS &&
-        a->stale == 0 && !a->status_masked && !vcpu_runs_alone(v)) {
+    if (apicv_delivers() && v->core->vmm->current == v &&
+        a->lapic.changed == LAPIC_CHANGED_STATUS && a->stale == 0 && !a->status_masked &&
+        !vcpu_runs_alone(v)) {
         a->lapic.changed = 0;
         write_status(a);
     } else {

@@ -6,6 +6,7 @@
 #include "lib/cpu.h"
 #include "lib/format.h"
 #include "lib/string.h"
+#include "vmx/flush.h"
 #include "x86/msr_numbers.h"
 
 enum {

@@ -269,38 +269,15 @@ void vcpu_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error_
 // Brings the VMCS in line with what the debugger asked for.
 void debug_before_entry(struct vcpu *v)
 {
-    u64 primary = (vmx_caps.base.primary & ~v->unwanted_primary) | v->wanted_primary |
-                  (vmread(PRIMARY_CONTROLS) & (PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW));
-    u64 modes = SECONDARY_APIC_ACCESSES | SECONDARY_X2APIC; // the local APIC's
-    u64 secondary =
-        (vmcs_secondary(v) & ~modes) | (vmread(SECONDARY_CONTROLS) & modes) | v->wanted_secondary;
-    if (v->single_step || v->stepping_over != 0) {
-        primary |= PRIMARY_MONITOR_TRAP_FLAG;
-        // Blocking by STI and MOV SS lasts for one instruction, which is the one we step over.
+    // Blocking by STI and MOV SS lasts for one instruction, which is the one we step over.
+    if (v->step_masks_interrupts || (v->stepping_over & STEP_OVER_PAGE)) {
         u64 blocking = vmread(GUEST_INTERRUPTIBILITY);
-        if (v->step_masks_interrupts || (v->stepping_over & STEP_OVER_PAGE))
-            vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+        vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
     }
-    if (v->stepping_over & STEP_OVER_DESCRIPTORS)
-        secondary &= ~(u64)SECONDARY_DESCRIPTOR_TABLE_EXITING;
-    if (v->stepping_over & STEP_OVER_MOV_DR)
-        primary &= ~(u64)PRIMARY_MOV_DR_EXITING;
-    if (v->stepping_over & STEP_OVER_INVPCID)
-        primary &= ~(u64)PRIMARY_INVLPG_EXITING;
-    if (v->debug_registers) {
-        primary |= PRIMARY_MOV_DR_EXITING;
+    if (v->debug_registers)
         vmwrite(GUEST_DR7, v->debug_dr7); // a reset of the vCPU has cleared it
-    }
-    vmwrite(PRIMARY_CONTROLS, primary);
-    vmwrite(SECONDARY_CONTROLS, secondary);
     vmwrite(EPT_POINTER, vcpu_ept_pointer(v));
-    // A notification that arrives during the step would deliver what it is for before the step.
-    u64 pin = vmread(PIN_BASED_CONTROLS);
-    if (vmx_has_pin(PIN_POSTED_INTERRUPTS))
-        vmwrite(PIN_BASED_CONTROLS, vcpu_runs_alone(v) ? pin & ~(u64)PIN_POSTED_INTERRUPTS
-                                                       : pin | PIN_POSTED_INTERRUPTS);
-    u32 bitmap = v->exception_bitmap | (v->catch_breakpoints ? 1u << VECTOR_BP : 0);
-    vmwrite(EXCEPTION_BITMAP, bitmap);
+    vmcs_compose_controls(v);
 }
 
 // ---- exits -------------------------------------------------------------------------------------

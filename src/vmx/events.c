@@ -97,20 +97,14 @@ void events_redeliver(struct vcpu *v, u32 info)
         vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) & ~BLOCKING_BY_NMI);
 }
 
-static void set_primary(u32 bit, bool on)
-{
-    u64 c = vmread(PRIMARY_CONTROLS);
-    vmwrite(PRIMARY_CONTROLS, on ? c | bit : c & ~(u64)bit);
-}
-
 static void set_window(struct vcpu *v, bool interrupt, bool nmi)
 {
-    if (interrupt != v->interrupt_window)
-        set_primary(PRIMARY_INTERRUPT_WINDOW, interrupt);
-    if (nmi != v->nmi_window)
-        set_primary(PRIMARY_NMI_WINDOW, nmi);
-    v->interrupt_window = interrupt;
-    v->nmi_window = nmi;
+    struct control_wishes *w = &v->wishes;
+    if (interrupt == w->interrupt_window && nmi == w->nmi_window)
+        return;
+    w->interrupt_window = interrupt;
+    w->nmi_window = nmi;
+    vmcs_compose_controls(v);
 }
 
 static bool can_take_interrupt(void)
@@ -172,7 +166,8 @@ void events_prepare(struct vcpu *v)
     u32 requests = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE);
 
     if (!interrupt_waits && v->event == 0 && v->deferred_interrupt == 0 &&
-        !(requests & REQUEST_NMI) && !v->nmi_latched && !v->interrupt_window && !v->nmi_window)
+        !(requests & REQUEST_NMI) && !v->nmi_latched && !v->wishes.interrupt_window &&
+        !v->wishes.nmi_window)
         return;
     // It must not stay among the requests: they keep the vCPU out of the guest.
     if (requests & REQUEST_NMI) {

@@ -4,6 +4,7 @@
 // again.
 #include "ept/ept.h"
 #include "lib/cpu.h"
+#include "vmx/flush.h"
 #include "vmx/guest_access.h"
 #include "vmx/vcpu_internal.h"
 #include "x86/alu.h"

@@ -4,6 +4,7 @@
 #include "ept/ept.h"
 #include "lib/cpu.h"
 #include "vmx/cpuid.h"
+#include "vmx/flush.h"
 #include "vmx/vcpu_internal.h"
 #include "x86/bits.h"
 #include "x86/fetch.h"

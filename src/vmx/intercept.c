@@ -12,10 +12,6 @@
 #include "x86/bits.h"
 #include "x86/vectors.h"
 
-// Exceptions that must not be left to the guest alone: an endless #DB or #AC while being delivered
-// keeps the CPU from taking interrupts; #MC is ours.
-#define ALWAYS_CAUGHT (BIT(1) | BIT(17) | BIT(18))
-
 // OSXSAVE shows in CPUID. PKE makes PKRU usable, which FXSAVE does not hold.
 #define CR4_HOST_OWNED (CR4_VMXE | CR4_OSXSAVE | CR4_PKE)
 
@@ -142,14 +138,16 @@ static void want(struct wanted *w, const struct intercept *i)
         w->ple = i;
 }
 
-// debug_before_entry puts them into the VMCS, together with what the debugger wants.
+// Composed with other wishes before the next entry.
 static void set_controls(struct vcpu *v, const struct wanted *w)
 {
-    v->wanted_primary = w->primary;
-    v->wanted_secondary = w->secondary;
-    v->unwanted_primary = v->guest->hlt_through ? PRIMARY_HLT_EXITING : 0;
+    struct control_wishes *wishes = &v->wishes;
+    wishes->primary = w->primary;
+    wishes->secondary = w->secondary;
+    wishes->exceptions = w->exceptions;
+    wishes->no_primary = v->guest->hlt_through ? PRIMARY_HLT_EXITING : 0;
     if (w->primary & PRIMARY_UNCONDITIONAL_IO) // which the bitmaps would override
-        v->unwanted_primary |= PRIMARY_IO_BITMAPS;
+        wishes->no_primary |= PRIMARY_IO_BITMAPS;
     if ((vmcs_secondary(v) | w->secondary) & SECONDARY_PAUSE_LOOP_EXITING) {
         vmwrite(PLE_GAP, w->ple != NULL ? w->ple->first : PLE_GAP_TICKS);
         vmwrite(PLE_WINDOW, w->ple != NULL ? w->ple->last : PLE_WINDOW_TICKS);
@@ -175,8 +173,6 @@ void intercept_apply(struct vcpu *v)
         want(&w, &set->list[n].item);
     set_controls(v, &w);
     set_masks(v, &w);
-    v->exception_bitmap = (u32)ALWAYS_CAUGHT | w.exceptions;
-    vmwrite(EXCEPTION_BITMAP, v->exception_bitmap);
     vmwrite(PAGE_FAULT_ERROR_CODE_MASK, w.pf_mask);
     vmwrite(PAGE_FAULT_ERROR_CODE_MATCH, w.pf_match);
     unsigned fields = MIN(MISC_CR3_TARGETS(vmx_caps.misc), (unsigned)INTERCEPT_CR3_VALUES);

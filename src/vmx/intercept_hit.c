@@ -184,7 +184,7 @@ bool hit_describe(struct vcpu *v, struct hit *h)
         set_value(h, "vector", EVENT_VECTOR(vmread(EXIT_INTERRUPTION_INFO)));
         return true;
     case EXIT_REASON_PAUSE: // of a loop, if PAUSE alone does not exit
-        if (vmread(PRIMARY_CONTROLS) & PRIMARY_PAUSE_EXITING)
+        if (v->controls.primary & PRIMARY_PAUSE_EXITING)
             set(h, INTERCEPT_PAUSE, "PAUSE");
         else
             set(h, INTERCEPT_PLE, "PAUSE in a loop");

@@ -4,6 +4,7 @@
 // SDM Vol. 3, 29.3), so that other vCPUs are caught meanwhile.
 #include "lib/string.h"
 #include "vmx/caps.h"
+#include "vmx/flush.h"
 #include "vmx/guest_access.h"
 #include "vmx/intercept_hit.h"
 #include "vmx/vcpu_internal.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A vCPU's MSRs for the debugger: wherever each of them is kept, with the checks of WRMSR.
 #include "lib/cpu.h"
+#include "vmx/flush.h"
 #include "vmx/msr.h"
 #include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"

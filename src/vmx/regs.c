@@ -4,6 +4,7 @@
 #include "lib/string.h"
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
+#include "vmx/flush.h"
 #include "vmx/guest_access.h"
 #include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"
@@ -54,13 +55,15 @@ u64 vcpu_cr4(const struct vcpu *v)
 }
 
 // EFER.LMA follows LME and CR0.PG, and the "IA-32e mode guest" entry control follows LMA.
-static void update_long_mode(u64 efer, u64 cr0)
+static void update_long_mode(struct vcpu *v, u64 efer, u64 cr0)
 {
     bool active = (efer & EFER_LME) && (cr0 & CR0_PG);
     efer = active ? efer | EFER_LMA : efer & ~EFER_LMA;
     vmwrite(GUEST_EFER, efer);
-    u64 entry = vmread(ENTRY_CONTROLS) & ~(u64)ENTRY_IA32E_GUEST;
-    vmwrite(ENTRY_CONTROLS, entry | (active ? ENTRY_IA32E_GUEST : 0));
+    if (active == v->wishes.long_mode)
+        return;
+    v->wishes.long_mode = active;
+    vmcs_compose_controls(v);
 }
 
 #define PDPTE_RESERVED 0x1e6ull
@@ -113,7 +116,7 @@ bool vcpu_set_cr0(struct vcpu *v, u64 value)
     vmwrite(CR0_SHADOW, value);
     u64 real = (value & ~CR0_HOST_OWNED) | CR0_NE;
     vmwrite(GUEST_CR0, real);
-    update_long_mode(efer, real);
+    update_long_mode(v, efer, real);
     if ((value ^ old) & (CR0_PG | CR0_WP))
         vpid_flush(v->vpid);
     return true;
@@ -234,7 +237,7 @@ static void write_fields(struct vcpu *v, const struct vcpu_regs *r)
     vmwrite(GUEST_CR0, (r->cr0 & ~CR0_HOST_OWNED) | CR0_NE);
     vmwrite(GUEST_CR3, r->cr3);
     write_cr4_field(r->cr4);
-    update_long_mode(r->efer, r->cr0);
+    update_long_mode(v, r->efer, r->cr0);
     if (!v->debug_registers)
         vmwrite(GUEST_DR7, r->dr7);
 }

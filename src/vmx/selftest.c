@@ -13,6 +13,7 @@
 #include "smp/time.h"
 #include "smp/timer.h"
 #include "vmx/caps.h"
+#include "vmx/flush.h"
 #include "vmx/vcpu_internal.h"
 #include "vmx/vmm.h"
 

@@ -10,6 +10,7 @@
 #include "smp/descriptors.h"
 #include "smp/time.h"
 #include "vmx/caps.h"
+#include "vmx/flush.h"
 #include "vmx/msr.h"
 #include "vmx/offsets.h"
 #include "vmx/vcpu_internal.h"
@@ -176,7 +177,6 @@ static void begin_again(struct vcpu *v)
     v->gpr[RDX] = cpuid(1, 0).eax;
     v->event = v->deferred_interrupt = 0;
     v->nmi_latched = false;
-    v->interrupt_window = v->nmi_window = false;
     v->caught_waits = false;
     v->cr2 = 0;
     memset(v->dr, 0, sizeof(v->dr));
@@ -213,6 +213,14 @@ COLD void vcpu_init(struct vcpu *v)
     if (v->core->vmm->on_core == v)
         v->core->vmm->on_core = NULL; // what is kept goes there anew, beside what is not
     begin_again(v);
+}
+
+COLD void vcpu_start(struct vcpu *v)
+{
+    vmwrite(GUEST_CS_SELECTOR, (u64)v->sipi_vector << 8);
+    vmwrite(GUEST_CS_BASE, (u64)v->sipi_vector << 12);
+    vmwrite(GUEST_RIP, 0);
+    vmm_make_runnable(v);
 }
 
 void vcpu_load(struct vcpu *v)

@@ -13,6 +13,7 @@
 #include "smp/lost.h"
 #include "smp/message.h"
 #include "smp/timer.h"
+#include "vmx/caps.h"
 #include "vmx/cpuid.h"
 #include "vmx/debug.h"
 #include "vmx/exit_reasons.h"
@@ -144,6 +145,18 @@ enum step_over {
     STEP_OVER_INVPCID = 1 << 4,     // INVLPG exiting
 };
 
+// What is wished of a vCPU's controls, beside what every vCPU has and what the members that say how
+// it is stepped and debugged come to. vmcs_controls.c composes the VMCS's words: before the next
+// entry after REQUEST_DEBUG, or at once.
+struct control_wishes {
+    // What the guest's items want to see, and what the vCPU is to do without.
+    u32 primary, secondary, no_primary, exceptions;
+    u32 apic; // how accesses to its local APIC are virtualized: secondary controls (SDM 30)
+    // Exits when an interrupt, or an NMI, that waits could be delivered.
+    bool interrupt_window, nmi_window;
+    bool long_mode; // it enters in IA-32e mode
+};
+
 struct vcpu {
     // Offsets known to entry.S (offsets.h); requests below too.
     u64 gpr[GPR_COUNT]; // RSP's place is not used: it is in the VMCS
@@ -158,8 +171,7 @@ struct vcpu {
     u32 state;                // enum vcpu_state; read by others
     struct core *core;        // owner; changes only while the vCPU is moving; read by others
     struct guest *guest;
-    u32 index; // number in its VM, from 0
-    bool interrupt_window, nmi_window;
+    u32 index;                               // number in its VM, from 0
     bool single_step, step_masks_interrupts; // monitor trap flag for the debugger
     u32 skip_flags;     // bits of RFLAGS that make vcpu_skip_instruction look closer
     bool emulated_step; // the stepped instruction was carried out by us
@@ -173,10 +185,9 @@ struct vcpu {
 
     hpa_t vmcs;
     u16 vpid;
-    u32 exception_bitmap;
-    // Controls beyond those that every vCPU has, wanted by what is to be intercepted, and those of
-    // every vCPU that this one is to do without. After a change: REQUEST_DEBUG.
-    u32 wanted_primary, wanted_secondary, unwanted_primary;
+    struct control_wishes wishes;
+    struct vmx_controls controls; // as in the VMCS
+    u32 exception_bitmap;         // the same
 
     // An event to be delivered at the next entry; 0: none. VMCS format (SDM 25.8.3).
     u32 event;
@@ -246,6 +257,10 @@ struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *core);
 // and NW (SDM 10.1, Table 10-1). The local APIC is not its affair. Its own core.
 void vcpu_reset(struct vcpu *v);
 void vcpu_init(struct vcpu *v);
+
+// After vcpu_init(): it becomes runnable at the page that the start-up IPI's vector names,
+// v->sipi_vector (SDM 9.4.4.1). Its own core, VMCS current.
+void vcpu_start(struct vcpu *v);
 
 // Makes v's VMCS current on the calling core, which owns it.
 void vcpu_load(struct vcpu *v);

@@ -75,9 +75,13 @@ static inline void vcpu_skip_instruction(struct vcpu *v)
 // vmcs_setup.c
 void vmcs_setup(struct vcpu *v);
 void vmcs_set_core(struct vcpu *v);
-void vmcs_init_guest(struct vcpu *v);     // the guest state after INIT
-void vmcs_reset_guest(struct vcpu *v);    // of that after RESET, what INIT leaves alone
-u32 vmcs_secondary(const struct vcpu *v); // the secondary controls that it has for itself
+void vmcs_init_guest(struct vcpu *v);  // the guest state after INIT
+void vmcs_reset_guest(struct vcpu *v); // of that after RESET, what INIT leaves alone
+
+// vmcs_controls.c. Its VMCS is current.
+void vmcs_begin_controls(struct vcpu *v);   // no wishes, and all words written
+void vmcs_compose_controls(struct vcpu *v); // writes the words that have changed
+u32 vmcs_secondary(const struct vcpu *v);   // the secondary controls without wishes
 
 // vcpu.c: something waits that ends HLT.
 bool vcpu_would_wake(struct vcpu *v);

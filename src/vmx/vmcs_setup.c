@@ -14,24 +14,11 @@
 #define PAT_RESET      0x0007040600070406ull
 #define CR0_RESET      (CR0_CD | CR0_NW | CR0_ET)
 
-u32 vmcs_secondary(const struct vcpu *v)
-{
-    u32 secondary = vmx_caps.base.secondary;
-    if (v->guest->vcpu_count == 1) // it waits for no other, who may want its core
-        secondary &= ~(u32)SECONDARY_PAUSE_LOOP_EXITING;
-    return secondary;
-}
-
 static void setup_controls(struct vcpu *v)
 {
     const struct vmx_controls *c = &vmx_caps.base;
     struct guest *g = v->guest;
-    vmwrite(PIN_BASED_CONTROLS, c->pin);
-    vmwrite(PRIMARY_CONTROLS, c->primary);
-    vmwrite(SECONDARY_CONTROLS, vmcs_secondary(v));
-    vmwrite(EXIT_CONTROLS, c->exit);
-    vmwrite(ENTRY_CONTROLS, c->entry);
-
+    vmcs_begin_controls(v);
     vmwrite(EXIT_MSR_STORE_COUNT, 0);
     vmwrite(EXIT_MSR_LOAD_COUNT, 0);
     vmwrite(ENTRY_MSR_LOAD_COUNT, 0);
@@ -139,7 +126,6 @@ void vmcs_init_guest(struct vcpu *v)
     vmwrite(GUEST_PENDING_DEBUG, 0);
     for (unsigned i = 0; i < 4; i++)
         vmwrite(GUEST_PDPTE0 + 2 * i, 0);
-    vmwrite(ENTRY_CONTROLS, vmx_caps.base.entry & ~(u32)ENTRY_IA32E_GUEST);
     vmwrite(ENTRY_INTERRUPTION_INFO, 0);
     v->guest_dr7 = 0x400;
 }

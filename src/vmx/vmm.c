@@ -15,6 +15,7 @@
 #include "smp/watchdog.h"
 #include "vmx/caps.h"
 #include "vmx/entry.h"
+#include "vmx/flush.h"
 #include "vmx/vcpu_internal.h"
 #include "x86/bits.h"
 #include "x86/msr_numbers.h"

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// INVEPT and INVVPID (SDM Vol. 3, 29.4.3).
+#include "vmx/flush.h"
+
+#include "boot/panic.h"
+
+struct ept_invalidation ept_invalidation;
+
+// The only VM-instruction error that these two have (SDM 31.4).
+static const char *failure(bool valid)
+{
+    return valid ? "VMfailValid, error 28: invalid operand to INVEPT/INVVPID"
+                 : "VMfailInvalid: no current VMCS";
+}
+
+static void invept(u64 type, u64 eptp)
+{
+    struct {
+        u64 eptp, reserved;
+    } descriptor = {eptp, 0};
+    bool failed, valid;
+    __asm__ volatile("invept %2, %3"
+                     : "=@ccbe"(failed), "=@ccz"(valid)
+                     : "m"(descriptor), "r"(type)
+                     : "memory");
+    if (failed)
+        panic("INVEPT type %llu of %llx failed: %s", (unsigned long long)type,
+              (unsigned long long)eptp, failure(valid));
+}
+
+static void invvpid(u64 type, u16 vpid)
+{
+    struct {
+        u64 vpid, address;
+    } descriptor = {vpid, 0};
+    bool failed, valid;
+    __asm__ volatile("invvpid %2, %3"
+                     : "=@ccbe"(failed), "=@ccz"(valid)
+                     : "m"(descriptor), "r"(type)
+                     : "memory");
+    if (failed)
+        panic("INVVPID type %llu of %u failed: %s", (unsigned long long)type, vpid, failure(valid));
+}
+
+void ept_flush(const struct ept *e)
+{
+    if (ept_invalidation.invept_one)
+        invept(1, ept_pointer(e));
+    else
+        ept_flush_all();
+}
+
+void ept_flush_all(void)
+{
+    invept(2, 0);
+}
+
+void vpid_flush(u16 vpid)
+{
+    if (ept_invalidation.invvpid_one)
+        invvpid(1, vpid);
+    else if (ept_invalidation.invvpid_all)
+        invvpid(2, 0);
+}

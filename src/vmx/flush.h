@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// What a CPU caches of translations for guests, dropped (SDM Vol. 3, 29.4.3). Root mode with VMX
+// on; each works on the calling core alone.
+#pragma once
+
+#include "ept/ept.h"
+#include "lib/types.h"
+
+// Of one EPT, whatever the VPID, or of all where the CPU cannot do one.
+void ept_flush(const struct ept *e);
+void ept_flush_all(void);
+
+// The linear and combined mappings of one VPID, in all PCIDs.
+void vpid_flush(u16 vpid);
+
+// Which kinds of INVEPT and INVVPID the CPU has; set once by vmx.
+struct ept_invalidation {
+    bool invept_one, invvpid_one, invvpid_all;
+};
+extern struct ept_invalidation ept_invalidation;
