@@ -121,7 +121,7 @@ static int bad_usage(const char *text, const char *what)
     return 2;
 }
 
-static bool parse_count(const char *s, unsigned long long max, unsigned long long *out, char **end)
+static bool parse_count(const char *s, unsigned long max, unsigned long *out, char **end)
 {
     errno = 0;
     *out = strtoull(s, end, 10);
@@ -130,9 +130,9 @@ static bool parse_count(const char *s, unsigned long long max, unsigned long lon
 
 static bool parse_memory(const char *s, u64 *bytes)
 {
-    unsigned long long n;
+    unsigned long n;
     char *end;
-    if (!parse_count(s, 1ull << 40, &n, &end))
+    if (!parse_count(s, 1ul << 40, &n, &end))
         return false;
     unsigned shift = *end == 'G' ? 30 : *end == 'M' ? 20 : 10;
     if (*end != '\0' && end[1] != '\0')
@@ -152,8 +152,7 @@ static unsigned cores_wanted(const struct config_vm *vm)
 }
 
 // What `make run` would leave out. The ISO may be for another machine.
-static void note_machine(struct tool *t, const struct config *c, unsigned long long cores,
-                         u64 memory)
+static void note_machine(struct tool *t, const struct config *c, unsigned long cores, u64 memory)
 {
     char text[200];
     u64 sum = 0;
@@ -162,19 +161,18 @@ static void note_machine(struct tool *t, const struct config *c, unsigned long l
         unsigned wanted = cores_wanted(vm);
         sum += vm->memory;
         if (wanted > cores) {
-            snprintf(
-                text, sizeof(text),
-                "cores: note: core %u is there with CPUS=%u and more; `make run` has %llu, and "
-                "leaves %s out",
-                wanted - 1, wanted, cores, vm->name);
+            snprintf(text, sizeof(text),
+                     "cores: note: core %u is there with CPUS=%u and more; `make run` has %lu, and "
+                     "leaves %s out",
+                     wanted - 1, wanted, cores, vm->name);
             print_error(t, vm->key_line[VM_CORES], text);
         }
     }
     if (sum > memory) {
         snprintf(text, sizeof(text),
-                 "memory: note: the VMs want %llu MiB together; `make run` has %llu (MEMORY=), and "
+                 "memory: note: the VMs want %lu MiB together; `make run` has %lu (MEMORY=), and "
                  "leaves some out",
-                 (unsigned long long)(sum / MiB), (unsigned long long)(memory / MiB));
+                 (sum / MiB), (memory / MiB));
         print_error(t, 0, text);
     }
 }
@@ -216,7 +214,7 @@ static void note_devices(struct tool *t, const struct config *c)
     }
 }
 
-static int run(struct tool *t, bool images, unsigned long long cores, u64 memory)
+static int run(struct tool *t, bool images, unsigned long cores, u64 memory)
 {
     static struct config config;
     const u8 *text = NULL;
@@ -270,7 +268,7 @@ static int run(struct tool *t, bool images, unsigned long long cores, u64 memory
 int main(int argc, char **argv)
 {
     static struct tool t;
-    unsigned long long cores = CONFIG_CORES;
+    unsigned long cores = CONFIG_CORES;
     u64 memory = UINT64_MAX;
     char *end;
 

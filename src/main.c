@@ -62,9 +62,8 @@ static void log_machine(const char *missing)
 {
     unsigned leaves;
     unsigned bad = paging_count_writable_executable(&leaves);
-    log_line("boot", "Vitrine: %llu MiB of memory, %u boot modules%s",
-             (unsigned long long)(memory_total_bytes() / MiB), boot_info.modules,
-             boot_info.modules_left_out > 0 ? " (more were left out)" : "");
+    log_line("boot", "Vitrine: %lu MiB of memory, %u boot modules%s", (memory_total_bytes() / MiB),
+             boot_info.modules, boot_info.modules_left_out > 0 ? " (more were left out)" : "");
     log_line("boot", "host paging: %u pages, %u of them writable and executable", leaves, bad);
     if (missing != NULL)
         log_line("boot", "ACPI: %s", missing);

@@ -185,7 +185,7 @@ static void check_nmis(void)
     for (unsigned cpu = 1; cpu < online; cpu++)
         right &= reaches(nmis, smp_apic_id(cpu), ICR_NMI | ICR_ASSERT, BIT(cpu));
     report(right, "F8: %s: an NMI to each CPU, by itself", mode_name());
-    report(reaches(nmis, 0, ICR_NMI | ICR_OTHERS | ICR_ASSERT, everyone() & ~1ull),
+    report(reaches(nmis, 0, ICR_NMI | ICR_OTHERS | ICR_ASSERT, everyone() & ~1ul),
            "F8: %s: an NMI to all others", mode_name());
     // Logical ID 2: CPU 1 of x2APIC's first cluster; in flat mode each eighth CPU has it.
     u64 set = apic_is_x2apic() ? 2 : everyone() & 0x0202020202020202;
@@ -218,7 +218,7 @@ static void check_all(const char *how)
            mode_name());
     report(ipi(0, ICR_SELF, 1), "F11: %s: self, %s", mode_name(), how);
     report(ipi(0, ICR_ALL, everyone()), "F11: %s: all including self, %s", mode_name(), how);
-    report(ipi(0, ICR_OTHERS, everyone() & ~1ull), "F11: %s: all excluding self, %s", mode_name(),
+    report(ipi(0, ICR_OTHERS, everyone() & ~1ul), "F11: %s: all excluding self, %s", mode_name(),
            how);
     bool apart = true;
     unsigned cpu = 0;

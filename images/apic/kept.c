@@ -4,7 +4,7 @@
 #include "checks.h"
 #include "guest.h"
 
-#define AHEAD (1ull << 44) // of TSC_ADJUST: more than a TSC comes to otherwise
+#define AHEAD (1ul << 44) // of TSC_ADJUST: more than a TSC comes to otherwise
 
 static const struct {
     u32 msr;
@@ -68,7 +68,7 @@ void kept_write(void)
     // And what must go.
     u64 address = 0x5000;
     __asm__ volatile("mov %0, %%dr0; mov %0, %%dr3; mov %0, %%cr2" ::"r"(address));
-    __asm__ volatile("mov %0, %%dr7" ::"r"(0x702ull)); // of DR0, whose address nobody executes
+    __asm__ volatile("mov %0, %%dr7" ::"r"(0x702ul)); // of DR0, whose address nobody executes
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
     wrmsr(MSR_FS_BASE, 0x5000);
     apic_write(APIC_LVT_TIMER, LVT_TSC_DEADLINE | LVT_MASKED | 0x60);

@@ -302,7 +302,7 @@ static void bench_deadline(void)
 int main(void)
 {
     bool x2apic = apic_is_x2apic();
-    iterations = MAX(option_number("iterations", 200), 1ull);
+    iterations = MAX(option_number("iterations", 200), 1ul);
     overhead = SHORTEST();
     printf("bench: %lu runs of each, less %lu ticks for reading the TSC, %s\n", iterations,
            overhead, x2apic ? "x2APIC" : "xAPIC");

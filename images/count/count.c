@@ -56,7 +56,7 @@ int main(void)
         printf("count: %lu\n", i);
     }
     spin(option_number("after", 0), period, gap);
-    u64 percent = total.here * 100 / MAX(total.here + total.away, 1ull);
+    u64 percent = total.here * 100 / MAX(total.here + total.away, 1ul);
     printf("count: share %lu %% of the core, longest away %lu TSC ticks (%lu us)\n", percent,
            total.longest, total.longest * 1000 / tsc_ms(1));
     report(interrupts[VECTOR_TIMER] >= ticks, "A11: %lu timer interrupts arrived", ticks);

@@ -61,7 +61,7 @@ void faults_msr_bits(void)
     report(refuses_others(MSR_IA32_DEBUGCTL, LBR | BTF), "A8: and refuses other bits");
     report(rdmsr_try(MSR_LASTBRANCHFROMIP, &value) == NO_FAULT && value == 0,
            "A8: there is no last branch");
-    report((misc & 1) != 0 && keeps(MSR_IA32_MISC_ENABLE, misc & ~1ull) &&
+    report((misc & 1) != 0 && keeps(MSR_IA32_MISC_ENABLE, misc & ~1ul) &&
                keeps(MSR_IA32_MISC_ENABLE, misc),
            "A8: IA32_MISC_ENABLE keeps fast strings");
     report(refuses_others(MSR_IA32_MISC_ENABLE, 1 | read_only), "A8: and refuses other bits");

@@ -77,14 +77,14 @@ void part_memory(void)
             (void)read32(holes[i]);
     }
     for (unsigned i = 0; i < PROBES; i++) {
-        u64 at = (end + random_below(0xfec00000 - end)) & ~7ull;
+        u64 at = (end + random_below(0xfec00000 - end)) & ~7ul;
         touch(at, at);
     }
     touch_end(end);
     // Beyond 4 GiB, up to the widest address that paging structures can hold.
     unsigned width = cpuid(0x80000008, 0).eax & 0xff;
     for (unsigned i = 0; i < PROBES; i++) {
-        u64 gpa = (random_next() & (BIT(width) - 1) & ~4095ull) | BIT(32 + i % (width - 32));
+        u64 gpa = (random_next() & (BIT(width) - 1) & ~4095ul) | BIT(32 + i % (width - 32));
         map(0, gpa | PRESENT | WRITE);
         touch(ALIAS + 8 * random_below(511), gpa);
     }
@@ -109,7 +109,7 @@ static bool deadly(u64 port, unsigned size)
 void part_ports(void)
 {
     u32 sum = 0;
-    u64 stride = MAX(option_number("stride", 1), 1ull);
+    u64 stride = MAX(option_number("stride", 1), 1ul);
     for (u64 port = 0; port < 0x10000; port += port < 0xd00 ? 1 : stride) {
         u16 p = (u16)port;
         u32 value = (u32)random_odd();

@@ -117,7 +117,7 @@ void part_apic(void)
             u64 odd = random_odd();
             // Of the LVT no INIT and no SMI.
             if (reg >= 0x2f0 && reg <= APIC_LVT_ERROR)
-                odd &= ~0x300ull;
+                odd &= ~0x300ul;
             if (round == 0 && reg != 0x2f0)
                 write32(XAPIC_PAGE + reg, (u32)odd);
             else if (round == 1)

@@ -69,7 +69,7 @@ static void try_controls(void)
         check(fault == NO_FAULT && read_cr2() == odd, "CR2 = %lx: %d", odd, fault);
         break;
     case 2: // reserved bits, or bits that mean little
-        TRY("mov %1, %%cr3", fault, : "r"(cr3 | (odd & ~0xfffffff000ull)) : "memory");
+        TRY("mov %1, %%cr3", fault, : "r"(cr3 | (odd & ~0xfffffff000ul)) : "memory");
         TRY("mov %1, %%cr3", fault, : "r"(cr3) : "memory");
         break;
     case 3:

@@ -176,7 +176,7 @@ void part_tables(void)
                                  0x8000000,  0xfed00000, 0xe0000000};
     for (u32 mode = MODE_PAGED; mode <= MODE_COMPAT; mode++) {
         for (unsigned i = 0; i < 40; i++) {
-            u64 odd = random_odd() & ~0x200000ull, bits = 1 | (random_next() & 0xe7e);
+            u64 odd = random_odd() & ~0x200000ul, bits = 1 | (random_next() & 0xe7e);
             u64 entry = i < ARRAY_SIZE(places) ? places[i] | 3 : (odd & 0x8000fffffffff000) | bits;
             victim_prepare(mode, 1);
             if (i == 8)

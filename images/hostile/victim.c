@@ -32,7 +32,7 @@ static void make_gates(void)
         idt32[2 * v + 1] = (at & 0xffff0000) | 0xee00; // from virtual-8086 mode, too
         u64 long_at = VICTIM_BASE + handler(victim_stubs64, v);
         // By the first stack of the IST, whatever RSP is.
-        idt64[2 * v] = (long_at & 0xffff) | SEL_CODE64 << 16 | 1ull << 32 | 0x8e00ull << 32 |
+        idt64[2 * v] = (long_at & 0xffff) | SEL_CODE64 << 16 | 1ul << 32 | 0x8e00ul << 32 |
                        (long_at & 0xffff0000) << 32;
         idt64[2 * v + 1] = 0;
     }
@@ -40,7 +40,7 @@ static void make_gates(void)
 
 static u64 tss_descriptor(u32 base)
 {
-    return 0x67 | (u64)(base & 0xffffff) << 16 | 0x89ull << 40 | (u64)(base >> 24) << 56;
+    return 0x67 | (u64)(base & 0xffffff) << 16 | 0x89ul << 40 | (u64)(base >> 24) << 56;
 }
 
 static void make_descriptors(void)

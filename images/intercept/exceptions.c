@@ -61,7 +61,7 @@ static void floating_point(void)
     static const u16 zero_divide_on = 0x37b;
     static const u32 mxcsr_zero_divide_on = 0x1d80;
     u64 cr0 = read_cr0(), cr4 = read_cr4();
-    set_cr0((cr0 & ~0xcull) | CR0_NE);
+    set_cr0((cr0 & ~0xcul) | CR0_NE);
     __asm__ volatile("mov %0, %%cr4" ::"r"(cr4 | CR4_OSFXSR_XMM) : "memory");
     RAISES_AT("#MF", MF, 0, "fninit; fldcw %1; fld1; fldz; fdivrp", "fwait", "fninit",
               "m"(zero_divide_on));

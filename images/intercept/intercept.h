@@ -82,11 +82,11 @@ void protected_leave(struct interrupt_frame *f);
 
 // The one page at ALIAS, another address of alias_page, with these bits in its PTE; 0: not present.
 #define ALIAS        (512 * GiB)
-#define PTE_PRESENT  1ull
-#define PTE_WRITE    2ull
-#define PTE_USER     4ull
-#define PTE_NX       (1ull << 63)
-#define PTE_RESERVED (1ull << 51)
+#define PTE_PRESENT  1ul
+#define PTE_WRITE    2ul
+#define PTE_USER     4ul
+#define PTE_NX       (1ul << 63)
+#define PTE_RESERVED (1ul << 51)
 extern u8 alias_page[4096];
 void map_alias(u64 bits);
 

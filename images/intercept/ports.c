@@ -41,16 +41,16 @@ static enum action count(u16 port, unsigned size, unsigned access, unsigned elem
     return a;
 }
 
-#define IN(suffix, size)                                                                        \
-    do {                                                                                        \
-        u64 rax_ = 0x1122334455667788, mask_ = (1ull << 8 * (size)) - 1, kept_ = rax_ & ~mask_; \
-        enum action a_ = count(port, size, READ, 1);                                            \
-        int fault_;                                                                             \
-        TRY("in" suffix, fault_, , "+a"(rax_) : "d"(port) : "memory");                          \
-        if ((size) == 4 && fault_ == NO_FAULT)                                                  \
-            kept_ = 0;                                                                          \
-        u64 want_ = a_ == DENIED ? 0x1122334455667788 & mask_ : a_ == IGNORED ? 0 : mask_;      \
-        right &= went(a_, fault_, VECTOR_GP) && rax_ == (kept_ | want_);                        \
+#define IN(suffix, size)                                                                       \
+    do {                                                                                       \
+        u64 rax_ = 0x1122334455667788, mask_ = (1ul << 8 * (size)) - 1, kept_ = rax_ & ~mask_; \
+        enum action a_ = count(port, size, READ, 1);                                           \
+        int fault_;                                                                            \
+        TRY("in" suffix, fault_, , "+a"(rax_) : "d"(port) : "memory");                         \
+        if ((size) == 4 && fault_ == NO_FAULT)                                                 \
+            kept_ = 0;                                                                         \
+        u64 want_ = a_ == DENIED ? 0x1122334455667788 & mask_ : a_ == IGNORED ? 0 : mask_;     \
+        right &= went(a_, fault_, VECTOR_GP) && rax_ == (kept_ | want_);                       \
     } while (0)
 
 #define OUT(suffix, size)                                                          \

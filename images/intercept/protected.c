@@ -50,10 +50,10 @@ void protected_init(void)
     gdt_here[SEL_USER_CODE / 8] = 0x00affb000000ffff;
     gdt_here[SEL_USER_DATA / 8] = 0x00cff3000000ffff;
     gdt_here[SEL_NOT_PRESENT / 8] = 0x00cf13000000ffff;
-    gdt_here[SEL_LDT / 8] = (u64)(sizeof(gdt) - 1) | ((u64)gdt & 0xffffff) << 16 | 0x82ull << 40 |
+    gdt_here[SEL_LDT / 8] = (u64)(sizeof(gdt) - 1) | ((u64)gdt & 0xffffff) << 16 | 0x82ul << 40 |
                             ((u64)gdt >> 24 & 0xff) << 56;
     gdt_here[SEL_TSS / 8] =
-        (sizeof(tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
+        (sizeof(tss) - 1) | (base & 0xffffff) << 16 | 0x89ul << 40 | (base >> 24 & 0xff) << 56;
     struct table t = {sizeof(gdt_here) - 1, (u64)gdt_here};
     __asm__ volatile("lgdt %0; ltr %w1" ::"m"(t), "r"(SEL_TSS) : "memory");
 }
@@ -131,8 +131,8 @@ static void on_caught(struct interrupt_frame *f)
         __asm__ volatile("mov %%dr6, %0" : "=r"(dr6));
         c->dr6 = dr6;
         __asm__ volatile("mov %0, %%dr6" ::"r"(0xffff0ff0ul));
-        f->rflags &= ~0x100ull;  // TF: one step
-        f->rflags |= 0x10000ull; // RF: not again at an instruction breakpoint
+        f->rflags &= ~0x100ul;  // TF: one step
+        f->rflags |= 0x10000ul; // RF: not again at an instruction breakpoint
     }
     if (c->resume != 0)
         f->rip = c->resume;

@@ -116,7 +116,7 @@ void timer_at(u64 deadline)
     }
     u64 now = rdtsc();
     u64 away = deadline > now ? muldiv64(deadline - now, apic_ticks_per_second, tsc_hz()) : 0;
-    apic_write(APIC_TIMER_INITIAL, (u32)MIN(MAX(away, 1ull), UINT32_MAX));
+    apic_write(APIC_TIMER_INITIAL, (u32)MIN(MAX(away, 1ul), UINT32_MAX));
 }
 
 bool sleep_until(u64 deadline)

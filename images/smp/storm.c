@@ -73,7 +73,7 @@ void storm_check(unsigned online, u64 count, u8 wake)
     for (unsigned cpu = 0; cpu < online; cpu++)
         interrupt_set((u8)(VECTOR_STORM + cpu), on_storm);
     cpus = online;
-    to_send = MAX(count / online, 1ull);
+    to_send = MAX(count / online, 1ul);
     timer_init();
     interrupts_on();
     apic_send(0, ICR_OTHERS | ICR_ASSERT | wake);

@@ -65,7 +65,7 @@ static bool has_debug_registers(u64 round)
 {
     u64 address, control;
     __asm__ volatile("mov %0, %%dr1" ::"r"(round << 4));
-    __asm__ volatile("mov %0, %%dr7" ::"r"(0x400ull));
+    __asm__ volatile("mov %0, %%dr7" ::"r"(0x400ul));
     __asm__ volatile("mov %%dr1, %0" : "=r"(address));
     __asm__ volatile("mov %%dr7, %0" : "=r"(control));
     return address == round << 4 && control == 0x400;

@@ -5,8 +5,8 @@
 
 #define VGA_MEMORY     0xb0000 // monochrome; 0xb8000: colour
 #define VGA_MEMORY_END 0xc0000
-#define APICS          0xfec00000ull
-#define APICS_END      0xfef00000ull
+#define APICS          0xfec00000ul
+#define APICS_END      0xfef00000ul
 #define VGA_GREY       0x0700 // on black
 
 #define LETTER_WIDTH  8 // dots
@@ -134,7 +134,7 @@ static void set_dot(volatile u8 *at, u32 value, u32 bytes)
 void surface_clear(const struct surface *s)
 {
     u64 size = (u64)s->pitch * s->height;
-    u64 empty = s->is_text ? (VGA_GREY | ' ') * 0x0001000100010001ull : 0;
+    u64 empty = s->is_text ? (VGA_GREY | ' ') * 0x0001000100010001ul : 0;
     for (u64 at = 0; at < size / 8; at++)
         ((volatile u64 *)s->memory)[at] = empty;
     for (u64 at = ALIGN_DOWN(size, 8u); at < size; at++)
@@ -159,13 +159,13 @@ static void put_dots(const struct surface *s, volatile u8 *at, u32 line, const c
 static void put_codes(volatile u8 *at, const char *text, u32 n)
 {
     u32 i = 0;
-    for (; i + 4 <= n && (u64)(at + 2ull * i) % 8 == 0; i += 4) {
+    for (; i + 4 <= n && (u64)(at + 2ul * i) % 8 == 0; i += 4) {
         u64 codes = (u8)text[i] | (u64)(u8)text[i + 1] << 16 | (u64)(u8)text[i + 2] << 32 |
                     (u64)(u8)text[i + 3] << 48;
-        *(volatile u64 *)(at + 2ull * i) = codes | VGA_GREY * 0x0001000100010001ull;
+        *(volatile u64 *)(at + 2ul * i) = codes | VGA_GREY * 0x0001000100010001ul;
     }
     for (; i < n; i++)
-        set_dot(at + 2ull * i, VGA_GREY | (u8)text[i], 2);
+        set_dot(at + 2ul * i, VGA_GREY | (u8)text[i], 2);
 }
 
 void surface_put(const struct surface *s, u32 row, u32 column, const char *text, u32 n)
@@ -174,7 +174,7 @@ void surface_put(const struct surface *s, u32 row, u32 column, const char *text,
         return;
     n = MIN(n, s->columns - column);
     if (s->is_text) {
-        put_codes(s->memory + (u64)row * s->pitch + 2ull * column, text, n);
+        put_codes(s->memory + (u64)row * s->pitch + 2ul * column, text, n);
         return;
     }
     u64 left = (u64)column * LETTER_WIDTH * s->scale * s->bytes;

@@ -3,7 +3,7 @@
 
 #include "lib/string.h"
 
-#define KEPT_MAGIC 0x7072657972746956ull
+#define KEPT_MAGIC 0x7072657972746956ul
 
 // FNV-1a, 64 bits.
 static u64 checksum(const struct kept *k)

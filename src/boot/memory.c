@@ -52,8 +52,8 @@ static void find_low_page(void)
 {
     // Page 0 holds the real-mode vectors; the pages below 0x8000 are what firmware uses most.
     for (unsigned i = 0; i < range_count && low_page == 0; i++) {
-        u64 page = MAX(ranges[i].start, 0x8000ull);
-        if (page < MIN(ranges[i].end, 0x9f000ull))
+        u64 page = MAX(ranges[i].start, 0x8000ul);
+        if (page < MIN(ranges[i].end, 0x9f000ul))
             low_page = page;
     }
 }

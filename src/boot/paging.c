@@ -15,8 +15,8 @@
 
 // The page attribute table's entry 1 (PWT alone), at reset write-through, which nobody wants, is
 // write combining (SDM Vol. 3, 11.12.2).
-#define PAT_ENTRY_1    0xff00ull
-#define PAT_ENTRY_1_WC 0x0100ull
+#define PAT_ENTRY_1    0xff00ul
+#define PAT_ENTRY_1_WC 0x0100ul
 
 extern u8 image_start[], image_text_end[], image_rodata_end[], image_end[];
 extern u32 boot_has_nx;

@@ -15,12 +15,12 @@
 #define PTE_PS    BIT(7)
 #define PTE_G     BIT(8)
 #define PTE_NX    BIT(63)
-#define PTE_FRAME 0x000ffffffffff000ull
+#define PTE_FRAME 0x000ffffffffff000ul
 
-#define DIRECT_MAP   0xffff800000000000ull
-#define STACK_WINDOW 0xffffc00000000000ull
-#define MMIO_WINDOW  0xffffd00000000000ull
-#define IMAGE_BASE   0xffffffff80000000ull
+#define DIRECT_MAP   0xffff800000000000ul
+#define STACK_WINDOW 0xffffc00000000000ul
+#define MMIO_WINDOW  0xffffd00000000000ul
+#define IMAGE_BASE   0xffffffff80000000ul
 
 extern u64 boot_load_offset; // bytes from the image's link address to where GRUB put it
 

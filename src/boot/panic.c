@@ -72,10 +72,9 @@ static void print_frame(unsigned n, u64 rip, bool is_return)
     char name[48];
     u64 offset, call = rip - is_return;
     if (is_text(call) && ksyms_find(call - (u64)image_start, name, sizeof(name), &offset))
-        line("  #%u %016llx %s+0x%llx", n, (unsigned long long)rip, name,
-             (unsigned long long)offset + is_return);
+        line("  #%u %016lx %s+0x%lx", n, rip, name, offset + is_return);
     else
-        line("  #%u %016llx ?", n, (unsigned long long)rip);
+        line("  #%u %016lx ?", n, rip);
 }
 
 // Whether a CALL stands before it: relative, or by a register or memory.
@@ -115,14 +114,13 @@ static void backtrace(u64 rip, u64 rsp, u64 rbp, bool is_return)
 
 static void registers(const struct trap_frame *f)
 {
-#define R(n) (unsigned long long)f->n
-    line("rax %016llx rbx %016llx rcx %016llx rdx %016llx", R(rax), R(rbx), R(rcx), R(rdx));
-    line("rsi %016llx rdi %016llx rbp %016llx rsp %016llx", R(rsi), R(rdi), R(rbp), R(rsp));
-    line("r8  %016llx r9  %016llx r10 %016llx r11 %016llx", R(r8), R(r9), R(r10), R(r11));
-    line("r12 %016llx r13 %016llx r14 %016llx r15 %016llx", R(r12), R(r13), R(r14), R(r15));
-    line("rflags %llx cs %llx ss %llx cr2 %016llx cr3 %016llx cr4 %llx", R(rflags), R(cs), R(ss),
-         (unsigned long long)read_cr2(), (unsigned long long)read_cr3(),
-         (unsigned long long)read_cr4());
+#define R(n) f->n
+    line("rax %016lx rbx %016lx rcx %016lx rdx %016lx", R(rax), R(rbx), R(rcx), R(rdx));
+    line("rsi %016lx rdi %016lx rbp %016lx rsp %016lx", R(rsi), R(rdi), R(rbp), R(rsp));
+    line("r8  %016lx r9  %016lx r10 %016lx r11 %016lx", R(r8), R(r9), R(r10), R(r11));
+    line("r12 %016lx r13 %016lx r14 %016lx r15 %016lx", R(r12), R(r13), R(r14), R(r15));
+    line("rflags %lx cs %lx ss %lx cr2 %016lx cr3 %016lx cr4 %lx", R(rflags), R(cs), R(ss),
+         read_cr2(), read_cr3(), read_cr4());
 #undef R
 }
 
@@ -136,7 +134,7 @@ static NORETURN void end(const char *text, const struct trap_frame *f, u64 rip, 
     if (!alone)
         begin();
     if (f != NULL)
-        line("%s, error code %llx", text, (unsigned long long)f->error_code);
+        line("%s, error code %lx", text, f->error_code);
     else
         line("%s", text);
     if (f != NULL)
@@ -155,15 +153,15 @@ static NORETURN void end(const char *text, const struct trap_frame *f, u64 rip, 
 NORETURN void panic_exception(const struct trap_frame *f, const char *name)
 {
     char text[128];
-    str_format(text, sizeof(text), "exception %u (%s) in root mode at %016llx", (unsigned)f->vector,
-               name, (unsigned long long)f->rip);
+    str_format(text, sizeof(text), "exception %u (%s) in root mode at %016lx", (unsigned)f->vector,
+               name, f->rip);
     end(text, f, f->rip, f->rsp, f->rbp, false);
 }
 
 NORETURN void panic_interrupted(const struct trap_frame *f, const char *what)
 {
     char text[128];
-    str_format(text, sizeof(text), "%s in root mode at %016llx", what, (unsigned long long)f->rip);
+    str_format(text, sizeof(text), "%s in root mode at %016lx", what, f->rip);
     end(text, f, f->rip, f->rsp, f->rbp, false);
 }
 

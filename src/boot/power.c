@@ -71,7 +71,7 @@ NORETURN void power_off(const char *reason)
     else
         log_line("appliance", "%s: %s", again ? "starts again: failed" : "done: failed", reason);
     if (seconds > 0)
-        log_line("appliance", "the machine goes off in %llu seconds", (unsigned long long)seconds);
+        log_line("appliance", "the machine goes off in %lu seconds", seconds);
     screen_finish();
     serial_flush(&serial_debug);
     serial_flush(&serial_console);

@@ -126,8 +126,8 @@ static void find(bool paged)
     const char *why =
         framebuffer_refusal(fb, boot_info.memory, boot_info.memory_ranges, physical_end());
     if (why != NULL) {
-        log_line("screen", "not used: %ux%u, %u bits, at %llx, by the boot loader's word: %s",
-                 fb->width, fb->height, fb->bits, (unsigned long long)fb->start.v, why);
+        log_line("screen", "not used: %ux%u, %u bits, at %lx, by the boot loader's word: %s",
+                 fb->width, fb->height, fb->bits, fb->start.v, why);
         return;
     }
     volatile void *memory = reach(fb, paged);
@@ -143,8 +143,8 @@ static void find(bool paged)
     if (surface.is_text)
         log_line("screen", "VGA text, %u x %u", surface.columns, surface.rows);
     else
-        log_line("screen", "%ux%u, %u bits a dot, at %llx: %u x %u letters", fb->width, fb->height,
-                 fb->bits, (unsigned long long)fb->start.v, surface.columns, surface.rows);
+        log_line("screen", "%ux%u, %u bits a dot, at %lx: %u x %u letters", fb->width, fb->height,
+                 fb->bits, fb->start.v, surface.columns, surface.rows);
 }
 
 void screen_init(void)

@@ -40,7 +40,7 @@ static __attribute__((noinline)) u64 grow_stack(u64 n) // NOLINT(misc-no-recursi
 
 void overflow_stack(void)
 {
-    log_line("boot", "%llu", (unsigned long long)grow_stack(0));
+    log_line("boot", "%lu", grow_stack(0));
 }
 
 __attribute__((noinline)) void do_panic(void)

@@ -17,8 +17,8 @@ enum { MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_DCD = 0x80 };
 #define FIFO_SIZE   16
 #define RECEIVE_MAX 64
 #define CAUSES_MAX  8
-#define POST_PORT   0x80           // takes anything, and does nothing
-#define PATIENCE    20000000000ull // ticks before a transmitter counts as dead: 5 s at 4 GHz
+#define POST_PORT   0x80          // takes anything, and does nothing
+#define PATIENCE    20000000000ul // ticks before a transmitter counts as dead: 5 s at 4 GHz
 
 static u8 console_tx[SERIAL_TX_SIZE], debug_tx[SERIAL_TX_SIZE];
 struct serial_line serial_console = {.tx = RING(console_tx), .lock = {.breakable = true}};

@@ -5,11 +5,11 @@
 #include "boot/paging.h"
 #include "lib/string.h"
 
-#define EPT_MEMORY_WB (6ull << 3)
+#define EPT_MEMORY_WB (6ul << 3)
 #define EPT_LARGE     BIT(7)
-#define EPT_FRAME     0x000ffffffffff000ull
-#define EPTP_WALK_4   (3ull << 3)
-#define EPTP_WB       6ull
+#define EPT_FRAME     0x000ffffffffff000ul
+#define EPTP_WALK_4   (3ul << 3)
+#define EPTP_WB       6ul
 
 static unsigned index_at(u64 gpa, int level)
 {

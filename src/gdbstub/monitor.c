@@ -148,7 +148,7 @@ static bool dump_physical(const char *args)
         return false;
     if (!current_regs(&regs))
         return true;
-    len = MIN(len, 2048ull);
+    len = MIN(len, 2048ul);
     for (u64 done = 0; done < len; done += sizeof(row)) {
         u64 n = MIN(len - done, (u64)sizeof(row));
         if (memory_read(session.general_pid, NULL, address + done, row, n) != n) {

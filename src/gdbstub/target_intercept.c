@@ -49,7 +49,7 @@ static void list(struct vm *vm, struct text *out)
         u64 hits;
         intercept_get(&vm->guest, n, &i, &hits);
         add_item(&i, &t);
-        text_add(out, "%-2u  %-32s  %llu\n", n + 1, item, (unsigned long long)hits);
+        text_add(out, "%-2u  %-32s  %lu\n", n + 1, item, hits);
     }
 }
 

@@ -11,7 +11,7 @@
 #include "vmx/msr.h"
 #include "vmx/vmm.h"
 
-#define LL(x)             (unsigned long long)(x)
+#define LL(x)             (x)
 #define LOG_LINES_DEFAULT 20
 
 struct request {
@@ -51,7 +51,7 @@ static void list_vms(struct request *r)
             vm_end_text(vm, r->out);
         else
             text_add(r->out, "%s", names[vm->state]);
-        text_add(r->out, ", %u vCPU%s, %llu MiB", vm->vcpus, vm->vcpus == 1 ? "" : "s",
+        text_add(r->out, ", %u vCPU%s, %lu MiB", vm->vcpus, vm->vcpus == 1 ? "" : "s",
                  LL(vm->config->memory / MiB));
         if (vm->board.debug.post_given)
             text_add(r->out, ", port 0x80: 0x%02x", vm->board.debug.post);
@@ -68,7 +68,7 @@ static void list_vcpus(struct request *r)
             if (v->state == VCPU_RUNNING)
                 ran += rdtsc() - v->started;
             target_describe(i + 1, n, r->out);
-            text_add(r->out, ", ran %llu ms, posted %llu, injected %llu, woken %llu, moved %llu\n",
+            text_add(r->out, ", ran %lu ms, posted %lu, injected %lu, woken %lu, moved %lu\n",
                      LL(ran / (host_tsc_hz / 1000)), LL(v->interrupts_posted),
                      LL(v->interrupts_injected), LL(v->wakeups), LL(v->moves));
         }
@@ -93,7 +93,7 @@ static void list_cores(struct request *r)
             text_add(r->out, "runs %s/%u", v->guest->name, v->index);
         else
             text_add(r->out, "idle");
-        text_add(r->out, ", %u waiting, %llu switches, idle %llu ms, %llu interrupts, %llu NMIs\n",
+        text_add(r->out, ", %u waiting, %lu switches, idle %lu ms, %lu interrupts, %lu NMIs\n",
                  c->vmm->queued, LL(c->vmm->switches),
                  LL(c->vmm->idle_ticks / (host_tsc_hz / 1000)), LL(c->irqs), LL(c->nmis));
     }
@@ -122,7 +122,7 @@ static void read_vmcs(void *arg)
     vcpu_load(r->v);
     for (unsigned i = 0; vmcs_field_at(i, &name, &encoding); i++) {
         if (contains(name, r->args) && vmread_safe(encoding, &value))
-            text_add(r->out, "%-38s %04x  %llx\n", name, encoding, LL(value));
+            text_add(r->out, "%-38s %04x  %lx\n", name, encoding, LL(value));
     }
 }
 
@@ -145,9 +145,9 @@ static void read_msr(void *arg)
     }
     vcpu_load(r->v);
     if (vcpu_read_msr(r->v, (u32)msr, &value))
-        text_add(r->out, "%llx\n", LL(value));
+        text_add(r->out, "%lx\n", LL(value));
     else
-        text_add(r->out, "the guest has no MSR %llx: RDMSR raises #GP\n", LL(msr));
+        text_add(r->out, "the guest has no MSR %lx: RDMSR raises #GP\n", LL(msr));
 }
 
 static void write_msr(void *arg)
@@ -161,7 +161,7 @@ static void write_msr(void *arg)
     }
     vcpu_load(r->v);
     if (!vcpu_write_msr(r->v, (u32)msr, value))
-        text_add(r->out, "WRMSR %llx with %llx raises #GP\n", LL(msr), LL(value));
+        text_add(r->out, "WRMSR %lx with %lx raises #GP\n", LL(msr), LL(value));
 }
 
 static void show_rdmsr(struct request *r)
@@ -184,13 +184,12 @@ static void show_ept(struct request *r)
     if (r->refused)
         return;
     if (!ept_lookup(&r->v->guest->ept, GPA(gpa), &hpa, &permissions, &size)) {
-        text_add(r->out, "EPT: guest-physical %llx is not mapped: a device or nothing\n", LL(gpa));
+        text_add(r->out, "EPT: guest-physical %lx is not mapped: a device or nothing\n", LL(gpa));
         return;
     }
-    text_add(r->out, "EPT: guest-physical %llx -> host-physical %llx, %c%c%c, %lluK page\n",
-             LL(gpa), LL(hpa.v), permissions & EPT_READ ? 'r' : '-',
-             permissions & EPT_WRITE ? 'w' : '-', permissions & EPT_EXECUTE ? 'x' : '-',
-             LL(size / KiB));
+    text_add(r->out, "EPT: guest-physical %lx -> host-physical %lx, %c%c%c, %luK page\n", LL(gpa),
+             LL(hpa.v), permissions & EPT_READ ? 'r' : '-', permissions & EPT_WRITE ? 'w' : '-',
+             permissions & EPT_EXECUTE ? 'x' : '-', LL(size / KiB));
 }
 
 static void list_bits(struct request *r, const char *what, const u32 *regs)
@@ -208,7 +207,7 @@ static void show_pending(struct request *r)
     const struct vapic *a = vapic_of(r->v);
     list_bits(r, "requested (IRR)", &a->lapic.regs[APIC_IRR / 4]);
     list_bits(r, "in service (ISR)", &a->lapic.regs[APIC_ISR / 4]);
-    text_add(r->out, "posted (PIR): %016llx %016llx %016llx %016llx\n", LL(a->pid.pir[3]),
+    text_add(r->out, "posted (PIR): %016lx %016lx %016lx %016lx\n", LL(a->pid.pir[3]),
              LL(a->pid.pir[2]), LL(a->pid.pir[1]), LL(a->pid.pir[0]));
     text_add(r->out, "event at the next entry: %x; 8259 %s\n", r->v->event,
              board_pic_level(&vm_of(r->v)->board) ? "requests" : "quiet");
@@ -227,10 +226,10 @@ static void show_exits(struct request *r)
         u64 total = 0;
         for (unsigned reason = 0; reason < EXIT_REASONS; reason++)
             total += vm->vcpu[n]->exits[reason];
-        text_add(r->out, "%s/%u: %llu\n", vm->config->name, n, LL(total));
+        text_add(r->out, "%s/%u: %lu\n", vm->config->name, n, LL(total));
         for (unsigned reason = 0; reason < EXIT_REASONS; reason++) {
             if (vm->vcpu[n]->exits[reason] != 0)
-                text_add(r->out, "  %-28s %llu\n", exit_reason_name(reason),
+                text_add(r->out, "  %-28s %lu\n", exit_reason_name(reason),
                          LL(vm->vcpu[n]->exits[reason]));
         }
     }

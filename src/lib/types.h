@@ -29,15 +29,15 @@ typedef struct {
 #define GVA(x) ((gva_t){(u64)(x)})
 #define HPA(x) ((hpa_t){(u64)(x)})
 
-#define KiB (1024ull)
-#define MiB (1024ull * KiB)
-#define GiB (1024ull * MiB)
+#define KiB (1024ul)
+#define MiB (1024ul * KiB)
+#define GiB (1024ul * MiB)
 
 #define PAGE_SHIFT 12
-#define PAGE_SIZE  4096ull
+#define PAGE_SIZE  4096ul
 #define PAGE_MASK  (~(PAGE_SIZE - 1))
 
-#define BIT(n)                        (1ull << (n))
+#define BIT(n)                        (1ul << (n))
 #define ARRAY_SIZE(a)                 (sizeof(a) / sizeof((a)[0]))
 #define ALIGN_UP(x, a)                (((x) + (a)-1) & ~((a)-1))
 #define ALIGN_DOWN(x, a)              ((x) & ~((a)-1))

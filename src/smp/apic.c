@@ -74,7 +74,7 @@ COLD void apic_init(void)
     if (apic_x2apic)
         wrmsr(MSR_IA32_APIC_BASE, base | APIC_BASE_EXTD);
     else if (xapic == NULL)
-        xapic = mmio_map(HPA(base & 0xffffff000ull), PAGE_SIZE);
+        xapic = mmio_map(HPA(base & 0xffffff000ul), PAGE_SIZE);
 
     apic_write(APIC_TPR, 0);
     apic_write(APIC_LVT_LINT0, LVT_MASKED);
@@ -134,14 +134,14 @@ void apic_send_nmi(u32 id)
 void apic_set_deadline(u64 deadline)
 {
     if (tsc_deadline) {
-        wrmsr(MSR_IA32_TSC_DEADLINE, deadline == UINT64_MAX ? 0 : MAX(deadline, 1ull));
+        wrmsr(MSR_IA32_TSC_DEADLINE, deadline == UINT64_MAX ? 0 : MAX(deadline, 1ul));
         return;
     }
     u32 count = 0;
     if (deadline != UINT64_MAX) {
         u64 now = rdtsc();
         u64 ticks = deadline > now ? deadline - now : 1;
-        count = (u32)MIN(MAX(muldiv64(ticks, timer_hz, host_tsc_hz), 1ull), (u64)UINT32_MAX);
+        count = (u32)MIN(MAX(muldiv64(ticks, timer_hz, host_tsc_hz), 1ul), (u64)UINT32_MAX);
     }
     apic_write(APIC_TIMER_INITIAL, count);
 }

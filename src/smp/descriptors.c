@@ -80,7 +80,7 @@ COLD void descriptors_load(struct core *c)
     c->gdt[1] = 0x00af9b000000ffff; // 64-bit code
     c->gdt[2] = 0x00cf93000000ffff; // data
     c->gdt[3] =
-        (sizeof(c->tss) - 1) | (tss & 0xffffff) << 16 | 0x89ull << 40 | (tss >> 24 & 0xff) << 56;
+        (sizeof(c->tss) - 1) | (tss & 0xffffff) << 16 | 0x89ul << 40 | (tss >> 24 & 0xff) << 56;
     c->gdt[4] = tss >> 32;
 
     struct pointer gdtr = {sizeof(c->gdt) - 1, (u64)c->gdt};

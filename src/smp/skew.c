@@ -83,11 +83,10 @@ void skew_measure(void)
         if (ahead == 0)
             continue;
         apart++;
-        log_line(
-            "smp",
-            "core %u's TSC is %llu ticks %s the boot core's: a guest that comes there sees its "
-            "time jump; `cores` can keep it away",
-            i, (unsigned long long)(ahead > 0 ? ahead : -ahead), ahead > 0 ? "ahead of" : "behind");
+        log_line("smp",
+                 "core %u's TSC is %lu ticks %s the boot core's: a guest that comes there sees its "
+                 "time jump; `cores` can keep it away",
+                 i, (ahead > 0 ? ahead : -ahead), ahead > 0 ? "ahead of" : "behind");
     }
     if (apart == 0 && cores_online > 1)
         log_line("smp", "the TSCs of all cores agree");

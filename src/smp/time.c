@@ -19,7 +19,7 @@ static u64 measure_pm_timer(void)
 {
     u32 counts = PM_TIMER_HZ / MEASURE_SHARE;
     u32 begin = inl(acpi.pm_timer), now;
-    u64 t0, limit = rdtsc() + 40000000000ull;
+    u64 t0, limit = rdtsc() + 40000000000ul;
     // Start on an edge of the counter.
     while (((now = inl(acpi.pm_timer)) & 0xffffff) == (begin & 0xffffff)) {
         if (rdtsc() > limit)
@@ -43,7 +43,7 @@ static u64 measure_pit(void)
     outb(0x42, (u8)counts);
     outb(0x42, (u8)(counts >> 8));
     u64 t0 = rdtsc();
-    while (!(inb(0x61) & 0x20) && rdtsc() - t0 < 40000000000ull)
+    while (!(inb(0x61) & 0x20) && rdtsc() - t0 < 40000000000ul)
         cpu_relax();
     return muldiv64(rdtsc() - t0, PIT_HZ, counts);
 }
@@ -72,7 +72,7 @@ void time_init(void)
     host_tsc_hz = stated != 0 && off < measured / 100 ? stated : measured;
     log_clock = time_us;
     log_core = core_number;
-    log_line("time", "TSC runs at %llu kHz (%s)", (unsigned long long)(host_tsc_hz / 1000),
+    log_line("time", "TSC runs at %lu kHz (%s)", (host_tsc_hz / 1000),
              host_tsc_hz == stated ? "CPUID leaf 15H" : "measured");
 }
 
@@ -115,7 +115,6 @@ u64 time_wall_clock(void)
     // Days since 1970 in the proleptic Gregorian calendar, the year beginning in March.
     unsigned yy = mon <= 2 ? y - 1 : y;
     unsigned shifted = (mon + 9) % 12;
-    u64 days =
-        365ull * yy + yy / 4 - yy / 100 + yy / 400 + (153 * shifted + 2) / 5 + d - 1 - 719468;
+    u64 days = 365ul * yy + yy / 4 - yy / 100 + yy / 400 + (153 * shifted + 2) / 5 + d - 1 - 719468;
     return days * 86400 + h * 3600 + m * 60 + s;
 }

@@ -83,7 +83,7 @@ void watchdog_nmi(struct core *c, const struct trap_frame *f)
     if (kind != NMI_ENDS || signs(c) != c->nmi_signs)
         return;
     char what[40];
-    str_format(what, sizeof(what), "stuck for %llu s", (unsigned long long)limit_seconds);
+    str_format(what, sizeof(what), "stuck for %lu s", limit_seconds);
     panic_interrupted(f, what);
 }
 

@@ -185,7 +185,7 @@ static struct address io_address(u16 port, u8 width)
 static u64 put_facs(struct writer *w)
 {
     struct facs f = {.signature = "FACS", .length = sizeof(f), .version = 2};
-    w->gpa = ALIGN_UP(w->gpa, 64ull);
+    w->gpa = ALIGN_UP(w->gpa, 64ul);
     return put(w, &f, sizeof(f));
 }
 
@@ -307,16 +307,16 @@ enum error acpi_build(const struct acpi_config *c, struct guest_memory *m)
 {
     if (c->vcpus == 0 || c->vcpus > ACPI_MAX_VCPUS)
         return ERR_INVALID;
-    struct writer w = {.m = m, .gpa = ALIGN_UP(ACPI_RSDP + sizeof(struct rsdp), 64ull)};
+    struct writer w = {.m = m, .gpa = ALIGN_UP(ACPI_RSDP + sizeof(struct rsdp), 64ul)};
     u64 facs = put_facs(&w);
     u64 dsdt_gpa = put_dsdt(&w, c->uarts);
-    w.gpa = ALIGN_UP(w.gpa, 16ull);
+    w.gpa = ALIGN_UP(w.gpa, 16ul);
     u64 fadt = put_fadt(&w, facs, dsdt_gpa);
-    w.gpa = ALIGN_UP(w.gpa, 16ull);
+    w.gpa = ALIGN_UP(w.gpa, 16ul);
     u64 madt = put_madt(&w, c->vcpus);
-    w.gpa = ALIGN_UP(w.gpa, 16ull);
+    w.gpa = ALIGN_UP(w.gpa, 16ul);
     u64 rsdt = put_root(&w, "RSDT", 4, fadt, madt);
-    w.gpa = ALIGN_UP(w.gpa, 16ull);
+    w.gpa = ALIGN_UP(w.gpa, 16ul);
     u64 xsdt = put_root(&w, "XSDT", 8, fadt, madt);
 
     struct rsdp r = {.revision = 2, .rsdt = (u32)rsdt, .length = sizeof(r), .xsdt = xsdt};

@@ -7,9 +7,9 @@
 #include "lib/types.h"
 #include "x86/guest_memory.h"
 
-#define ACPI_RSDP      0xe0000ull // gpa of the RSDP
-#define ACPI_END       0xf0000ull // the tables end before this gpa
-#define SMBIOS_ENTRY   0xf0000ull // gpa of the SMBIOS entry point
+#define ACPI_RSDP      0xe0000ul // gpa of the RSDP
+#define ACPI_END       0xf0000ul // the tables end before this gpa
+#define SMBIOS_ENTRY   0xf0000ul // gpa of the SMBIOS entry point
 #define ACPI_MAX_VCPUS 1024
 
 // Local APIC IDs are the vCPU numbers, and every vCPU is enabled.

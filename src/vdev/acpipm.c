@@ -139,7 +139,7 @@ void acpipm_write(struct acpipm *pm, u16 port, unsigned size, u32 value, u64 now
         pm->apm_status = (u8)value;
     } else if (port - PM_BASE < 8) {
         unsigned shift = 8u * (port - PM_BASE);
-        u64 mask = ((size >= 4 ? UINT32_MAX : (1ull << 8 * size) - 1)) << shift;
+        u64 mask = ((size >= 4 ? UINT32_MAX : (1ul << 8 * size) - 1)) << shift;
         u64 v = (u64)value << shift & mask;
         pm->status &= (u16) ~(v & STATUS_W1C);
         u64 merged = (registers(pm) & ~mask) | v;

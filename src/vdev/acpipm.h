@@ -14,7 +14,7 @@
 #define PM_TMR    0x608 // 4 bytes
 #define PM_LENGTH 12
 
-#define PM_TMR_HZ 3579545ull
+#define PM_TMR_HZ 3579545ul
 
 #define SMI_CMD      0xb2
 #define APM_STS      0xb3

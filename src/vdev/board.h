@@ -18,7 +18,7 @@
 #include "vdev/sysctrl.h"
 #include "vdev/uart.h"
 
-#define BOARD_MIN_TSC_HZ 4000000ull
+#define BOARD_MIN_TSC_HZ 4000000ul
 
 struct board_callbacks {
     void (*intr)(void *ctx, bool level); // the PIC's INT: LINT0 of the first vCPU

@@ -9,11 +9,11 @@
 #include "lib/types.h"
 #include "x86/guest_memory.h"
 
-#define BIOS_CODE   0xfff53ull // gpa of what the vectors lead to; the first byte is an IRET
-#define BDA         0x400ull   // gpa of the BIOS data area
-#define EBDA        0x9fc00ull // gpa of the extended BIOS data area, 1 KiB, where low RAM ends
+#define BIOS_CODE   0xfff53ul // gpa of what the vectors lead to; the first byte is an IRET
+#define BDA         0x400ul   // gpa of the BIOS data area
+#define EBDA        0x9fc00ul // gpa of the extended BIOS data area, 1 KiB, where low RAM ends
 #define MP_FLOATING (EBDA + 16)
-#define MP_TABLE    0xf1000ull // gpa of the MP configuration table
+#define MP_TABLE    0xf1000ul // gpa of the MP configuration table
 
 struct firmware_config {
     unsigned vcpus;     // local APIC IDs are their numbers; 1 to 255

@@ -8,7 +8,7 @@
 #define RTE_REMOTE_IRR BIT(14)
 #define RTE_LEVEL      BIT(15)
 #define RTE_MASK       BIT(16)
-#define RTE_WRITABLE   0xff0000000001afffull
+#define RTE_WRITABLE   0xff0000000001affful
 
 #define REG_ID      0x00
 #define REG_VERSION 0x01

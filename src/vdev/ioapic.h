@@ -6,8 +6,8 @@
 #include "lib/types.h"
 
 #define IOAPIC_PINS   24
-#define IOAPIC_BASE   0xfec00000ull // gpa of its page
-#define IOAPIC_SELECT 0x00          // offset of the register that selects another
+#define IOAPIC_BASE   0xfec00000ul // gpa of its page
+#define IOAPIC_SELECT 0x00         // offset of the register that selects another
 
 // One interrupt message; the fields as in a redirection entry.
 struct ioapic_message {

@@ -58,7 +58,7 @@ enum lapic_register {
 // x2APIC registers (bit n: MSR 800H + n) that may be read without an exit when "APIC-register
 // virtualization" is 1 (30.5): those that exist and stand in the page. PPR (MSR 80AH) is right in
 // the page only with virtual-interrupt delivery; the caller leaves it out otherwise.
-#define LAPIC_X2APIC_PAGE_READS 0x41fd01ffffffa50cull
+#define LAPIC_X2APIC_PAGE_READS 0x41fd01ffffffa50cul
 
 enum lapic_mode { LAPIC_DISABLED, LAPIC_XAPIC, LAPIC_X2APIC }; // 11.12.1, Table 11-5
 
@@ -159,7 +159,7 @@ struct lapic {
     void *ctx;
 };
 
-#define LAPIC_ADDRESS_ID      0xffffffffull
+#define LAPIC_ADDRESS_ID      0xfffffffful
 #define LAPIC_ADDRESS_CLUSTER BIT(40)
 #define LAPIC_ADDRESS_ENABLED BIT(44) // by IA32_APIC_BASE and by SVR: takes fixed interrupts
 enum { LAPIC_ADDRESS_LOGICAL_SHIFT = 32, LAPIC_ADDRESS_MODE_SHIFT = 42 };

@@ -6,8 +6,8 @@
 
 // Sets of registers, bit n for the one at offset 16 * n, MSR 800H + n (SDM Table 11-1, 11-6).
 #define R(offset)   BIT((offset) / 16)
-#define LVT_ENTRIES (0x3full << APIC_LVT_TIMER / 16)
-#define ISR_TMR_IRR (0xffffffull << APIC_ISR / 16)
+#define LVT_ENTRIES (0x3ful << APIC_LVT_TIMER / 16)
+#define ISR_TMR_IRR (0xfffffful << APIC_ISR / 16)
 #define COMMON                                                                 \
     (R(APIC_TPR) | R(APIC_SVR) | R(APIC_ESR) | R(APIC_ICR_LOW) | LVT_ENTRIES | \
      R(APIC_INITIAL_COUNT) | R(APIC_DIVIDE))

@@ -62,7 +62,7 @@ void pci_write(struct pci *p, u16 port, unsigned size, u32 value)
     if (!bridge_selected(p))
         return;
     unsigned reg = p->address & 0xfc, shift = 8u * (port & 3);
-    u64 mask = ((1ull << 8 * size) - 1) << shift;
+    u64 mask = ((1ul << 8 * size) - 1) << shift;
     u32 v = (u32)((bridge_register(p, reg) & ~mask) | ((u64)value << shift & mask));
     if (reg == COMMAND)
         p->command = v & COMMAND_RW;

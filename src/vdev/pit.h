@@ -7,7 +7,7 @@
 #include "lib/types.h"
 #include "vdev/irq.h"
 
-#define PIT_HZ 1193182ull
+#define PIT_HZ 1193182ul
 
 // Times are in PIT clocks since pit_init.
 struct pit_channel {

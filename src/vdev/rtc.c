@@ -5,7 +5,7 @@
 #include "vdev/calendar.h"
 #include "vdev/ticks.h"
 
-#define RTC_HZ 32768ull
+#define RTC_HZ 32768ul
 
 enum {
     SECONDS = 0,

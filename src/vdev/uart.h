@@ -9,7 +9,7 @@
 #include "vdev/irq.h"
 
 #define UART_FIFO  16
-#define UART_CLOCK 1843200ull // Hz; 16 of them per bit and divisor step
+#define UART_CLOCK 1843200ul // Hz; 16 of them per bit and divisor step
 
 struct vuart {
     u8 ier, lcr, mcr, scr;

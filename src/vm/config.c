@@ -331,8 +331,7 @@ enum error config_parse(struct config *c, const char *text, u64 len, config_repo
     struct parser p = {.report = {c, report, ctx}, .c = c};
 
     if (len > CONFIG_FILE_MAX) {
-        REPORT(&p, "file: %llu bytes, more than the %llu there can be", (unsigned long long)len,
-               (unsigned long long)CONFIG_FILE_MAX);
+        REPORT(&p, "file: %lu bytes, more than the %lu there can be", len, CONFIG_FILE_MAX);
         return ERR_INVALID;
     }
     if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { // a byte-order mark that editors leave

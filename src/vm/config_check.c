@@ -60,9 +60,8 @@ unsigned config_check_machine(struct config *c, const struct core_set *online, u
             continue;
         if (vm->memory > left) {
             config_report(&r, vm, line_of(vm, VM_MEMORY),
-                          "memory: %s wants %llu KiB, and %llu of this machine's %llu are left",
-                          vm->name, (unsigned long long)(vm->memory / KiB),
-                          (unsigned long long)(left / KiB), (unsigned long long)(memory / KiB));
+                          "memory: %s wants %lu KiB, and %lu of this machine's %lu are left",
+                          vm->name, (vm->memory / KiB), (left / KiB), (memory / KiB));
             continue;
         }
         left -= vm->memory;

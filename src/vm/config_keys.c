@@ -21,8 +21,7 @@ static bool parse_in_range(struct value *v, u64 min, u64 max, u64 *out)
     if (!str_number(v->s.p, v->s.len, out))
         return refuse(v, "'%.*s' is not a number", QUOTE(v->s));
     if (*out < min || *out > max)
-        return refuse(v, "%.*s is outside %llu to %llu", QUOTE(v->s), (unsigned long long)min,
-                      (unsigned long long)max);
+        return refuse(v, "%.*s is outside %lu to %lu", QUOTE(v->s), min, max);
     return true;
 }
 
@@ -131,7 +130,7 @@ static bool set_memory(struct config_vm *vm, struct value *v)
         return refuse(v, "'%.*s' is not a size; one is a number with K, M or G behind it",
                       QUOTE(v->s));
     if (n > (MEMORY_MAX >> shift))
-        return refuse(v, "%.*s is more than the %lluG there can be", QUOTE(v->s), MEMORY_MAX / GiB);
+        return refuse(v, "%.*s is more than the %luG there can be", QUOTE(v->s), MEMORY_MAX / GiB);
     u64 bytes = n << shift;
     if (bytes < MEMORY_MIN)
         return refuse(v, "%.*s is less than 1M%s", QUOTE(v->s),

@@ -43,8 +43,8 @@ static NOINLINE void nothing_there(struct vcpu *v, const char *kind, u64 at)
         return;
     struct vcpu_regs regs;
     vcpu_get_regs(v, &regs);
-    log_line("vm", "%s: 10,000 accesses to %s%llx, where there is nothing; rip %llx",
-             vm->config->name, kind, (unsigned long long)at, (unsigned long long)regs.rip);
+    log_line("vm", "%s: 10,000 accesses to %s%lx, where there is nothing; rip %lx",
+             vm->config->name, kind, at, regs.rip);
 }
 
 static NOINLINE u32 port_in_any(struct vcpu *v, u16 port, unsigned size)

@@ -195,7 +195,6 @@ void hostdev_stop(struct vm *vm)
         host_irq_mask(d->port->irq, true);
         spin_unlock(&vm->lock);
         serial_quiet(d->port->base);
-        log_line("vm", "%s com%u: %llu interrupts", vm->config->name, d->number,
-                 (unsigned long long)d->interrupts);
+        log_line("vm", "%s com%u: %lu interrupts", vm->config->name, d->number, d->interrupts);
     }
 }

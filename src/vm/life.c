@@ -19,8 +19,8 @@
 #include "vmx/vmm.h"
 #include "x86/bits.h"
 
-#define XCR0_AVX    0x6ull
-#define XCR0_AVX512 0xe6ull
+#define XCR0_AVX    0x6ul
+#define XCR0_AVX512 0xe6ul
 
 // A VM that resets again and again is started no more often than this.
 #define RESTART_US 1000000

@@ -74,12 +74,11 @@ bool load_is_ram(const struct loader *l, u64 gpa, u64 len)
 const char *load_no_ram(const struct loader *l, u64 gpa, u64 len, struct text *t)
 {
     u64 end = e820_high_ram_end(l->request->memory);
-    text_add(t, "RAM is 0 to 0x%llx", LOW_RAM_END - 1);
+    text_add(t, "RAM is 0 to 0x%lx", LOW_RAM_END - 1);
     if (end > HIGH_RAM)
-        text_add(t, " and 0x%llx to 0x%llx", HIGH_RAM, (unsigned long long)end - 1);
+        text_add(t, " and 0x%lx to 0x%lx", HIGH_RAM, end - 1);
     if (gpa >= HIGH_RAM && gpa < MMIO_HOLE && len <= MMIO_HOLE - gpa)
-        text_add(t, "; it takes memory = %lluM or more",
-                 (unsigned long long)(ALIGN_UP(gpa + len, MiB) / MiB));
+        text_add(t, "; it takes memory = %luM or more", (ALIGN_UP(gpa + len, MiB) / MiB));
     return t->buf;
 }
 
@@ -106,8 +105,7 @@ static enum error fill(struct loader *l, u64 gpa, const u8 *data, u64 len)
         u64 n = len;
         u8 *host = host_piece(l->memory, gpa, &n);
         if (host == NULL)
-            return load_fail(l, ERR_FAULT, "memory", "no RAM behind address 0x%llx",
-                             (unsigned long long)gpa);
+            return load_fail(l, ERR_FAULT, "memory", "no RAM behind address 0x%lx", gpa);
         if (data != NULL) {
             memcpy(host, data, n);
             data += n;
@@ -139,8 +137,8 @@ enum error load_image(const struct load_request *r, const struct guest_memory *m
     memset(out, 0, sizeof(*out));
     if (r->memory < MEMORY_MIN || r->memory > MEMORY_MAX || r->memory % PAGE_SIZE != 0 ||
         r->modules > LOAD_MODULES)
-        return load_fail(&l, ERR_INVALID, "memory", "%llu bytes are not 1M to %lluG in whole pages",
-                         (unsigned long long)r->memory, MEMORY_MAX / GiB);
+        return load_fail(&l, ERR_INVALID, "memory", "%lu bytes are not 1M to %luG in whole pages",
+                         r->memory, MEMORY_MAX / GiB);
 
     enum image_format format = r->format;
     if (format == FORMAT_FLAT)

@@ -10,9 +10,9 @@
 #include "x86/guest_memory.h"
 
 // Guest-physical layout shared by all loaders and by the tables that describe it.
-#define LOW_RAM_END  0x9fc00ull // below: RAM; from here to 1 MiB: reserved, ACPI tables
-#define HIGH_RAM     (1 * MiB)  // RAM again
-#define MMIO_HOLE    (3 * GiB)  // RAM that would lie in [3 GiB, 4 GiB) is found above 4 GiB
+#define LOW_RAM_END  0x9fc00ul // below: RAM; from here to 1 MiB: reserved, ACPI tables
+#define HIGH_RAM     (1 * MiB) // RAM again
+#define MMIO_HOLE    (3 * GiB) // RAM that would lie in [3 GiB, 4 GiB) is found above 4 GiB
 #define RAM_ABOVE_4G (4 * GiB)
 #define MEMORY_MIN   (1 * MiB)    // bytes of RAM a VM has at least
 #define MEMORY_MAX   (1024 * GiB) // and at most

@@ -83,8 +83,8 @@ static enum error check_file(struct loader *l, struct bzimage *b)
                          k->name);
     if (k->size < setup + b->code_size)
         return load_fail(l, ERR_TRUNCATED, "kernel",
-                         "%s is truncated: %llu bytes, and its header says %llu", k->name,
-                         (unsigned long long)k->size, (unsigned long long)setup + b->code_size);
+                         "%s is truncated: %lu bytes, and its header says %lu", k->name, k->size,
+                         setup + b->code_size);
     u64 payload_end =
         (u64)get32(b->header + BP_PAYLOAD_OFFSET) + get32(b->header + BP_PAYLOAD_LENGTH);
     if (payload_end > b->code_size)
@@ -107,16 +107,15 @@ static enum error place_kernel(struct loader *l, struct bzimage *b)
     if (b->header[BP_RELOCATABLE] == 0)
         align = 1;
     if (align == 0 || (align & (align - 1)) != 0 || at < HIGH_RAM || at > UINT32_MAX - align)
-        return load_fail(l, ERR_FORMAT, "kernel", "%s is damaged: it asks for address 0x%llx",
-                         r->kernel.name, (unsigned long long)at);
+        return load_fail(l, ERR_FORMAT, "kernel", "%s is damaged: it asks for address 0x%lx",
+                         r->kernel.name, at);
     b->at = ALIGN_UP(at, align);
     u64 need = MAX(b->code_size, (u64)get32(b->header + BP_INIT_SIZE));
     b->window_end = b->at + need;
     if (!load_is_ram(l, b->at, need))
         return load_fail(l, ERR_NO_MEMORY, "memory",
-                         "%s needs RAM up to 0x%llx, that is %lluM and more", r->kernel.name,
-                         (unsigned long long)b->window_end,
-                         (unsigned long long)(ALIGN_UP(b->window_end, MiB) / MiB));
+                         "%s needs RAM up to 0x%lx, that is %luM and more", r->kernel.name,
+                         b->window_end, (ALIGN_UP(b->window_end, MiB) / MiB));
     return OK;
 }
 
@@ -129,13 +128,12 @@ static enum error place_initrd(struct loader *l, struct bzimage *b)
         return OK;
     if (size == 0)
         return load_fail(l, ERR_FORMAT, "initrd", "%s is an empty file", r->initrd.name);
-    u64 end = MIN(e820_high_ram_end(r->memory), get32(b->header + BP_INITRD_ADDR_MAX) + 1ull);
+    u64 end = MIN(e820_high_ram_end(r->memory), get32(b->header + BP_INITRD_ADDR_MAX) + 1ul);
     u64 at = size <= end ? ALIGN_DOWN(end - size, PAGE_SIZE) : 0;
     if (at < ALIGN_UP(b->window_end, PAGE_SIZE))
         return load_fail(l, ERR_NO_MEMORY, "initrd",
-                         "%s, %llu KiB, does not fit between the kernel's end at 0x%llx and 0x%llx",
-                         r->initrd.name, (unsigned long long)(size / KiB),
-                         (unsigned long long)b->window_end, (unsigned long long)end);
+                         "%s, %lu KiB, does not fit between the kernel's end at 0x%lx and 0x%lx",
+                         r->initrd.name, (size / KiB), b->window_end, end);
     b->initrd_at = at;
     return OK;
 }
@@ -146,8 +144,7 @@ static enum error check_cmdline(struct loader *l, const struct bzimage *b)
     u64 limit = MIN((u64)get32(b->header + BP_CMDLINE_SIZE), LOW_RAM_END - CMDLINE_AT - 1);
     if (len > limit)
         return load_fail(l, ERR_INVALID, "cmdline",
-                         "%zu characters, and this kernel takes no more than %llu", len,
-                         (unsigned long long)limit);
+                         "%zu characters, and this kernel takes no more than %lu", len, limit);
     return OK;
 }
 

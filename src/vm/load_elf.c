@@ -30,9 +30,8 @@ static bool inside(const struct image *i, u64 offset, u64 len)
 
 static enum error truncated(struct loader *l, const char *what)
 {
-    return load_fail(l, ERR_TRUNCATED, "kernel",
-                     "%s is truncated: its %s outside of its %llu bytes", l->request->kernel.name,
-                     what, (unsigned long long)l->request->kernel.size);
+    return load_fail(l, ERR_TRUNCATED, "kernel", "%s is truncated: its %s outside of its %lu bytes",
+                     l->request->kernel.name, what, l->request->kernel.size);
 }
 
 // The caller knows that it is ELF.
@@ -124,9 +123,9 @@ enum error elf_segments(struct loader *l, struct load_segments *out)
         return e;
     if (!by_vaddr && !by_paddr)
         return load_fail(l, ERR_FORMAT, "kernel",
-                         "%s starts at 0x%llx, which is in none of its "
+                         "%s starts at 0x%lx, which is in none of its "
                          "segments",
-                         i->name, (unsigned long long)entry);
+                         i->name, entry);
     out->entry = by_vaddr ? by_vaddr_entry : entry;
     return OK;
 }
@@ -168,7 +167,7 @@ static bool is_wanted(const struct elf_sections *s, const u8 *sh, u64 *offset, u
 
 u64 elf_table_size(const struct elf_sections *s)
 {
-    return ALIGN_UP((u64)s->count * s->entry_size, 16ull);
+    return ALIGN_UP((u64)s->count * s->entry_size, 16ul);
 }
 
 u64 elf_sections_size(const struct elf_sections *s)
@@ -176,7 +175,7 @@ u64 elf_sections_size(const struct elf_sections *s)
     u64 total = 0, offset, size;
     for (unsigned n = 0; n < s->count; n++) {
         if (is_wanted(s, s->table + (u64)n * s->entry_size, &offset, &size))
-            total += ALIGN_UP(size, 16ull);
+            total += ALIGN_UP(size, 16ul);
     }
     return total;
 }
@@ -194,7 +193,7 @@ enum error elf_write_sections(struct loader *l, const struct elf_sections *s, u6
                 put64(header + 16, at);
             else
                 put32(header + 12, (u32)at);
-            at += ALIGN_UP(size, 16ull);
+            at += ALIGN_UP(size, 16ul);
         }
         if (e == OK)
             e = load_write(l, table + (u64)n * s->entry_size, header, s->entry_size);

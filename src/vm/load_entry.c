@@ -12,8 +12,8 @@
 #define ACCESS_LDT    0x0082u
 #define ACCESS_TSS32  0x008bu // busy
 
-#define GDT_CODE32 0x00cf9b000000ffffull
-#define GDT_DATA32 0x00cf93000000ffffull
+#define GDT_CODE32 0x00cf9b000000fffful
+#define GDT_DATA32 0x00cf93000000fffful
 
 const struct flat_gdt gdt_linux = {{0, 0, GDT_CODE32, GDT_DATA32}, .code = 0x10, .data = 0x18};
 const struct flat_gdt gdt_pc = {{0, GDT_CODE32, GDT_DATA32, 0}, .code = 0x08, .data = 0x10};

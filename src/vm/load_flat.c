@@ -17,12 +17,10 @@ enum error load_flat(struct loader *l)
         return load_fail(l, ERR_UNSUPPORTED, "module", "goes with a Multiboot kernel only");
     char reason[100];
     if (!load_is_ram(l, load, size))
-        return load_fail(l, ERR_NO_MEMORY, "load", "0x%llx to 0x%llx is not all RAM: %s",
-                         (unsigned long long)load, (unsigned long long)(load + size - 1),
-                         load_no_ram(l, load, size, &TEXT(reason)));
+        return load_fail(l, ERR_NO_MEMORY, "load", "0x%lx to 0x%lx is not all RAM: %s", load,
+                         (load + size - 1), load_no_ram(l, load, size, &TEXT(reason)));
     if (entry < load || entry - load >= size)
-        return load_fail(l, ERR_INVALID, "entry", "0x%llx is not inside the image",
-                         (unsigned long long)entry);
+        return load_fail(l, ERR_INVALID, "entry", "0x%lx is not inside the image", entry);
 
     enum error e = OK;
     if (entry >= HIGH_RAM) {

@@ -23,10 +23,9 @@ enum error addresses_segment(struct loader *l, u64 at, const struct load_address
                              k->name);
         if (load_end - load > size)
             return load_fail(l, ERR_TRUNCATED, "kernel",
-                             "%s is truncated: its Multiboot header loads %llu bytes, there are "
-                             "%llu",
-                             k->name, (unsigned long long)(load_end - load),
-                             (unsigned long long)size);
+                             "%s is truncated: its Multiboot header loads %lu bytes, there are "
+                             "%lu",
+                             k->name, (load_end - load), size);
         size = load_end - load;
     }
     u64 memory = bss_end != 0 ? bss_end - load : size;
@@ -35,8 +34,8 @@ enum error addresses_segment(struct loader *l, u64 at, const struct load_address
                          "%s: bss_end_addr of its Multiboot header is below the end of the data",
                          k->name);
     if (entry < load || entry - load >= memory)
-        return load_fail(l, ERR_FORMAT, "kernel", "%s starts at 0x%llx, outside of what is loaded",
-                         k->name, (unsigned long long)entry);
+        return load_fail(l, ERR_FORMAT, "kernel", "%s starts at 0x%lx, outside of what is loaded",
+                         k->name, entry);
     *out = (struct load_segments){
         .segment = {{k->data + offset, size, load, memory}}, .count = 1, .entry = entry};
     return OK;
@@ -49,8 +48,8 @@ enum error layout_check_entry(struct loader *l, const struct load_segments *s)
             return OK;
     }
     return load_fail(l, ERR_FORMAT, "kernel",
-                     "%s starts at 0x%llx, which is in none of its segments",
-                     l->request->kernel.name, (unsigned long long)s->entry);
+                     "%s starts at 0x%lx, which is in none of its segments",
+                     l->request->kernel.name, s->entry);
 }
 
 static bool is_free(const struct layout *y, u64 start, u64 end, u64 *after)
@@ -98,20 +97,19 @@ enum error layout_segments(struct loader *l, struct layout *y)
         const struct load_segment *s = &y->segments.segment[i];
         if (!load_is_ram(l, s->gpa, s->size))
             return load_fail(l, ERR_NO_MEMORY, "memory",
-                             "%s wants 0x%llx bytes at 0x%llx, which is not all RAM: %s", name,
-                             (unsigned long long)s->size, (unsigned long long)s->gpa,
-                             load_no_ram(l, s->gpa, s->size, &TEXT(reason)));
+                             "%s wants 0x%lx bytes at 0x%lx, which is not all RAM: %s", name,
+                             s->size, s->gpa, load_no_ram(l, s->gpa, s->size, &TEXT(reason)));
         if (!is_free(y, s->gpa, s->gpa + s->size, &after))
-            return load_fail(l, ERR_FORMAT, "kernel", "%s: its segment at 0x%llx overlaps another",
-                             name, (unsigned long long)s->gpa);
+            return load_fail(l, ERR_FORMAT, "kernel", "%s: its segment at 0x%lx overlaps another",
+                             name, s->gpa);
         use(y, s->gpa, s->gpa + s->size);
         if (s->gpa + s->size > y->modules_from && s->gpa < MMIO_HOLE)
             y->modules_from = s->gpa + s->size;
     }
     if (y->segments.entry > UINT32_MAX)
         return load_fail(l, ERR_UNSUPPORTED, "kernel",
-                         "%s starts at 0x%llx, out of a 32-bit start's reach", name,
-                         (unsigned long long)y->segments.entry);
+                         "%s starts at 0x%lx, out of a 32-bit start's reach", name,
+                         y->segments.entry);
     return OK;
 }
 
@@ -123,8 +121,8 @@ enum error layout_module(struct loader *l, struct layout *y, const char *key,
         return load_fail(l, ERR_FORMAT, key, "%s is an empty file", image->name);
     u64 at = layout_place(l, y, y->modules_from, image->size);
     if (at == 0)
-        return load_fail(l, ERR_NO_MEMORY, key, "%s, %llu KiB, does not fit behind the kernel",
-                         image->name, (unsigned long long)(image->size / KiB));
+        return load_fail(l, ERR_NO_MEMORY, key, "%s, %lu KiB, does not fit behind the kernel",
+                         image->name, (image->size / KiB));
     y->module[y->modules] = *module;
     y->module_at[y->modules++] = at;
     y->modules_from = at + image->size;
@@ -152,11 +150,11 @@ enum error layout_block(struct loader *l, struct layout *y, u64 size)
 enum error layout_take(struct loader *l, struct layout *y, u64 len, u32 *gpa)
 {
     u64 left = y->block_end - y->next;
-    if (len > left || ALIGN_UP(len, 8ull) > left)
+    if (len > left || ALIGN_UP(len, 8ul) > left)
         return load_fail(l, ERR_INVALID, "cmdline",
                          "the command line and the modules' lines are too long together");
     *gpa = (u32)y->next;
-    y->next += ALIGN_UP(len, 8ull);
+    y->next += ALIGN_UP(len, 8ul);
     return OK;
 }
 

@@ -59,7 +59,7 @@ static const u8 *next_tag(const struct image *k, const struct header2 *h, u64 *o
     *damaged = left < 8 || get32(tag + 4) < 8 || get32(tag + 4) > left;
     if (*damaged || get16(tag) == TAG_END)
         return NULL;
-    *offset += MIN(left, ALIGN_UP((u64)get32(tag + 4), 8ull));
+    *offset += MIN(left, ALIGN_UP((u64)get32(tag + 4), 8ul));
     return tag;
 }
 
@@ -228,9 +228,9 @@ static enum error relocate(struct loader *l, const struct header2 *h, struct mul
     m->base = choose_base(l, h->relocatable, base, end - base);
     if (m->base == 0)
         return load_fail(l, ERR_NO_MEMORY, "memory",
-                         "%s wants 0x%llx bytes of RAM between 0x%x and 0x%x, and there are none",
-                         l->request->kernel.name, (unsigned long long)(end - base),
-                         get32(h->relocatable + 8), get32(h->relocatable + 12));
+                         "%s wants 0x%lx bytes of RAM between 0x%x and 0x%x, and there are none",
+                         l->request->kernel.name, (end - base), get32(h->relocatable + 8),
+                         get32(h->relocatable + 12));
     for (unsigned i = 0; i < s->count; i++)
         s->segment[i].gpa += m->base - base;
     s->entry += m->base - base;

@@ -54,7 +54,7 @@ static void begin_tag(struct info *i, u32 type, u64 len)
 static void end_tag(struct info *i)
 {
     static const u8 zeros[8];
-    put(i, zeros, ALIGN_UP(i->size, 8ull) - i->size);
+    put(i, zeros, ALIGN_UP(i->size, 8ul) - i->size);
 }
 
 static void put_tag(struct info *i, u32 type, const void *data, u64 len)

@@ -27,8 +27,8 @@ enum {
 #define HAS_MMAP        BIT(6)
 #define HAS_LOADER_NAME BIT(9)
 
-#define MODULE_ENTRY 16ull
-#define MMAP_ENTRY   24ull
+#define MODULE_ENTRY 16ul
+#define MMAP_ENTRY   24ul
 
 static enum error put_modules(struct loader *l, struct layout *y, u8 *info)
 {

@@ -7,7 +7,7 @@
 #include "x86/bits.h"
 #include "x86/registers.h"
 
-#define PENDING_DEFINED (0xfull | BIT(12) | DR6_BS | BIT(16))
+#define PENDING_DEFINED (0xful | BIT(12) | DR6_BS | BIT(16))
 
 struct checker {
     struct text why;
@@ -21,8 +21,7 @@ static void require(struct checker *c, bool ok, enum vmcs_field field, const cha
     if (ok || c->failed)
         return;
     c->failed = true;
-    text_add(&c->why, "%s = %llx: %s", vmcs_field_name(field), (unsigned long long)vmread(field),
-             rule);
+    text_add(&c->why, "%s = %lx: %s", vmcs_field_name(field), vmread(field), rule);
 }
 
 static bool may(u64 value, u32 allowed0, u32 allowed1)
@@ -123,14 +122,13 @@ static void check_rest(struct checker *c)
     bool lma = vmread(ENTRY_CONTROLS) & ENTRY_IA32E_GUEST;
     require(c, lma && (vmread(GUEST_CS_ACCESS) & SEGMENT_LONG) ? canonical(rip) : rip >> 32 == 0,
             GUEST_RIP, "canonical, or 32 bits outside 64-bit code");
-    require(c, (flags & ~0x3f7fd7ull) == 0 && (flags & RFLAGS_FIXED), GUEST_RFLAGS,
-            "reserved bits");
+    require(c, (flags & ~0x3f7fd7ul) == 0 && (flags & RFLAGS_FIXED), GUEST_RFLAGS, "reserved bits");
     require(c, !(flags & RFLAGS_VM) || (!lma && (vmread(GUEST_CR0) & CR0_PE)), GUEST_RFLAGS,
             "VM only in protected mode outside IA-32e");
     bool external = (event & EVENT_VALID) && EVENT_TYPE(event) == EVENT_EXTERNAL;
     require(c, !external || (flags & RFLAGS_IF), GUEST_RFLAGS, "IF for an external interrupt");
     require(c, vmread(GUEST_ACTIVITY) <= 3, GUEST_ACTIVITY, "0 to 3");
-    require(c, (blocking & ~0x1full) == 0, GUEST_INTERRUPTIBILITY, "reserved bits");
+    require(c, (blocking & ~0x1ful) == 0, GUEST_INTERRUPTIBILITY, "reserved bits");
     require(c, (blocking & 3) != 3, GUEST_INTERRUPTIBILITY, "not both STI and MOV SS");
     require(c, !(blocking & BLOCKING_BY_STI) || (flags & RFLAGS_IF), GUEST_INTERRUPTIBILITY,
             "blocking by STI needs IF");

@@ -38,7 +38,7 @@ void random_result(struct vcpu *v, u64 value, bool ok)
     u64 arithmetic = RFLAGS_OF | RFLAGS_SF | RFLAGS_ZF | RFLAGS_AF | RFLAGS_PF | RFLAGS_CF;
     vmwrite(GUEST_RFLAGS, (vmread(GUEST_RFLAGS) & ~arithmetic) | (ok ? RFLAGS_CF : 0));
     if (INFO_SIZE(info) == 2)
-        value = (vcpu_get_gpr(v, INFO_REGISTER(info)) & ~0xffffull) | (u16)value;
+        value = (vcpu_get_gpr(v, INFO_REGISTER(info)) & ~0xfffful) | (u16)value;
     else if (INFO_SIZE(info) == 4)
         value = (u32)value;
     vcpu_set_gpr(v, INFO_REGISTER(info), value);

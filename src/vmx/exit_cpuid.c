@@ -27,7 +27,7 @@
 #define LEAF1_ECX_OSXSAVE      BIT(27)
 #define LEAF1_ECX_HYPERVISOR   BIT(31)
 // Leaf 1 EDX: all up to SS but not DS, ACPI.
-#define LEAF1_EDX      0x0f8bfbffull
+#define LEAF1_EDX      0x0f8bfbfful
 #define LEAF1_EDX_APIC BIT(9)
 #define LEAF1_EDX_HTT  BIT(28)
 #define LEAF1_EDX_MTRR BIT(12)
@@ -123,7 +123,7 @@ static COLD void init_basic(void)
     u32 ratio = (u32)(host_tsc_hz / UINT32_MAX + 1);
     cpuid_info.crystal_hz = host_tsc_hz / ratio;
     basic[0x15] = (struct cpuid){.eax = 1, .ebx = ratio, .ecx = (u32)cpuid_info.crystal_hz};
-    u32 mhz = (u32)MIN((host_tsc_hz + 500000) / 1000000, 0xffffull);
+    u32 mhz = (u32)MIN((host_tsc_hz + 500000) / 1000000, 0xfffful);
     basic[0x16] = (struct cpuid){.eax = mhz, .ebx = mhz, .ecx = 100};
 
     if (host_max >= 4) {

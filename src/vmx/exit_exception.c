@@ -7,7 +7,7 @@
 #include "x86/bits.h"
 #include "x86/vectors.h"
 
-#define DEBUG_EVENTS 0xe00full // B0 to B3, BD, BS, BT
+#define DEBUG_EVENTS 0xe00ful // B0 to B3, BD, BS, BT
 #define NO_FAULTS    (BIT(VECTOR_DB) | BIT(VECTOR_DF) | BIT(VECTOR_MC))
 
 // What a #DB does on its way to the handler, and does not when it exits or is injected (SDM 28.1,

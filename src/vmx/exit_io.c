@@ -32,11 +32,11 @@ static NOINLINE void string_io(struct vcpu *v, u64 q)
 void io_set_rax(struct vcpu *v, unsigned size, u32 value)
 {
     if (size == 1)
-        v->gpr[RAX] = (v->gpr[RAX] & ~0xffull) | (u8)value;
+        v->gpr[RAX] = (v->gpr[RAX] & ~0xfful) | (u8)value;
     else if (size == 4)
         v->gpr[RAX] = value;
     else
-        v->gpr[RAX] = (v->gpr[RAX] & ~0xffffull) | (u16)value;
+        v->gpr[RAX] = (v->gpr[RAX] & ~0xfffful) | (u16)value;
 }
 
 bool vcpu_follow(struct vcpu *v, const struct follow *f)

@@ -116,8 +116,7 @@ void exit_ept_violation(struct vcpu *v)
 
     if (is_ram(v, gpa)) {
         if (!v->guest->ops->write_protected(v, gpa))
-            vcpu_crash(v, "EPT violation in RAM at %llx, qualification %llx",
-                       (unsigned long long)gpa.v, (unsigned long long)q);
+            vcpu_crash(v, "EPT violation in RAM at %lx, qualification %lx", gpa.v, q);
     } else if ((q & EPT_VIOLATION_LINEAR_VALID) && !(q & EPT_VIOLATION_TRANSLATED)) {
         // A paging structure outside RAM reads as ones: reserved bits are set.
         v->guest->ops->no_memory(v, gpa);
@@ -129,8 +128,7 @@ void exit_ept_violation(struct vcpu *v)
         vcpu_raise_ud(v); // code outside RAM reads as ones, an undefined opcode
     } else if (v->event & EVENT_VALID) {
         // A descriptor table or stack outside RAM while an event is delivered.
-        vcpu_crash(v, "event %x cannot be delivered: %llx is not RAM", v->event,
-                   (unsigned long long)gpa.v);
+        vcpu_crash(v, "event %x cannot be delivered: %lx is not RAM", v->event, gpa.v);
     } else {
         u64 rip = vmread(GUEST_RIP);
         emulate_access(v, gpa);
@@ -148,6 +146,5 @@ void exit_apic_access(struct vcpu *v)
     else if (type == 2)
         vcpu_raise_ud(v); // a fetch
     else
-        vcpu_crash(v, "APIC access of type %u at offset %llx", type,
-                   (unsigned long long)(q & 0xfff));
+        vcpu_crash(v, "APIC access of type %u at offset %lx", type, (q & 0xfff));
 }

@@ -87,7 +87,7 @@ static bool memory_type_ok(u64 type)
 static bool mtrr_value_ok(const struct vcpu *v, u32 msr, u64 value)
 {
     if (msr == MSR_IA32_MTRR_DEF_TYPE)
-        return (value & ~0xcffull) == 0 && memory_type_ok(value & 0xff);
+        return (value & ~0xcfful) == 0 && memory_type_ok(value & 0xff);
     u64 above = ~(BIT(v->guest->maxphyaddr) - 1);
     if (msr >= MSR_IA32_MTRR_PHYSBASE0 && msr <= MSR_IA32_MTRR_PHYSMASK7) {
         if (msr & 1)

@@ -24,8 +24,7 @@ static void invept(u64 type, u64 eptp)
                      : "m"(descriptor), "r"(type)
                      : "memory");
     if (failed)
-        panic("INVEPT type %llu of %llx failed: %s", (unsigned long long)type,
-              (unsigned long long)eptp, failure(valid));
+        panic("INVEPT type %lu of %lx failed: %s", type, eptp, failure(valid));
 }
 
 static void invvpid(u64 type, u16 vpid)
@@ -39,7 +38,7 @@ static void invvpid(u64 type, u16 vpid)
                      : "m"(descriptor), "r"(type)
                      : "memory");
     if (failed)
-        panic("INVVPID type %llu of %u failed: %s", (unsigned long long)type, vpid, failure(valid));
+        panic("INVVPID type %lu of %u failed: %s", type, vpid, failure(valid));
 }
 
 void ept_flush(const struct ept *e)

@@ -28,7 +28,7 @@ static NOINLINE void ignore_bytes(const struct vcpu *v, gpa_t gpa, u64 *value, u
 {
     for (unsigned i = 0; i < size; i++) {
         if (memory_is_ignored(v, GPA(gpa.v + i), INTERCEPT_READ))
-            *value &= ~(0xffull << 8 * i);
+            *value &= ~(0xfful << 8 * i);
     }
 }
 
@@ -191,8 +191,7 @@ static COLD void crash_unsupported(struct vcpu *v, u64 address)
         text[3 * n + 2] = digits[code[n] & 15];
         text[3 * n + 3] = 0;
     }
-    vcpu_crash(v, "no emulation for the instruction%s, which touches %llx", text,
-               (unsigned long long)address);
+    vcpu_crash(v, "no emulation for the instruction%s, which touches %lx", text, address);
 }
 
 void guest_access_finish(struct vcpu *v, struct emulation *e, enum emulate_status status,
@@ -222,7 +221,7 @@ void guest_access_finish(struct vcpu *v, struct emulation *e, enum emulate_statu
         crash_unsupported(v, address);
         break;
     case EMULATE_FAILED:
-        vcpu_crash(v, "an instruction that touches a device cannot be emulated (%s, address %llx)",
-                   error_name(e->error), (unsigned long long)address);
+        vcpu_crash(v, "an instruction that touches a device cannot be emulated (%s, address %lx)",
+                   error_name(e->error), address);
     }
 }

@@ -64,7 +64,7 @@ bool intercept_possible(const struct intercept *i, struct text *why)
     u32 primary = primary_of(i) & ~vmx_caps.allowed1.primary;
     u32 secondary = controls[i->what].secondary & ~vmx_caps.allowed1.secondary;
     if (i->what == INTERCEPT_MEM && i->first < APIC_END && i->last >= APIC_BASE_RESET) {
-        text_add(why, "the local APIC is at %llx; its registers are caught by msr in x2APIC mode",
+        text_add(why, "the local APIC is at %lx; its registers are caught by msr in x2APIC mode",
                  APIC_BASE_RESET);
         return false;
     }
@@ -322,7 +322,7 @@ void intercept_log(const struct guest *g)
         intercept_print(&c->item, true, &t);
         if (c->not_shown > 0)
             log_line("intercept", "%s: %s: %u more, not shown", g->name, buf, c->not_shown);
-        log_line("vm", "%s: intercept %s: %llu hits", g->name, buf,
-                 (unsigned long long)__atomic_load_n(&c->hits, __ATOMIC_RELAXED));
+        log_line("vm", "%s: intercept %s: %lu hits", g->name, buf,
+                 __atomic_load_n(&c->hits, __ATOMIC_RELAXED));
     }
 }

@@ -121,8 +121,8 @@ static void log_hit(struct vcpu *v, u32 items, const struct hit *h, enum interce
         log_line("intercept", "%s: %s: %u more, not shown", v->guest->name, item, missed);
     t = TEXT(what);
     hit_print(h, &t);
-    log_line("intercept", "%s vcpu %u: %s at %llx: %s", v->guest->name, v->index, item,
-             (unsigned long long)h->rip, what);
+    log_line("intercept", "%s vcpu %u: %s at %lx: %s", v->guest->name, v->index, item, h->rip,
+             what);
 }
 
 // Tells the debugger, which has v from now on. False: nobody listens.

@@ -243,11 +243,11 @@ void hit_print(const struct hit *h, struct text *t)
 {
     text_add(t, "%s", h->name);
     if (h->numbered)
-        text_add(t, h->first < 10 ? " %llu" : " 0x%llx", (unsigned long long)h->first);
+        text_add(t, h->first < 10 ? " %lu" : " 0x%lx", h->first);
     if (h->size != 0)
         text_add(t, ", %u byte%s", h->size, h->size == 1 ? "" : "s");
     if (h->value_name != NULL)
-        text_add(t, ", %s 0x%llx", h->value_name, (unsigned long long)h->value);
+        text_add(t, ", %s 0x%lx", h->value_name, h->value);
 }
 
 // ---- in the place of the instruction -----------------------------------------------------------

@@ -213,8 +213,8 @@ void memory_ignore(struct vcpu *v)
 {
     u64 gpa = vmread(GUEST_PHYSICAL_ADDRESS);
     if (delivers(v)) {
-        vcpu_crash(v, "event %x cannot be delivered: its access to %llx is to be ignored", v->event,
-                   (unsigned long long)gpa);
+        vcpu_crash(v, "event %x cannot be delivered: its access to %lx is to be ignored", v->event,
+                   gpa);
         return;
     }
     struct guest_access a;

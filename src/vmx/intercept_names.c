@@ -4,7 +4,7 @@
 
 #include "lib/string.h"
 
-#define LL(x) ((unsigned long long)(x))
+#define LL(x) ((x))
 
 const char intercept_whats[] =
     "hlt pause ple extint exception io msr cr0 cr3 cr4 cr8 rdtsc rdtscp rdpmc rdrand rdseed invlpg "
@@ -125,7 +125,7 @@ const char *intercept_action_name(enum intercept_action a)
 
 static void print_number(struct text *t, char separator, u64 number)
 {
-    text_add(t, "%c0x%llx", separator, LL(number));
+    text_add(t, "%c0x%lx", separator, LL(number));
 }
 
 static void print_name_or(struct text *t, struct piece name, u64 number)

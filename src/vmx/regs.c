@@ -66,7 +66,7 @@ static void update_long_mode(struct vcpu *v, u64 efer, u64 cr0)
     vmcs_compose_controls(v);
 }
 
-#define PDPTE_RESERVED 0x1e6ull
+#define PDPTE_RESERVED 0x1e6ul
 
 static u64 beyond_maxphyaddr(const struct vcpu *v)
 {
@@ -268,8 +268,7 @@ static bool enter_fields(struct vcpu *v, const struct vcpu_regs *old, const stru
     for (unsigned i = 0; i < 4; i++)
         pdpte[i] = vmread(GUEST_PDPTE0 + 2 * i);
     if (tables && !load_pdptes(v, r->cr0, r->cr3, r->cr4, r->efer)) {
-        text_add(why, "cr3 = %llx: reserved bits are set in the PDPTEs there",
-                 (unsigned long long)r->cr3);
+        text_add(why, "cr3 = %lx: reserved bits are set in the PDPTEs there", r->cr3);
         return false;
     }
     read_interruptibility(&before);

@@ -41,11 +41,11 @@ static void log_counts(const struct vcpu *v)
     u64 n[COUNTS];
     for (unsigned i = 0; i < COUNTS; i++)
         n[i] = __atomic_load_n(&vmx_counts[i], __ATOMIC_RELAXED);
-#define N(x) (unsigned long long)(x)
-    log_line("vm", "%s vcpu %u: %llu ticks on its core", v->guest->name, v->index, N(v->runtime));
+#define N(x) (x)
+    log_line("vm", "%s vcpu %u: %lu ticks on its core", v->guest->name, v->index, N(v->runtime));
     log_line("vm",
-             "so far: %llu VMREADs, %llu VMWRITEs, %llu MSR accesses, %llu exits, "
-             "%llu ticks in root mode",
+             "so far: %lu VMREADs, %lu VMWRITEs, %lu MSR accesses, %lu exits, "
+             "%lu ticks in root mode",
              N(n[COUNT_VMREAD]), N(n[COUNT_VMWRITE]), N(n[COUNT_MSR]), N(n[COUNT_EXIT]),
              N(n[COUNT_ROOT_TICK]));
 #undef N
@@ -59,14 +59,14 @@ void stats_log_exits(const struct vcpu *v)
         sum += v->exits[i];
     char buf[240];
     struct text t = TEXT(buf);
-    text_add(&t, "%llu exits", (unsigned long long)sum);
+    text_add(&t, "%lu exits", sum);
     unsigned shown = 0;
     for (unsigned i = next_reason(v, below, 0); i != EXIT_REASONS; i = next_reason(v, below, i)) {
-        text_add(&t, "%s %s %llu",
+        text_add(&t, "%s %s %lu",
                  shown == 0                      ? ":"
                  : shown % REASONS_PER_LINE == 0 ? ""
                                                  : ",",
-                 exit_reason_name(i), (unsigned long long)v->exits[i]);
+                 exit_reason_name(i), v->exits[i]);
         below = v->exits[i];
         shown++;
         if (shown % REASONS_PER_LINE == 0) {
@@ -77,8 +77,8 @@ void stats_log_exits(const struct vcpu *v)
     }
     if (shown == 0 || shown % REASONS_PER_LINE != 0)
         log_line("vm", "%s vcpu %u: %s", v->guest->name, v->index, buf);
-#define N(x) (unsigned long long)(x)
-    log_line("vm", "%s vcpu %u: interrupts posted %llu, injected %llu; woken %llu, moved %llu",
+#define N(x) (x)
+    log_line("vm", "%s vcpu %u: interrupts posted %lu, injected %lu; woken %lu, moved %lu",
              v->guest->name, v->index, N(v->interrupts_posted), N(v->interrupts_injected),
              N(v->wakeups), N(v->moves));
 #undef N

@@ -31,7 +31,7 @@ static COLD NOINLINE void end_refused(struct vcpu *v)
     const char *what = vmm->refused;
     vmm->refused = NULL;
     vcpu_load(v);
-    vcpu_crash(v, "the CPU does not take %s = %llx", what, (unsigned long long)vmm->refused_value);
+    vcpu_crash(v, "the CPU does not take %s = %lx", what, vmm->refused_value);
     if (before != NULL)
         vcpu_load(before);
 }

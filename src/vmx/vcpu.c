@@ -27,9 +27,9 @@ _Static_assert(offsetof(struct core, guest_deadline) == CORE_DEADLINE, "offsets.
 _Static_assert(offsetof(struct core, exit_tsc) == CORE_EXIT_TSC, "offsets.h");
 _Static_assert(offsetof(struct core, attention) == CORE_ATTENTION, "offsets.h");
 
-#define MISC_ENABLE_RESET     0x1801ull // fast strings; BTS and PEBS unavailable
-#define MTRR_DEF_TYPE_RESET   0xc06ull  // enabled, fixed enabled, write-back
-#define MTRR_FIXED_WRITE_BACK 0x0606060606060606ull
+#define MISC_ENABLE_RESET     0x1801ul // fast strings; BTS and PEBS unavailable
+#define MTRR_DEF_TYPE_RESET   0xc06ul  // enabled, fixed enabled, write-back
+#define MTRR_FIXED_WRITE_BACK 0x0606060606060606ul
 
 // Of one vCPU that has its core.
 #define TIMER_EVENTS_PER_SECOND 10000
@@ -310,25 +310,25 @@ COLD void vcpu_dump(struct vcpu *v)
 {
     struct vcpu_regs r;
     vcpu_get_regs(v, &r);
-#define G(n) (unsigned long long)r.gpr[n]
-#define L(x) (unsigned long long)(x)
+#define G(n) r.gpr[n]
+#define L(x) (x)
     const char *n = v->guest->name;
-    log_line("vm", "%s vcpu %u: exit %s, qualification %llx, linear %llx, physical %llx", n,
-             v->index, exit_reason_name(v->reason), L(vmread(EXIT_QUALIFICATION)),
+    log_line("vm", "%s vcpu %u: exit %s, qualification %lx, linear %lx, physical %lx", n, v->index,
+             exit_reason_name(v->reason), L(vmread(EXIT_QUALIFICATION)),
              L(vmread(GUEST_LINEAR_ADDRESS)), L(vmread(GUEST_PHYSICAL_ADDRESS)));
-    log_line("vm", "%s rip %04x:%016llx rsp %016llx rflags %08llx", n, r.seg[SEG_CS].selector,
+    log_line("vm", "%s rip %04x:%016lx rsp %016lx rflags %08lx", n, r.seg[SEG_CS].selector,
              L(r.rip), G(RSP), L(r.rflags));
-    log_line("vm", "%s rax %016llx rbx %016llx rcx %016llx rdx %016llx", n, G(RAX), G(RBX), G(RCX),
+    log_line("vm", "%s rax %016lx rbx %016lx rcx %016lx rdx %016lx", n, G(RAX), G(RBX), G(RCX),
              G(RDX));
-    log_line("vm", "%s rsi %016llx rdi %016llx rbp %016llx r8  %016llx", n, G(RSI), G(RDI), G(RBP),
+    log_line("vm", "%s rsi %016lx rdi %016lx rbp %016lx r8  %016lx", n, G(RSI), G(RDI), G(RBP),
              G(R8));
-    log_line("vm", "%s r9  %016llx r10 %016llx r11 %016llx r12 %016llx", n, G(R9), G(R10), G(R11),
+    log_line("vm", "%s r9  %016lx r10 %016lx r11 %016lx r12 %016lx", n, G(R9), G(R10), G(R11),
              G(R12));
-    log_line("vm", "%s r13 %016llx r14 %016llx r15 %016llx efer %llx", n, G(R13), G(R14), G(R15),
+    log_line("vm", "%s r13 %016lx r14 %016lx r15 %016lx efer %lx", n, G(R13), G(R14), G(R15),
              L(r.efer));
-    log_line("vm", "%s cr0 %08llx cr2 %016llx cr3 %016llx cr4 %08llx", n, L(r.cr0), L(r.cr2),
-             L(r.cr3), L(r.cr4));
-    log_line("vm", "%s cs base %llx limit %x access %x; idt %llx limit %x; event %x", n,
+    log_line("vm", "%s cr0 %08lx cr2 %016lx cr3 %016lx cr4 %08lx", n, L(r.cr0), L(r.cr2), L(r.cr3),
+             L(r.cr4));
+    log_line("vm", "%s cs base %lx limit %x access %x; idt %lx limit %x; event %x", n,
              L(r.seg[SEG_CS].base), r.seg[SEG_CS].limit, r.seg[SEG_CS].access, L(r.idtr.base),
              r.idtr.limit, (u32)vmread(IDT_VECTORING_INFO));
 #undef G

@@ -108,11 +108,9 @@ NORETURN void vmx_instruction_failed(const char *instruction, u64 operand)
     u64 error;
     const char *field = vmcs_field_name((u32)operand);
     if (vmread_safe(INSTRUCTION_ERROR, &error))
-        panic("%s %llx (%s) failed: VMfailValid, error %llu: %s", instruction,
-              (unsigned long long)operand, field != NULL ? field : "address",
-              (unsigned long long)error, vmx_error_name((u32)error));
-    panic("%s %llx failed: VMfailInvalid: no current VMCS", instruction,
-          (unsigned long long)operand);
+        panic("%s %lx (%s) failed: VMfailValid, error %lu: %s", instruction, operand,
+              field != NULL ? field : "address", error, vmx_error_name((u32)error));
+    panic("%s %lx failed: VMfailInvalid: no current VMCS", instruction, operand);
 }
 
 NORETURN void vmread_failed(u64 field)

@@ -11,7 +11,7 @@
 #define ACCESS_DATA_16 0x93
 #define ACCESS_LDTR    0x82
 #define ACCESS_TR      0x8b
-#define PAT_RESET      0x0007040600070406ull
+#define PAT_RESET      0x0007040600070406ul
 #define CR0_RESET      (CR0_CD | CR0_NW | CR0_ET)
 
 static void setup_controls(struct vcpu *v)

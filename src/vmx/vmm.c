@@ -372,8 +372,8 @@ static COLD NOINLINE void note_first_entry(void)
     u64 none = 0, now = rdtsc();
     if (__atomic_compare_exchange_n(&first_entry_tsc, &none, now, false, __ATOMIC_RELAXED,
                                     __ATOMIC_RELAXED))
-        log_line("vmm", "first guest instruction %llu ticks after the hand-over",
-                 (unsigned long long)(now - boot_handover_tsc));
+        log_line("vmm", "first guest instruction %lu ticks after the hand-over",
+                 (now - boot_handover_tsc));
 }
 
 // Does what waits for the core. What comes meanwhile is seen before the entry.

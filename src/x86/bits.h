@@ -70,11 +70,11 @@
 #define RFLAGS_ID    BIT(21)
 
 // DR6 and DR7 (SDM Vol. 3, 18.2.3, 18.2.4).
-#define DR6_HITS  0xfull // B0 to B3
+#define DR6_HITS  0xful // B0 to B3
 #define DR6_BD    BIT(13)
 #define DR6_BS    BIT(14)
 #define DR6_BT    BIT(15)
-#define DR6_RESET 0xffff0ff0ull
+#define DR6_RESET 0xffff0ff0ul
 #define DR7_FIXED BIT(10)
 #define DR7_GD    BIT(13)
 
@@ -86,7 +86,7 @@
 #define APIC_BASE_BSP   BIT(8)
 #define APIC_BASE_EXTD  BIT(10)
 #define APIC_BASE_EN    BIT(11)
-#define APIC_BASE_RESET 0xfee00000ull
+#define APIC_BASE_RESET 0xfee00000ul
 
 // A segment's access rights: bits 8 and up of the second word of its descriptor, with an "unusable"
 // bit for a register that holds none (SDM Vol. 3, 3.4.5, 25.4.1).

@@ -75,9 +75,9 @@ static inline void emulate_set_gpr(struct emulation *e, unsigned number, unsigne
     else if (size == 4)
         e->gpr[number] = (u32)value;
     else if (size == 2)
-        e->gpr[number] = (e->gpr[number] & ~0xffffull) | (u16)value;
+        e->gpr[number] = (e->gpr[number] & ~0xfffful) | (u16)value;
     else
-        e->gpr[number] = (e->gpr[number] & ~0xffull) | (u8)value;
+        e->gpr[number] = (e->gpr[number] & ~0xfful) | (u8)value;
 }
 
 // Ends an instruction of length bytes.
@@ -109,7 +109,7 @@ static inline void emulate_set_reg(struct emulation *e, const struct instruction
                                    unsigned number, unsigned size, u64 value)
 {
     if (is_high_byte(i, number, size))
-        e->gpr[number - 4] = (e->gpr[number - 4] & ~0xff00ull) | (u64)(u8)value << 8;
+        e->gpr[number - 4] = (e->gpr[number - 4] & ~0xff00ul) | (u64)(u8)value << 8;
     else
         emulate_set_gpr(e, number, size, value);
 }

@@ -88,7 +88,7 @@ static enum emulate_status arpl(struct emulation *e, const struct instruction *i
     u64 value = emulate_load(e, i, &rm), rpl = SELECTOR_RPL(e->gpr[i->reg]);
     bool lower = SELECTOR_RPL(value) < rpl;
     if (lower)
-        emulate_store(e, i, &rm, (value & ~3ull) | rpl);
+        emulate_store(e, i, &rm, (value & ~3ul) | rpl);
     set_zf(e, lower);
     return s;
 }

@@ -4,7 +4,7 @@
 
 #include "x86/bits.h"
 
-#define CR0_STATUS_WORD 0xeull // MP, EM, TS; LMSW sets PE too, but does not clear it
+#define CR0_STATUS_WORD 0xeul // MP, EM, TS; LMSW sets PE too, but does not clear it
 
 // A pseudo-descriptor: the limit, 2 bytes, and the base, 8 bytes in 64-bit mode, else 4.
 static enum emulate_status find_table(struct emulation *e, const struct instruction *i, u32 access,

@@ -39,7 +39,7 @@ struct vcpu_regs {
 // Vol. 1, 13.4).
 #define XSAVE_MXCSR 24
 #define XSTATE_BV   512
-#define XSTATE_FXSR 3ull
+#define XSTATE_FXSR 3ul
 
 // After a reset (SDM Table 10-1).
 #define FCW_RESET   0x037f

@@ -7,7 +7,7 @@
 #include "x86/registers.h"
 
 #define EFER_DEFINED    (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
-#define RFLAGS_RESERVED (~0x3f7fd7ull)
+#define RFLAGS_RESERVED (~0x3f7fd7ul)
 
 #define XCR0_X87    BIT(0)
 #define XCR0_SSE    BIT(1)
@@ -25,7 +25,7 @@ struct check {
 static void require(struct check *c, bool ok, const char *name, u64 value, const char *rule)
 {
     if (!ok && !c->failed)
-        text_add(c->why, "%s = %llx: %s", name, (unsigned long long)value, rule);
+        text_add(c->why, "%s = %lx: %s", name, value, rule);
     c->failed |= !ok;
 }
 

@@ -500,10 +500,10 @@ bool target_still_catches(unsigned pid, unsigned index)
 // EFER and the three bases.
 static bool write_msr(struct vcpu *v, const char *args, struct text *out)
 {
-    unsigned long long msr, value;
+    unsigned long msr, value;
     struct vcpu_regs *r = &v->regs;
 
-    if (sscanf(args, "%llx %llx", &msr, &value) != 2 || msr - 0xc0000080 > 0x82)
+    if (sscanf(args, "%lx %lx", &msr, &value) != 2 || msr - 0xc0000080 > 0x82)
         return false;
     u64 *to = msr == 0xc0000080   ? &r->efer
               : msr == 0xc0000100 ? &r->seg[SEG_FS].base

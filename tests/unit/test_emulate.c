@@ -604,13 +604,12 @@ static void random_memory(void)
     }
 }
 
-#define EXPECT_EQUAL(s, what, got, wanted)                                      \
-    do {                                                                        \
-        if ((got) != (wanted)) {                                                \
-            describe(s);                                                        \
-            fail_msg("%s: %llx, and not %llx", what, (unsigned long long)(got), \
-                     (unsigned long long)(wanted));                             \
-        }                                                                       \
+#define EXPECT_EQUAL(s, what, got, wanted)                                                         \
+    do {                                                                                           \
+        if ((got) != (wanted)) {                                                                   \
+            describe(s);                                                                           \
+            fail_msg("%s: %lx, and not %lx", what, (unsigned long)(got), (unsigned long)(wanted)); \
+        }                                                                                          \
     } while (0)
 
 // How far a shift or rotate goes.

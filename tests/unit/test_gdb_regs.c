@@ -146,7 +146,7 @@ static void g_holds_what_a_stop_needs(void **state)
 {
     (void)state;
     struct vcpu *v = &fake[1].vcpu[0];
-    unsigned long long number;
+    unsigned long number;
     char packet[1024], part[17];
 
     for (unsigned i = 0; i < GPR_COUNT; i++)
@@ -157,7 +157,7 @@ static void g_holds_what_a_stop_needs(void **state)
     for (unsigned i = 0; i < 16; i++) {
         memcpy(part, answer + 16 * i, 16);
         part[16] = '\0';
-        assert_int_equal(sscanf(part, "%llx", &number), 1);
+        assert_int_equal(sscanf(part, "%lx", &number), 1);
         assert_int_equal(number, v->regs.gpr[i < 8 ? order[i] : i]);
     }
     assert_memory_equal(answer + 16 * 16,

@@ -51,10 +51,9 @@ static void means(const char *text, struct intercept want, const char *canonical
     if (taken != (int)strlen(text))
         fail_msg("%s: %d characters taken; %s", text, taken, why_text);
     if (memcmp(&got, &want, sizeof(got)) != 0)
-        fail_msg("%s: what %u action %u access %u values %u %llx-%llx mask %llx match %llx", text,
-                 got.what, got.action, got.access, got.values, (unsigned long long)got.first,
-                 (unsigned long long)got.last, (unsigned long long)got.mask,
-                 (unsigned long long)got.match);
+        fail_msg("%s: what %u action %u access %u values %u %lx-%lx mask %lx match %lx", text,
+                 got.what, got.action, got.access, got.values, (unsigned long)got.first,
+                 (unsigned long)got.last, (unsigned long)got.mask, (unsigned long)got.match);
     char printed[256];
     struct text t = TEXT(printed);
     intercept_print(&got, true, &t);
