@@ -157,98 +157,69 @@ void session_reset(void)
 
 // ---- packets -----------------------------------------------------------------------------
 
-void packet_H(const char *args)
+void packet_H(const struct packet_args *a)
 {
-    char what = *args;
-    struct thread_id id;
-    unsigned pid, index;
-
-    if ((what != 'g' && what != 'c') ||
-        (args++, !parse_thread_id(&args, (int)session.general_pid, &id))) {
-        reply_error(E_FORMAT, "malformed thread");
-        return;
-    }
-    if (!find_thread(id, &pid, &index)) {
-        reply_error(E_THREAD, "no such thread");
-        return;
-    }
     // "Any" thread of the current process is the current one.
-    if (what == 'g' && (id.tid > 0 || pid != session.general_pid)) {
-        session.general_pid = pid;
-        session.general_vcpu = index;
-    } else if (what == 'c' && (id.tid > 0 || pid != session.resume_pid)) {
-        session.resume_pid = pid;
-        session.resume_vcpu = index;
+    bool named = a->thread.tid > 0;
+
+    if (a->letter == 'g' && (named || a->pid != session.general_pid)) {
+        session.general_pid = a->pid;
+        session.general_vcpu = a->index;
+    } else if (a->letter == 'c' && (named || a->pid != session.resume_pid)) {
+        session.resume_pid = a->pid;
+        session.resume_vcpu = a->index;
     }
     reply_ok();
 }
 
-void packet_T(const char *args)
+void packet_T(const struct packet_args *a)
 {
-    struct thread_id id;
-    unsigned pid, index;
-
-    if (parse_thread_id(&args, (int)session.general_pid, &id) && find_thread(id, &pid, &index))
-        reply_ok();
-    else
-        reply_error(E_THREAD, "no such thread");
-}
-
-void packet_D(const char *args)
-{
-    u64 pid;
-
-    if (*args == '\0') {
-        bool no_ack = line.no_ack;
-        struct session before = session;
-        detach_all();
-        session.multiprocess = before.multiprocess;
-        session.swbreak = before.swbreak;
-        session.hwbreak = before.hwbreak;
-        session.error_message = before.error_message;
-        line.no_ack = no_ack;
-        reply_ok();
-        return;
-    }
-    if (!skip_char(&args, ';') || !hex_number(&args, &pid) || pid > GDB_MAX_VMS ||
-        process_attached((unsigned)pid) == NULL) {
-        reply_error(E_THREAD, "not attached");
-        return;
-    }
-    detach_process((unsigned)pid);
+    (void)a; // it has been found
     reply_ok();
 }
 
-void packet_attach(const char *args)
+void packet_detach_all(const struct packet_args *a)
 {
-    u64 pid;
+    bool no_ack = line.no_ack;
+    struct session before = session;
 
-    if (!hex_number(&args, &pid) || *args != '\0' || pid > GDB_MAX_VMS ||
-        !attach_process((unsigned)pid)) {
-        reply_error(E_THREAD, "no such VM, or it has ended, or it is attached already");
+    (void)a;
+    detach_all();
+    session.multiprocess = before.multiprocess;
+    session.swbreak = before.swbreak;
+    session.hwbreak = before.hwbreak;
+    session.error_message = before.error_message;
+    line.no_ack = no_ack;
+    reply_ok();
+}
+
+void packet_detach(const struct packet_args *a)
+{
+    detach_process(a->pid);
+    reply_ok();
+}
+
+void packet_attach(const struct packet_args *a)
+{
+    u64 pid = a->number[0];
+
+    if (pid > GDB_MAX_VMS || !attach_process((unsigned)pid)) {
+        reply_error(E_THREAD, NO_VM);
         return;
     }
     reply_stop((unsigned)pid, 0, GDB_SIGTRAP);
 }
 
-void packet_kill(const char *args)
+void packet_kill(const struct packet_args *a)
 {
-    u64 pid;
-
-    if (!hex_number(&args, &pid) || *args != '\0' || pid > GDB_MAX_VMS ||
-        process_attached((unsigned)pid) == NULL) {
-        reply_error(E_THREAD, "not attached");
-        return;
-    }
-    kill_process((unsigned)pid);
+    kill_process(a->pid);
     reply_ok();
 }
 
 // Has no reply, and without multiprocess no name: the current VM.
-void packet_k(const char *args)
+void packet_k(const struct packet_args *a)
 {
-    (void)args;
-    reply_later = true;
+    (void)a;
     if (process_attached(session.general_pid) != NULL)
         kill_process(session.general_pid);
 }

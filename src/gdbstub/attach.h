@@ -29,10 +29,13 @@ void attach_first(void);
 // Has the next client be given this VM, once.
 void attach_next(unsigned pid);
 
+#define NO_VM "no such VM, or it has ended, or it is attached already"
+
 // D, vAttach, vKill, k, and the choice of threads: H, T.
-void packet_D(const char *args);
-void packet_attach(const char *args);
-void packet_kill(const char *args);
-void packet_k(const char *args);
-void packet_H(const char *args);
-void packet_T(const char *args);
+void packet_detach_all(const struct packet_args *a);
+void packet_detach(const struct packet_args *a);
+void packet_attach(const struct packet_args *a);
+void packet_kill(const struct packet_args *a);
+void packet_k(const struct packet_args *a);
+void packet_H(const struct packet_args *a);
+void packet_T(const struct packet_args *a);

@@ -189,44 +189,28 @@ void breakpoints_list(unsigned pid, struct text *out)
     }
 }
 
-static void packet_breakpoint(const char *args, bool insert)
+// Z1 to Z4, and z1 to z4, count in bytes what Z0 and z0 call the kind.
+void packet_Z(const struct packet_args *a)
 {
-    char type = *args;
-    u64 address, kind;
-    enum error e;
+    u64 address = a->number[0];
+    enum error e = a->option == 0 ? breakpoint_insert(a->pid, address)
+                                  : hw_insert(a->pid, a->option, address, a->number[1]);
 
-    // A type that is not known has the empty reply. Debug registers cannot watch reads alone: told
-    // so, gdb takes Z4 for it and leaves out the hits that changed the value.
-    if (type < '0' || type > '4' || type == '3')
-        return;
-    args++;
-    if (!skip_char(&args, ',') || !hex_number(&args, &address) || !skip_char(&args, ',') ||
-        !hex_number(&args, &kind)) {
-        reply_error(E_FORMAT, "malformed breakpoint");
-        return;
-    }
-    if (current_vcpu() == NULL)
-        return;
-    unsigned pid = session.general_pid;
-    if (type == '0')
-        e = insert ? breakpoint_insert(pid, address) : breakpoint_remove(pid, address);
-    else
-        e = insert ? hw_insert(pid, (unsigned)(type - '0'), address, kind)
-                   : hw_remove(pid, (unsigned)(type - '0'), address, kind);
-    // Taking out what is not there is what was asked for.
-    if (e == OK || (e == ERR_NOT_FOUND && !insert))
+    if (e == OK)
         reply_ok();
     else
-        reply_error(E_FULL, type == '0' ? "too many breakpoints"
-                                        : "more than the four debug registers can do");
+        reply_error(E_FULL, a->option == 0 ? "too many breakpoints"
+                                           : "more than the four debug registers can do");
 }
 
-void packet_Z(const char *args)
+// Taking out what is not there is what was asked for.
+void packet_z(const struct packet_args *a)
 {
-    packet_breakpoint(args, true);
-}
+    u64 address = a->number[0];
 
-void packet_z(const char *args)
-{
-    packet_breakpoint(args, false);
+    if (a->option == 0)
+        breakpoint_remove(a->pid, address);
+    else
+        hw_remove(a->pid, a->option, address, a->number[1]);
+    reply_ok();
 }

@@ -43,6 +43,6 @@ void breakpoints_list(unsigned pid, struct text *out);
 // A breakpoint was hit; counts.
 void breakpoint_count_hit(unsigned pid, u64 address);
 
-// Z0 to Z4, z0 to z4.
-void packet_Z(const char *args);
-void packet_z(const char *args);
+// Z0 to Z4, z0 to z4; the option is the type.
+void packet_Z(const struct packet_args *a);
+void packet_z(const struct packet_args *a);

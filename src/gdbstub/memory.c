@@ -93,44 +93,23 @@ u64 memory_write(unsigned pid, const struct vcpu_regs *regs, u64 address, const 
     return done;
 }
 
-// "ADDRESS,LENGTH" and, when end is not 0, that character.
-static bool parse_range(const char **s, u64 *address, u64 *len, char end)
+// The registers to translate with, read into *regs; NULL in physical mode.
+static const struct vcpu_regs *translation(const struct packet_args *a, struct vcpu_regs *regs)
 {
-    if (!hex_number(s, address) || !skip_char(s, ',') || !hex_number(s, len) ||
-        (end != '\0' ? !skip_char(s, end) : **s != '\0')) {
-        reply_error(E_FORMAT, "malformed address or length");
-        return false;
-    }
-    return true;
+    if (session.physical)
+        return NULL;
+    vcpu_read_regs(a->vcpu, regs);
+    return regs;
 }
 
-// The registers to translate with; *use is NULL in physical mode. False: no current thread.
-static bool choose(struct vcpu_regs *regs, const struct vcpu_regs **use)
-{
-    struct vcpu *v = current_vcpu();
-
-    if (v == NULL)
-        return false;
-    *use = NULL;
-    if (!session.physical) {
-        vcpu_read_regs(v, regs);
-        *use = regs;
-    }
-    return true;
-}
-
-static void read_reply(const char *args, bool binary)
+static void read_reply(const struct packet_args *a, bool binary)
 {
     static u8 buf[GDB_PACKET_SIZE];
     struct vcpu_regs regs;
-    const struct vcpu_regs *use;
-    u64 address, len;
-
-    if (!parse_range(&args, &address, &len, '\0') || !choose(&regs, &use))
-        return;
     // A shorter answer than asked for is one that gdb continues from.
-    len = MIN(len, binary ? GDB_PACKET_SIZE / 2 : (GDB_PACKET_SIZE - 4) / 2);
-    u64 n = memory_read(session.general_pid, use, address, buf, len);
+    u64 len = MIN(a->number[1], binary ? GDB_PACKET_SIZE / 2 : (GDB_PACKET_SIZE - 4) / 2);
+    u64 n = memory_read(a->pid, translation(a, &regs), a->number[0], buf, len);
+
     if (n == 0 && len > 0) {
         reply_error(E_MEMORY, "no memory there");
         return;
@@ -144,52 +123,25 @@ static void read_reply(const char *args, bool binary)
     }
 }
 
-void packet_m(const char *args)
+void packet_m(const struct packet_args *a)
 {
-    read_reply(args, false);
+    read_reply(a, false);
 }
 
-void packet_x(const char *args)
+void packet_x(const struct packet_args *a)
 {
-    read_reply(args, true);
+    read_reply(a, true);
 }
 
-static void write_reply(u64 address, const u8 *bytes, u64 len)
+void packet_write(const struct packet_args *a)
 {
     struct vcpu_regs regs;
-    const struct vcpu_regs *use;
+    u64 address = a->number[0], len = a->number[1];
 
-    if (!choose(&regs, &use))
-        return;
-    if (memory_write(session.general_pid, use, address, bytes, len) != len)
+    if (len != a->length)
+        reply_error(E_FORMAT, "data do not fit the length");
+    else if (memory_write(a->pid, translation(a, &regs), address, a->bytes, len) != len)
         reply_error(E_MEMORY, "no memory there, or not all of it");
     else
         reply_ok();
-}
-
-void packet_M(const char *args)
-{
-    static u8 buf[GDB_PACKET_SIZE / 2];
-    u64 address, len;
-
-    if (!parse_range(&args, &address, &len, ':'))
-        return;
-    if (len > sizeof(buf) || !hex_bytes(&args, buf, len) || *args != '\0') {
-        reply_error(E_FORMAT, "data do not fit the length");
-        return;
-    }
-    write_reply(address, buf, len);
-}
-
-void packet_X(const char *args)
-{
-    u64 address, len;
-
-    if (!parse_range(&args, &address, &len, ':'))
-        return;
-    if (len != line.len - (size_t)(args - line.body)) {
-        reply_error(E_FORMAT, "data do not fit the length");
-        return;
-    }
-    write_reply(address, (const u8 *)args, len);
 }

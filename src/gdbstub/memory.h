@@ -22,8 +22,7 @@ enum error translate(unsigned pid, const struct vcpu_regs *regs, u64 address,
 u64 memory_read(unsigned pid, const struct vcpu_regs *regs, u64 address, void *buf, u64 len);
 u64 memory_write(unsigned pid, const struct vcpu_regs *regs, u64 address, const void *buf, u64 len);
 
-// The packets.
-void packet_m(const char *args);
-void packet_M(const char *args);
-void packet_x(const char *args);
-void packet_X(const char *args);
+// The packets; packet_write() is M and X.
+void packet_m(const struct packet_args *a);
+void packet_write(const struct packet_args *a);
+void packet_x(const struct packet_args *a);

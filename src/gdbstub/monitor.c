@@ -16,7 +16,8 @@
 static char output[OUTPUT_SIZE];
 static struct text out;
 
-#define ANY_NUMBER 255
+#define MAX_COMMAND 256
+#define ANY_NUMBER  255
 
 struct command {
     const char *name, *args, *help;
@@ -312,16 +313,17 @@ static void send_output(void)
         text_hex(&reply, output + at, out.len - at);
 }
 
-void packet_monitor(const char *args)
+void packet_monitor(const struct packet_args *a)
 {
-    static char text[256], expanded[512];
+    static char text[MAX_COMMAND], expanded[512];
     struct text all = TEXT(expanded);
-    size_t n = strlen(args) / 2;
+    size_t n = a->length;
 
-    if (n >= sizeof(text) || !hex_bytes(&args, text, n) || *args != '\0') {
+    if (n >= sizeof(text)) {
         reply_error(E_FORMAT, "malformed command");
         return;
     }
+    memcpy(text, a->bytes, n);
     text[n] = '\0';
     while (n > 0 && text[n - 1] == ' ')
         text[--n] = '\0';

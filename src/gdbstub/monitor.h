@@ -2,4 +2,6 @@
 // gdb's `monitor` command.
 #pragma once
 
-void packet_monitor(const char *args);
+#include "gdbstub/args.h"
+
+void packet_monitor(const struct packet_args *a);

@@ -22,8 +22,10 @@ static bool has_feature(const char *list, const char *name)
     return false;
 }
 
-void query_supported(const char *args)
+void query_supported(const struct packet_args *a)
 {
+    const char *args = (const char *)a->bytes;
+
     session_reset();
     skip_char(&args, ':');
     session.multiprocess = has_feature(args, "multiprocess+");
@@ -40,34 +42,31 @@ void query_supported(const char *args)
         text_add(&reply, ";error-message+");
 }
 
-void query_no_ack(const char *args)
+void query_no_ack(const struct packet_args *a)
 {
-    (void)args;
+    (void)a;
     reply_ok();
     line.no_ack = true;
 }
 
-void query_current(const char *args)
+void query_current(const struct packet_args *a)
 {
-    (void)args;
-    if (current_vcpu() == NULL)
-        return;
     reply_start();
     text_add(&reply, "QC");
-    text_thread(&reply, session.general_pid, session.general_vcpu);
+    text_thread(&reply, a->pid, a->index);
 }
 
 // The VM was there before gdb: gdb detaches from it when it quits, and does not kill it.
-void query_attached(const char *args)
+void query_attached(const struct packet_args *a)
 {
-    (void)args;
+    (void)a;
     reply_start();
     text_add(&reply, "1");
 }
 
-void query_first_threads(const char *args)
+void query_first_threads(const struct packet_args *a)
 {
-    (void)args;
+    (void)a;
     reply_start();
     for (unsigned pid = next_alive(0); pid != 0; pid = next_alive(pid)) {
         for (unsigned i = 0; i < process_vcpus(pid); i++) {
@@ -79,9 +78,9 @@ void query_first_threads(const char *args)
         text_add(&reply, "l");
 }
 
-void query_more_threads(const char *args)
+void query_more_threads(const struct packet_args *a)
 {
-    (void)args;
+    (void)a;
     reply_start();
     text_add(&reply, "l");
 }
@@ -108,37 +107,26 @@ static void describe(unsigned pid, unsigned index, struct text *out)
     text_add(out, ", ring %u, %s", current_ring(&regs), mode_name(&regs));
 }
 
-void query_thread_info(const char *args)
+void query_thread_info(const struct packet_args *a)
 {
     char buf[200] = "";
     struct text t = TEXT(buf);
-    struct thread_id id;
-    unsigned pid, index;
 
-    if (!parse_thread_id(&args, (int)session.general_pid, &id) || !find_thread(id, &pid, &index)) {
-        reply_error(E_THREAD, "no such thread");
-        return;
-    }
-    describe(pid, index, &t);
+    describe(a->pid, a->index, &t);
     reply_start();
     text_hex(&reply, buf, t.len);
 }
 
 // ---- qXfer ---------------------------------------------------------------------------------
 
-// "OFFSET,LENGTH": opens a window of the object onto the reply.
-static bool open_window(const char *args, struct window *w)
+// The numbers are offset and length. Opens a window of the object onto the reply.
+static struct window open_window(const struct packet_args *a)
 {
-    *w = (struct window){.out = &reply};
-    if (!hex_number(&args, &w->offset) || !skip_char(&args, ',') || !hex_number(&args, &w->room) ||
-        *args != '\0') {
-        reply_error(E_FORMAT, "malformed offset or length");
-        return false;
-    }
-    w->room = MIN(w->room, (u64)GDB_PACKET_SIZE - 64);
     reply_start();
     text_add(&reply, "m");
-    return true;
+    return (struct window){.offset = a->number[0],
+                           .room = MIN(a->number[1], (u64)GDB_PACKET_SIZE - 64),
+                           .out = &reply};
 }
 
 // "l" says that nothing follows.
@@ -148,18 +136,18 @@ static void close_window(const struct window *w)
         line.out[0] = 'l';
 }
 
-void query_features(const char *args)
+void query_features(const struct packet_args *a)
 {
-    struct window w;
+    struct window w = open_window(a);
 
-    if (!skip_word(&args, "target.xml:")) {
-        reply_error(E_INVALID, "no such annex");
-        return;
-    }
-    if (current_vcpu() == NULL || !open_window(args, &w))
-        return;
-    description(session.general_pid, &w);
+    description(a->pid, &w);
     close_window(&w);
+}
+
+void query_no_annex(const struct packet_args *a)
+{
+    (void)a;
+    reply_error(E_INVALID, "no such annex");
 }
 
 static void add_xml_escaped(struct text *out, const char *s)
@@ -195,16 +183,11 @@ static void add_thread(struct window *w, unsigned pid, unsigned index)
     window_add(w, buf, t.len);
 }
 
-void query_threads(const char *args)
+void query_threads(const struct packet_args *a)
 {
     static const char begin[] = "<threads>", end[] = "</threads>";
-    struct window w;
+    struct window w = open_window(a);
 
-    if (!skip_char(&args, ':') || !open_window(args, &w)) {
-        if (reply.len == 0)
-            reply_error(E_INVALID, "no such annex");
-        return;
-    }
     window_add(&w, begin, sizeof(begin) - 1);
     for (unsigned pid = next_alive(0); pid != 0; pid = next_alive(pid)) {
         for (unsigned i = 0; i < process_vcpus(pid); i++)
@@ -214,55 +197,41 @@ void query_threads(const char *args)
     close_window(&w);
 }
 
-void query_symbol(const char *args)
-{
-    (void)args;
-    reply_ok(); // no symbol is wanted
-}
-
 // ---- settings that scripts and front ends know from QEMU -----------------------------------
 
-void query_physical(const char *args)
+void query_physical(const struct packet_args *a)
 {
-    (void)args;
+    (void)a;
     reply_start();
     text_add(&reply, "%u", session.physical);
 }
 
-void set_physical(const char *args)
+void set_physical(const struct packet_args *a)
 {
-    if ((args[0] != '0' && args[0] != '1') || args[1] != '\0') {
-        reply_error(E_FORMAT, "0 or 1");
-        return;
-    }
-    session.physical = args[0] == '1';
+    session.physical = a->letter == '1';
     reply_ok();
 }
 
-void query_sstep_bits(const char *args)
+void query_sstep_bits(const struct packet_args *a)
 {
-    (void)args;
+    (void)a;
     reply_start();
     text_add(&reply, "ENABLE=%x,NOIRQ=%x,NOTIMER=%x", SSTEP_ENABLE, SSTEP_NOIRQ, SSTEP_NOTIMER);
 }
 
-void query_sstep(const char *args)
+void query_sstep(const struct packet_args *a)
 {
-    (void)args;
+    (void)a;
     reply_start();
     text_add(&reply, "0x%x", session.sstep);
 }
 
-void set_sstep(const char *args)
+void set_sstep(const struct packet_args *a)
 {
-    u64 bits;
-
-    skip_word(&args, "0x");
-    if (!hex_number(&args, &bits) || *args != '\0' ||
-        (bits & ~(u64)(SSTEP_ENABLE | SSTEP_NOIRQ | SSTEP_NOTIMER)) != 0) {
-        reply_error(E_INVALID, "not such bits");
+    if ((a->number[0] & ~(u64)(SSTEP_ENABLE | SSTEP_NOIRQ | SSTEP_NOTIMER)) != 0) {
+        reply_error(E_INVALID, BAD_SSTEP);
         return;
     }
-    session.sstep = (unsigned)bits;
+    session.sstep = (unsigned)a->number[0];
     reply_ok();
 }

@@ -107,12 +107,12 @@ static void write_register(struct state *s, const struct reg_entry *e, unsigned 
 }
 
 // Sets the reply: done, or why not.
-static void store(struct state *s)
+static void store(unsigned pid, struct state *s)
 {
     bool ok = s->why.len == 0;
 
     if (ok && s->regs_changed)
-        ok = segments_load(session.general_pid, &s->regs, &s->selectors, &s->why) &&
+        ok = segments_load(pid, &s->regs, &s->selectors, &s->why) &&
              vcpu_write_regs(s->vcpu, &s->regs, &s->why) == OK;
     if (ok && s->fpu_changed)
         ok = vcpu_write_fpu(s->vcpu, fpu_area, &s->why) == OK;
@@ -122,26 +122,21 @@ static void store(struct state *s)
         reply_refused(s->why.buf);
 }
 
-static bool open(struct state *s)
+static void open(struct state *s, struct vcpu *v)
 {
-    *s = (struct state){.vcpu = current_vcpu()};
+    *s = (struct state){.vcpu = v};
     s->why = TEXT(s->reason);
-    if (s->vcpu == NULL)
-        return false;
-    vcpu_read_regs(s->vcpu, &s->regs);
-    return true;
+    vcpu_read_regs(v, &s->regs);
 }
 
-void packet_g(const char *args)
+void packet_g(const struct packet_args *a)
 {
     struct state s;
     u8 value[16];
 
-    (void)args;
-    if (!open(&s))
-        return;
+    open(&s, a->vcpu);
     reply_start();
-    for (const struct reg_entry *e = reg_table(session.general_pid); reg_in_g(e); e++) {
+    for (const struct reg_entry *e = reg_table(a->pid); reg_in_g(e); e++) {
         for (unsigned i = 0; i < e->count; i++) {
             read_register(&s, e, i, value);
             text_hex(&reply, value, e->bytes);
@@ -149,74 +144,68 @@ void packet_g(const char *args)
     }
 }
 
-void packet_G(const char *args)
+void packet_G(const struct packet_args *a)
 {
     struct state s;
-    u8 value[16];
+    size_t at = 0;
     bool ok = true;
 
-    if (!open(&s))
-        return;
-    for (const struct reg_entry *e = reg_table(session.general_pid); ok && reg_in_g(e); e++) {
+    open(&s, a->vcpu);
+    for (const struct reg_entry *e = reg_table(a->pid); ok && reg_in_g(e); e++) {
         for (unsigned i = 0; ok && i < e->count; i++) {
-            ok = hex_bytes(&args, value, e->bytes);
+            ok = a->length - at >= e->bytes;
             if (ok)
-                write_register(&s, e, i, value);
+                write_register(&s, e, i, a->bytes + at);
+            at += e->bytes;
         }
     }
-    if (!ok || *args != '\0')
+    if (!ok || at != a->length)
         reply_error(E_FORMAT, "not the registers that g gives");
     else
-        store(&s);
+        store(a->pid, &s);
 }
 
-void packet_p(const char *args)
+// The entry of the register whose number is the first argument, and which of its registers it is.
+// NULL, and the reply says so: there is none.
+static const struct reg_entry *lookup(const struct packet_args *a, unsigned *i)
+{
+    const struct reg_entry *e = reg_lookup(a->pid, a->number[0], i);
+
+    if (e == NULL)
+        reply_error(E_INVALID, "no such register");
+    return e;
+}
+
+void packet_p(const struct packet_args *a)
 {
     struct state s;
     u8 value[16];
     unsigned i;
-    u64 number;
+    const struct reg_entry *e = lookup(a, &i);
 
-    if (!hex_number(&args, &number) || *args != '\0') {
-        reply_error(E_FORMAT, "malformed register number");
+    if (e == NULL)
         return;
-    }
-    if (!open(&s))
-        return;
-    const struct reg_entry *e = reg_lookup(session.general_pid, number, &i);
-    if (e == NULL) {
-        reply_error(E_INVALID, "no such register");
-        return;
-    }
+    open(&s, a->vcpu);
     read_register(&s, e, i, value);
     reply_start();
     text_hex(&reply, value, e->bytes);
 }
 
-void packet_P(const char *args)
+void packet_P(const struct packet_args *a)
 {
     struct state s;
-    u8 value[16] = {0};
     unsigned i;
-    u64 number;
+    const struct reg_entry *e = lookup(a, &i);
 
-    if (!hex_number(&args, &number) || !skip_char(&args, '=')) {
-        reply_error(E_FORMAT, "malformed register number");
+    if (e == NULL)
         return;
-    }
-    if (!open(&s))
-        return;
-    const struct reg_entry *e = reg_lookup(session.general_pid, number, &i);
-    if (e == NULL) {
-        reply_error(E_INVALID, "no such register");
-        return;
-    }
-    if (!hex_bytes(&args, value, e->bytes) || *args != '\0') {
+    if (a->length != e->bytes) {
         reply_error(E_FORMAT, "malformed register value");
         return;
     }
-    write_register(&s, e, i, value);
-    store(&s);
+    open(&s, a->vcpu);
+    write_register(&s, e, i, a->bytes);
+    store(a->pid, &s);
 }
 
 bool write_rip(struct vcpu *v, u64 rip)

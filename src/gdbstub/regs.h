@@ -18,7 +18,7 @@ void expedite(unsigned pid, const struct vcpu_regs *regs, struct text *out);
 // Moves a held vCPU to an address. False, and the reply says why: it cannot be there.
 bool write_rip(struct vcpu *v, u64 rip);
 
-void packet_g(const char *args);
-void packet_G(const char *args);
-void packet_p(const char *args);
-void packet_P(const char *args);
+void packet_g(const struct packet_args *a);
+void packet_G(const struct packet_args *a);
+void packet_p(const struct packet_args *a);
+void packet_P(const struct packet_args *a);

@@ -9,8 +9,6 @@
 #include "gdbstub/stop.h"
 #include "x86/bits.h"
 
-#define MAX_ACTIONS 64
-
 void hold_process(unsigned pid)
 {
     struct process *p = &processes[pid];
@@ -100,47 +98,21 @@ void process_go(unsigned pid)
 
 // ---- what gdb asks for ---------------------------------------------------------------------
 
-struct action {
-    enum want want;
-    u64 start, end;
-    struct thread_id id;
-};
-
-static bool parse_action(const char **s, struct action *a)
+// What an action wants of a thread. Without SSTEP_ENABLE a step is none.
+static enum want wanted_by(const struct action *a)
 {
-    char kind = **s;
-    u64 signal;
+    bool may_step = (session.sstep & SSTEP_ENABLE) != 0;
 
-    *a = (struct action){.id = {ID_ALL, ID_ALL}};
-    if (kind == '\0')
-        return false;
-    ++*s;
-    switch (kind) {
-    case 'C':
-    case 'c':
-        a->want = WANT_RUN;
-        break;
-    case 'S':
+    switch (a->kind) {
     case 's':
-        a->want = WANT_STEP;
-        break;
+        return may_step ? WANT_STEP : WANT_RUN;
     case 'r':
-        a->want = WANT_RANGE;
-        if (!hex_number(s, &a->start) || !skip_char(s, ',') || !hex_number(s, &a->end))
-            return false;
-        break;
+        return may_step ? WANT_RANGE : WANT_RUN;
     case 't':
-        a->want = WANT_HOLD;
-        break;
+        return WANT_HOLD;
     default:
-        return false;
+        return WANT_RUN;
     }
-    // A signal means nothing to a CPU; it is taken and dropped.
-    if ((kind == 'C' || kind == 'S') && !hex_number(s, &signal))
-        return false;
-    if ((a->want == WANT_STEP || a->want == WANT_RANGE) && (session.sstep & SSTEP_ENABLE) == 0)
-        a->want = WANT_RUN;
-    return !skip_char(s, ':') || parse_thread_id(s, (int)session.general_pid, &a->id);
 }
 
 static bool matches(struct thread_id id, unsigned pid, unsigned index)
@@ -211,7 +183,7 @@ static void apply_actions(const struct action *action, unsigned count)
             for (unsigned a = 0; a < count; a++) {
                 if (!matches(action[a].id, pid, i))
                     continue;
-                t->want = action[a].want;
+                t->want = wanted_by(&action[a]);
                 t->range_start = action[a].start;
                 t->range_end = action[a].end;
                 break;
@@ -221,77 +193,57 @@ static void apply_actions(const struct action *action, unsigned count)
     resume();
 }
 
-void packet_vCont(const char *args)
+void packet_vCont(const struct packet_args *a)
 {
-    static struct action action[MAX_ACTIONS];
-    unsigned count = 0;
+    apply_actions(a->action, a->actions);
+}
 
-    while (*args != '\0') {
-        if (count == MAX_ACTIONS || !skip_char(&args, ';') ||
-            !parse_action(&args, &action[count])) {
-            reply_error(E_FORMAT, "malformed action");
-            return;
-        }
-        count++;
-    }
-    apply_actions(action, count);
+void packet_vCont_query(const struct packet_args *a)
+{
+    (void)a;
+    reply_start();
+    text_add(&reply, "vCont;c;C;s;S;t;r");
 }
 
 // The packets from before vCont: the current process alone; a step lets its other threads run.
-static void old_resume(const char *args, bool step)
+static void old_resume(const struct packet_args *a, const u64 *address)
 {
     struct action action[2];
     unsigned count = 0;
-    unsigned pid = session.resume_pid, index = session.resume_vcpu;
-    u64 address;
+    int pid = (int)a->pid;
 
-    if (process_attached(pid) == NULL) {
-        reply_error(E_THREAD, "no current thread");
+    if (address != NULL && !processes[a->pid].over && !write_rip(a->vcpu, *address))
         return;
-    }
-    if (*args != '\0' && !processes[pid].over) {
-        if (!hex_number(&args, &address) || *args != '\0') {
-            reply_error(E_FORMAT, "malformed address");
-            return;
-        }
-        if (!write_rip(target_vcpu(pid, index), address))
-            return;
-    }
-    if (step && (session.sstep & SSTEP_ENABLE) != 0)
-        action[count++] = (struct action){.want = WANT_STEP, .id = {(int)pid, (int)index + 1}};
-    action[count++] = (struct action){.want = WANT_RUN, .id = {(int)pid, ID_ALL}};
+    if (a->option && (session.sstep & SSTEP_ENABLE) != 0)
+        action[count++] = (struct action){.kind = 's', .id = {pid, (int)a->index + 1}};
+    action[count++] = (struct action){.kind = 'c', .id = {pid, ID_ALL}};
     apply_actions(action, count);
 }
 
-void packet_c(const char *args)
+void packet_resume(const struct packet_args *a)
 {
-    old_resume(args, false);
+    old_resume(a, a->numbers > 0 ? &a->number[0] : NULL);
 }
 
-void packet_s(const char *args)
+// The first number is the signal.
+void packet_resume_signal(const struct packet_args *a)
 {
-    old_resume(args, true);
+    old_resume(a, a->numbers > 1 ? &a->number[1] : NULL);
 }
 
-static bool drop_signal(const char **args)
+void packet_stop_all(const struct packet_args *a)
 {
-    u64 signal;
-    bool ok = hex_number(args, &signal);
-
-    if (!ok)
-        reply_error(E_FORMAT, "malformed signal");
-    skip_char(args, ';');
-    return ok;
+    (void)a;
+    reply_later = true;
+    stop_break_in();
 }
 
-void packet_C(const char *args)
+// Its own reply goes ahead of the stop's.
+void packet_vCtrlC(const struct packet_args *a)
 {
-    if (drop_signal(&args))
-        old_resume(args, false);
-}
-
-void packet_S(const char *args)
-{
-    if (drop_signal(&args))
-        old_resume(args, true);
+    (void)a;
+    reply_ok();
+    reply_send();
+    reply_later = true;
+    stop_break_in();
 }

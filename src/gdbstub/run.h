@@ -5,11 +5,16 @@
 
 #include "gdbstub/session.h"
 
-void packet_vCont(const char *args);
-void packet_c(const char *args);
-void packet_C(const char *args);
-void packet_s(const char *args);
-void packet_S(const char *args);
+void packet_vCont_query(const struct packet_args *a);
+void packet_vCont(const struct packet_args *a);
+
+// c and s, C and S; the option is whether to step.
+void packet_resume(const struct packet_args *a);
+void packet_resume_signal(const struct packet_args *a);
+
+// vCont;t while guests run, and vCtrlC at any time: a stop of everything.
+void packet_stop_all(const struct packet_args *a);
+void packet_vCtrlC(const struct packet_args *a);
 
 // Holds every vCPU of the VM, puts an int3 in again that was out for a step, stops guest time.
 void hold_process(unsigned pid);

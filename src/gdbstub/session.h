@@ -3,6 +3,7 @@
 // the line, but for what is marked "hooks": that is guarded by events_lock (events.h).
 #pragma once
 
+#include "gdbstub/args.h"
 #include "gdbstub/packet.h"
 #include "gdbstub/target.h"
 #include "gdbstub/wire.h"

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gdbstub/args.h"
 #include "gdbstub/packet.h"
 #include "gdbstub/wire.h"
 
@@ -168,7 +169,7 @@ static size_t decode(const char *wire, size_t n, char *out)
 {
     u8 sum = 0;
     size_t len = 0, plain = 0;
-    char *expanded = malloc(1 << 20);
+    static char expanded[1 << 20]; // a fresh one each time is slow under AddressSanitizer
 
     assert_int_equal(wire[0], '$');
     for (size_t i = 1; i + 3 < n; i++)
@@ -189,7 +190,6 @@ static size_t decode(const char *wire, size_t n, char *out)
     }
     for (size_t i = 0; i < len; i++)
         out[plain++] = expanded[i] == '}' ? (char)(expanded[++i] ^ 0x20) : expanded[i];
-    free(expanded);
     return plain;
 }
 
@@ -282,6 +282,79 @@ static void numbers_and_ids(void **state)
     assert_false(parse_thread_id(&s, 1, &id));
 }
 
+static struct packet_args args;
+
+// Reads text, whole, as arguments of this form; in process 7.
+static bool parse_n(const char *form, const char *text, size_t n)
+{
+    memset(&args, 0, sizeof(args));
+    memcpy(codec.body, text, n);
+    codec.body[n] = '\0';
+    codec.len = n;
+    return parse_args(form, &codec, codec.body, 7, &args);
+}
+
+static bool parse(const char *form, const char *text)
+{
+    return parse_n(form, text, strlen(text));
+}
+
+static void arguments_are_read_by_their_form(void **state)
+{
+    (void)state;
+    assert_true(parse("N,N", "1f,20") && args.numbers == 2);
+    assert_true(args.number[0] == 0x1f && args.number[1] == 0x20);
+    assert_true(parse("?N", "") && args.numbers == 0);
+    assert_true(parse("?N", "10") && args.numbers == 1);
+    assert_true(parse("N?;?N", "5;") && args.numbers == 1);
+    assert_true(parse("N?;?N", "5;10") && args.number[1] == 0x10);
+    assert_true(parse("[gc]T*", "cp2.1;more") && args.letter == 'c');
+    assert_true(args.thread.pid == 2 && args.thread.tid == 1);
+    assert_string_equal(args.bytes, ";more");
+    assert_true(parse("T", "3") && args.thread.pid == 7 && args.thread.tid == 3);
+    assert_true(parse("N=H", "4=41424a") && args.length == 3);
+    assert_string_equal(args.bytes, "ABJ");
+    assert_true(parse("H", "") && args.length == 0);
+    assert_true(parse_n("N:B", "3:a\0b", 5) && args.length == 3);
+    assert_memory_equal(args.bytes, "a\0b", 3);
+    assert_true(parse("", ""));
+}
+
+static void arguments_of_another_form_are_refused(void **state)
+{
+    (void)state;
+    static const char *const wrong[][2] = {
+        {"", "x"},       {"N,N", "1"},     {"N,N", "1,"},  {"N,N", "1,2 "},
+        {"N,N", "1;2"},  {"N,N", ",2"},    {"N", "x"},     {"N", "10000000000000000"},
+        {"?N", "x"},     {"[gc]T*", "x1"}, {"[gc]T*", ""}, {"[gc]T*", "gx"},
+        {"N=H", "1=4"},  {"N=H", "1=4g"},  {"H", "41 "},   {"T", "p1.1x"},
+        {"N?;?N", "5,"}, {"A", "c"},       {"A", ";"},     {"A", ";q"},
+        {"A", ";C"},     {"A", ";r1"},     {"A", ";c:"},   {"A", ";c;"},
+        {"A", ";cc"},    {"N,N", ""},      {"N:B", "1"},   {"N*", ""}};
+    for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
+        if (parse(wrong[i][0], wrong[i][1]))
+            fail_msg("%s takes %s", wrong[i][0], wrong[i][1]);
+    }
+}
+
+static void actions_are_read_up_to_their_limit(void **state)
+{
+    (void)state;
+    char text[3 * (MAX_ACTIONS + 1) + 1] = "";
+    assert_true(parse("A", ";C05:p1.2;r10,2f:3;t;S01") && args.actions == 4);
+    assert_true(args.action[0].kind == 'c' && args.action[0].id.pid == 1);
+    assert_int_equal(args.action[0].id.tid, 2);
+    assert_true(args.action[1].kind == 'r' && args.action[1].start == 0x10);
+    assert_true(args.action[1].end == 0x2f && args.action[1].id.pid == 7);
+    assert_true(args.action[2].kind == 't' && args.action[2].id.pid == ID_ALL);
+    assert_int_equal(args.action[3].kind, 's');
+    assert_true(parse("A", "") && args.actions == 0);
+    for (unsigned i = 0; i < MAX_ACTIONS; i++)
+        strcat(text, ";c");
+    assert_true(parse("A", text) && args.actions == MAX_ACTIONS);
+    assert_false(parse("A", strcat(text, ";c")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +372,9 @@ int main(void)
         cmocka_unit_test_setup(a_nak_brings_the_reply_again, setup),
         cmocka_unit_test_setup(naks_without_end_are_not_answered, setup),
         cmocka_unit_test_setup(numbers_and_ids, setup),
+        cmocka_unit_test_setup(arguments_are_read_by_their_form, setup),
+        cmocka_unit_test_setup(arguments_of_another_form_are_refused, setup),
+        cmocka_unit_test_setup(actions_are_read_up_to_their_limit, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -295,6 +295,67 @@ static void while_guests_run_other_packets_are_refused(void **state)
     assert_has(ask("vCont;t:p1.-1"), "T02thread:p1.1;");
 }
 
+static void packets_are_refused_by_their_rows(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *packet, *answer;
+    } refused[] = {{"cx", "E01"},
+                   {"Cx", "E01"},
+                   {"sx", "E01"},
+                   {"S", "E01"},
+                   {"D1", "E03"},
+                   {"D;2", "E03"},
+                   {"Gxx", "E01"},
+                   {"G00", "E01"},
+                   {"Hx1", "E01"},
+                   {"Hgp9.1", "E03"},
+                   {"m1000", "E01"},
+                   {"m1000,4x", "E01"},
+                   {"M1000,2:00", "E01"},
+                   {"M1000,1:0", "E01"},
+                   {"px", "E01"},
+                   {"pfff", "E16"},
+                   {"P1", "E01"},
+                   {"P1=00", "E01"},
+                   {"Pfff=00", "E16"},
+                   {"Qqemu.PhyMemMode:2", "E01"},
+                   {"Qqemu.PhyMemMode:01", "E01"},
+                   {"Qqemu.sstep=8", "E16"},
+                   {"Qqemu.sstep=0xx", "E16"},
+                   {"qThreadExtraInfo,x", "E03"},
+                   {"qXfer:features:read:other.xml:0,10", "E16"},
+                   {"qXfer:features:read:target.xml:0", "E01"},
+                   {"qXfer:threads:read:a:0,10", "E16"},
+                   {"qXfer:threads:read::0", "E01"},
+                   {"Tx", "E03"},
+                   {"vAttach;x", "E03"},
+                   {"vKill;2", "E03"},
+                   {"vKill;100000001", "E03"},
+                   {"vCont;x", "E01"},
+                   {"x1000", "E01"},
+                   {"X1000,2:a", "E01"},
+                   {"Z0", "E01"},
+                   {"Z1,x,1", "E01"},
+                   {"Z3,1000,1", ""},
+                   {"z5,1000,1", ""},
+                   {"gg", ""},
+                   {"qCx", ""}};
+    for (unsigned i = 0; i < ARRAY_SIZE(refused); i++) {
+        const char *now = ask(refused[i].packet);
+        if (now == NULL || strcmp(now, refused[i].answer) != 0)
+            fail_msg("%s: %s", refused[i].packet, now != NULL ? now : "no answer");
+    }
+    assert_true(stopped(1));
+    assert_null(ask("vCont;c"));
+    for (unsigned i = 0; i < ARRAY_SIZE(refused); i++) {
+        const char *now = ask(refused[i].packet);
+        if (now == NULL || strcmp(now, "E23") != 0)
+            fail_msg("%s while guests run: %s", refused[i].packet, now != NULL ? now : "no answer");
+    }
+    assert_true(running(1));
+}
+
 static void a_vm_that_starts_again_while_held_stays_held(void **state)
 {
     (void)state;
@@ -699,6 +760,7 @@ int main(void)
         cmocka_unit_test_setup(a_range_is_stepped_at_the_target, connected),
         cmocka_unit_test_setup(bad_resumptions_run_nothing, connected),
         cmocka_unit_test_setup(while_guests_run_other_packets_are_refused, connected),
+        cmocka_unit_test_setup(packets_are_refused_by_their_rows, connected),
         cmocka_unit_test_setup(detach_lets_go_and_attach_stops_again, connected),
         cmocka_unit_test_setup(kill_ends_the_vm, connected),
         cmocka_unit_test_setup(the_end_of_a_vm_is_told, connected),
