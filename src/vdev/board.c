@@ -235,8 +235,11 @@ static void fill_cmos(struct board *b, const struct board_config *c)
 
 enum error board_init(struct board *b, const struct board_config *c, u64 now)
 {
-    if (c->tsc_hz < BOARD_MIN_TSC_HZ)
+    if (c->tsc_hz < BOARD_MIN_TSC_HZ) {
+        if (c->why != NULL)
+            text_add(c->why, "the TSC is too slow for its devices");
         return ERR_INVALID;
+    }
     memset(b, 0, sizeof(*b));
     b->call = c->call;
     b->ctx = c->ctx;
@@ -253,6 +256,9 @@ enum error board_init(struct board *b, const struct board_config *c, u64 now)
         (u8)((c->host_uarts & 5 ? BIT(IRQ_COM1) : 0) | (c->host_uarts & 10 ? BIT(IRQ_COM2) : 0));
     fwcfg_init(&b->fwcfg, &c->fwcfg);
     fill_cmos(b, c);
+    enum error e = board_register(b, c->why);
+    if (e != OK)
+        return e;
     power_on(b, c->tsc_hz, now);
     return OK;
 }

@@ -7,6 +7,7 @@
 
 #include "lib/types.h"
 #include "vdev/acpipm.h"
+#include "vdev/bus.h"
 #include "vdev/debugport.h"
 #include "vdev/fwcfg.h"
 #include "vdev/ioapic.h"
@@ -38,7 +39,8 @@ struct board_config {
     struct fwcfg_config fwcfg; // vCPU count, command line, images
     u8 host_uarts; // bit n: COMn+1 is the host's, and not the board's affair but for its IRQ
     struct board_callbacks call;
-    void *ctx; // first argument of the callbacks
+    void *ctx;        // first argument of the callbacks
+    struct text *why; // takes a sentence about an error; may be NULL
 };
 
 enum board_timer { TIMER_PIT, TIMER_RTC, TIMER_PM, TIMER_COM1, TIMER_COM2, BOARD_TIMERS };
@@ -62,12 +64,14 @@ struct board {
     struct sysctrl sysctrl;
     struct kbc kbc;
     struct debugport debug;
+    struct bus bus;
     struct board_callbacks call;
     void *ctx;
 };
 
 // Puts the board into the state in which firmware hands over: PIC at vectors 0x08 and 0x70 with all
-// masked, PIT channel 0 at 18.2 Hz, CMOS filled in. ERR_INVALID: a frequency that is too low.
+// masked, PIT channel 0 at 18.2 Hz, CMOS filled in. ERR_INVALID: a frequency that is too low. Other
+// errors: devices do not fit on the bus together, as bus_add_ports() has it.
 enum error board_init(struct board *b, const struct board_config *config, u64 now) MUST_CHECK;
 
 // The same after a reset; the clock, the CMOS RAM and the PM timer go on.
@@ -77,17 +81,10 @@ void board_reset(struct board *b, u64 now);
 // answers; a write takes it from there. Returns whether a device did answer.
 bool board_io(struct board *b, u16 port, unsigned size, bool write, u32 *value, u64 now);
 
-// Nearly all ports are nobody's, so they stand in blocks of 16: who is where in those that are not
-// empty, and which of these a block is.
-#define BOARD_NOBODY 0
-#define BOARD_BLOCKS 0xd0
-extern const u8 board_device_in[][16], board_block_at[BOARD_BLOCKS];
-
-// Who answers at a port, BOARD_NOBODY or a number that says no more. Without the lock.
-static inline unsigned board_find_device(u16 port)
+// Is nobody at this port? Without the lock.
+static inline bool board_port_absent(const struct board *b, u16 port)
 {
-    return port >> 4 < BOARD_BLOCKS ? board_device_in[board_block_at[port >> 4]][port & 15]
-                                    : BOARD_NOBODY;
+    return bus_port_absent(&b->bus, port);
 }
 
 // What kernels read most, and nothing follows from reading: the PM timer, and the trigger modes.
@@ -103,6 +100,12 @@ static inline bool board_peek(const struct board *b, u16 port, unsigned size, u6
         return true;
     }
     return false;
+}
+
+// Does no device of the board answer at an address that is no RAM?
+static inline bool board_memory_absent(const struct board *b, gpa_t gpa)
+{
+    return bus_find_memory(&b->bus, gpa)->device == &bus_nobody;
 }
 
 // One access of 1, 2, 4 or 8 bytes to guest-physical memory that is no RAM; as board_io.

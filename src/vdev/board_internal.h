@@ -20,6 +20,9 @@ void board_expire_pit(struct board *b, u64 now);
 // Asks a device for its next event. To be called after whatever may have moved it.
 void board_update_due(struct board *b, enum board_timer t);
 
+// Registers the board's devices at its bus, which is made anew. Returns as board_init.
+enum error board_register(struct board *b, struct text *why) MUST_CHECK;
+
 // Time never goes back, whatever the cores' clocks say. Returns the time to use.
 static inline u64 board_advance(struct board *b, u64 now)
 {

@@ -7,6 +7,8 @@
 #include "lib/error.h"
 #include "lib/types.h"
 
+#define FWCFG_SELECTOR  0x510 // port
+#define FWCFG_DATA      0x511
 #define FWCFG_ITEMS     24
 #define FWCFG_FILES     8
 #define FWCFG_NAME_SIZE 56 // bytes, with the terminator

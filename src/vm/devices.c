@@ -51,7 +51,7 @@ static NOINLINE u32 port_in_any(struct vcpu *v, u16 port, unsigned size)
 {
     struct vm *vm = vm_of(v);
     u32 value = UINT32_MAX;
-    if (size == 1 && board_find_device(port) == BOARD_NOBODY) {
+    if (size == 1 && board_port_absent(&vm->board, port)) {
         nothing_there(v, "port ", port);
         return value;
     }
@@ -75,7 +75,7 @@ static u32 port_in(struct vcpu *v, u16 port, unsigned size)
 static void port_out(struct vcpu *v, u16 port, unsigned size, u32 value)
 {
     struct vm *vm = vm_of(v);
-    if (size == 1 && board_find_device(port) == BOARD_NOBODY) {
+    if (size == 1 && board_port_absent(&vm->board, port)) {
         nothing_there(v, "port ", port);
         return;
     }
@@ -116,7 +116,13 @@ static void mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, u64 value)
 
 static void no_memory(struct vcpu *v, gpa_t gpa)
 {
-    if (!vapic_claims(v, gpa) && (gpa.v & PAGE_MASK) != IOAPIC_BASE)
+    struct vm *vm = vm_of(v);
+    if (vapic_claims(v, gpa))
+        return;
+    spin_lock(&vm->lock);
+    bool absent = board_memory_absent(&vm->board, gpa);
+    spin_unlock(&vm->lock);
+    if (absent)
         nothing_there(v, "", gpa.v);
 }
 
@@ -198,7 +204,7 @@ static void on_exit(void *ctx, u32 value)
     vm_request_end(ctx, END_EXIT, value, "port 0xf4");
 }
 
-COLD enum error devices_init(struct vm *vm)
+COLD enum error devices_init(struct vm *vm, struct text *why)
 {
     u64 below = MIN(vm->config->memory, MMIO_HOLE);
     vm->created_at = time_wall_clock();
@@ -218,6 +224,7 @@ COLD enum error devices_init(struct vm *vm)
                  .reset = on_reset,
                  .exit = on_exit},
         .ctx = vm,
+        .why = why,
     };
     vm->board_deadline = UINT64_MAX;
     return board_init(&vm->board, &config, vm_time(vm));

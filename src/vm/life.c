@@ -118,11 +118,11 @@ const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config
         reason = vapic_create(vm, v);
     }
     vm->guest.tsc_offset = 0 - rdtsc(); // its time begins
-    if (reason == NULL && devices_init(vm) != OK)
-        reason = "the TSC is too slow for its devices";
+    struct text why = TEXT(vm->reason);
+    if (reason == NULL && devices_init(vm, &why) != OK)
+        reason = vm->reason;
     if (reason == NULL)
         reason = hostdev_give(vm);
-    struct text why = TEXT(vm->reason);
     if (reason == NULL && !intercept_init(&vm->guest, config->intercept, config->intercepts, &why))
         reason = vm->reason;
     if (reason == NULL)

@@ -191,7 +191,9 @@ void apic_page_follow(struct vcpu *v, bool here);
 // ---- devices (devices.c) -------------------------------------------------------------------
 
 extern const struct guest_ops vm_guest_ops;
-enum error devices_init(struct vm *vm);
+
+// Makes a VM's board. An error leaves its sentence in *why.
+enum error devices_init(struct vm *vm, struct text *why) MUST_CHECK;
 
 // After a call into the board: drops the VM's lock and sees to its next event, which may have
 // moved. v is the vCPU that the call was for, on its core; NULL: none.
