@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Files that keep what a run says: ci/launcher/kept.py."""
 
+import contextlib
 import resource
 import signal
 import sys
@@ -14,21 +15,25 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "ci"))
 from launcher.kept import KeptFile  # noqa: E402
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def room_for_ten():
-    """No file can be longer than ten bytes, as if the disk were full then."""
+    """No file can be longer than ten bytes, as if the disk were full then; what pytest itself writes
+    its report to neither."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     assert signal.getsignal(signal.SIGXFSZ) == signal.SIG_IGN  # Python's default
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_what_there_is_room_for_stays(tmp_path, room_for_ten):
+def test_what_there_is_room_for_stays(tmp_path):
     said = []
     file = KeptFile(tmp_path / "log", said.append)
-    for _ in range(5):
-        file.write(b"1234567")
+    with room_for_ten():
+        for _ in range(5):
+            file.write(b"1234567")
     file.close()
     kept = (tmp_path / "log").read_bytes()
     assert kept == b"1234567123"
