@@ -172,7 +172,7 @@ static void note_machine(struct tool *t, const struct config *c, unsigned long c
         snprintf(text, sizeof(text),
                  "memory: note: the VMs want %lu MiB together; `make run` has %lu (MEMORY=), and "
                  "leaves some out",
-                 (sum / MiB), (memory / MiB));
+                 sum / MiB, memory / MiB);
         print_error(t, 0, text);
     }
 }

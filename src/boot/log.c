@@ -19,7 +19,7 @@ void log_line(const char *part, const char *fmt, ...)
     char line[LOG_LINE_MAX];
     struct text t = {.buf = line, .size = sizeof(line) - 1};
     u64 us = log_clock != NULL ? log_clock() : 0;
-    text_add(&t, "[%4lu.%06lu] core %u: %s: ", (us / 1000000), (us % 1000000),
+    text_add(&t, "[%4lu.%06lu] core %u: %s: ", us / 1000000, us % 1000000,
              log_core != NULL ? log_core() : 0, part);
 
     va_list args;

@@ -114,14 +114,12 @@ static void backtrace(u64 rip, u64 rsp, u64 rbp, bool is_return)
 
 static void registers(const struct trap_frame *f)
 {
-#define R(n) f->n
-    line("rax %016lx rbx %016lx rcx %016lx rdx %016lx", R(rax), R(rbx), R(rcx), R(rdx));
-    line("rsi %016lx rdi %016lx rbp %016lx rsp %016lx", R(rsi), R(rdi), R(rbp), R(rsp));
-    line("r8  %016lx r9  %016lx r10 %016lx r11 %016lx", R(r8), R(r9), R(r10), R(r11));
-    line("r12 %016lx r13 %016lx r14 %016lx r15 %016lx", R(r12), R(r13), R(r14), R(r15));
-    line("rflags %lx cs %lx ss %lx cr2 %016lx cr3 %016lx cr4 %lx", R(rflags), R(cs), R(ss),
+    line("rax %016lx rbx %016lx rcx %016lx rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);
+    line("rsi %016lx rdi %016lx rbp %016lx rsp %016lx", f->rsi, f->rdi, f->rbp, f->rsp);
+    line("r8  %016lx r9  %016lx r10 %016lx r11 %016lx", f->r8, f->r9, f->r10, f->r11);
+    line("r12 %016lx r13 %016lx r14 %016lx r15 %016lx", f->r12, f->r13, f->r14, f->r15);
+    line("rflags %lx cs %lx ss %lx cr2 %016lx cr3 %016lx cr4 %lx", f->rflags, f->cs, f->ss,
          read_cr2(), read_cr3(), read_cr4());
-#undef R
 }
 
 // f: NULL, or the exception's; else rip, rsp and rbp are those behind a call.

@@ -72,7 +72,7 @@ void time_init(void)
     host_tsc_hz = stated != 0 && off < measured / 100 ? stated : measured;
     log_clock = time_us;
     log_core = core_number;
-    log_line("time", "TSC runs at %lu kHz (%s)", (host_tsc_hz / 1000),
+    log_line("time", "TSC runs at %lu kHz (%s)", host_tsc_hz / 1000,
              host_tsc_hz == stated ? "CPUID leaf 15H" : "measured");
 }
 

@@ -61,7 +61,7 @@ unsigned config_check_machine(struct config *c, const struct core_set *online, u
         if (vm->memory > left) {
             config_report(&r, vm, line_of(vm, VM_MEMORY),
                           "memory: %s wants %lu KiB, and %lu of this machine's %lu are left",
-                          vm->name, (vm->memory / KiB), (left / KiB), (memory / KiB));
+                          vm->name, vm->memory / KiB, left / KiB, memory / KiB);
             continue;
         }
         left -= vm->memory;

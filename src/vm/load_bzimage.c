@@ -133,7 +133,7 @@ static enum error place_initrd(struct loader *l, struct bzimage *b)
     if (at < ALIGN_UP(b->window_end, PAGE_SIZE))
         return load_fail(l, ERR_NO_MEMORY, "initrd",
                          "%s, %lu KiB, does not fit between the kernel's end at 0x%lx and 0x%lx",
-                         r->initrd.name, (size / KiB), b->window_end, end);
+                         r->initrd.name, size / KiB, b->window_end, end);
     b->initrd_at = at;
     return OK;
 }

@@ -25,7 +25,7 @@ enum error addresses_segment(struct loader *l, u64 at, const struct load_address
             return load_fail(l, ERR_TRUNCATED, "kernel",
                              "%s is truncated: its Multiboot header loads %lu bytes, there are "
                              "%lu",
-                             k->name, (load_end - load), size);
+                             k->name, load_end - load, size);
         size = load_end - load;
     }
     u64 memory = bss_end != 0 ? bss_end - load : size;
@@ -122,7 +122,7 @@ enum error layout_module(struct loader *l, struct layout *y, const char *key,
     u64 at = layout_place(l, y, y->modules_from, image->size);
     if (at == 0)
         return load_fail(l, ERR_NO_MEMORY, key, "%s, %lu KiB, does not fit behind the kernel",
-                         image->name, (image->size / KiB));
+                         image->name, image->size / KiB);
     y->module[y->modules] = *module;
     y->module_at[y->modules++] = at;
     y->modules_from = at + image->size;

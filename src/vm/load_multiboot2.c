@@ -229,7 +229,7 @@ static enum error relocate(struct loader *l, const struct header2 *h, struct mul
     if (m->base == 0)
         return load_fail(l, ERR_NO_MEMORY, "memory",
                          "%s wants 0x%lx bytes of RAM between 0x%x and 0x%x, and there are none",
-                         l->request->kernel.name, (end - base), get32(h->relocatable + 8),
+                         l->request->kernel.name, end - base, get32(h->relocatable + 8),
                          get32(h->relocatable + 12));
     for (unsigned i = 0; i < s->count; i++)
         s->segment[i].gpa += m->base - base;

@@ -41,14 +41,11 @@ static void log_counts(const struct vcpu *v)
     u64 n[COUNTS];
     for (unsigned i = 0; i < COUNTS; i++)
         n[i] = __atomic_load_n(&vmx_counts[i], __ATOMIC_RELAXED);
-#define N(x) (x)
-    log_line("vm", "%s vcpu %u: %lu ticks on its core", v->guest->name, v->index, N(v->runtime));
+    log_line("vm", "%s vcpu %u: %lu ticks on its core", v->guest->name, v->index, v->runtime);
     log_line("vm",
              "so far: %lu VMREADs, %lu VMWRITEs, %lu MSR accesses, %lu exits, "
              "%lu ticks in root mode",
-             N(n[COUNT_VMREAD]), N(n[COUNT_VMWRITE]), N(n[COUNT_MSR]), N(n[COUNT_EXIT]),
-             N(n[COUNT_ROOT_TICK]));
-#undef N
+             n[COUNT_VMREAD], n[COUNT_VMWRITE], n[COUNT_MSR], n[COUNT_EXIT], n[COUNT_ROOT_TICK]);
 }
 #endif
 
@@ -77,11 +74,9 @@ void stats_log_exits(const struct vcpu *v)
     }
     if (shown == 0 || shown % REASONS_PER_LINE != 0)
         log_line("vm", "%s vcpu %u: %s", v->guest->name, v->index, buf);
-#define N(x) (x)
     log_line("vm", "%s vcpu %u: interrupts posted %lu, injected %lu; woken %lu, moved %lu",
-             v->guest->name, v->index, N(v->interrupts_posted), N(v->interrupts_injected),
-             N(v->wakeups), N(v->moves));
-#undef N
+             v->guest->name, v->index, v->interrupts_posted, v->interrupts_injected, v->wakeups,
+             v->moves);
 #ifdef COUNT_VMX
     log_counts(v);
 #endif

@@ -310,29 +310,24 @@ COLD void vcpu_dump(struct vcpu *v)
 {
     struct vcpu_regs r;
     vcpu_get_regs(v, &r);
-#define G(n) r.gpr[n]
-#define L(x) (x)
     const char *n = v->guest->name;
     log_line("vm", "%s vcpu %u: exit %s, qualification %lx, linear %lx, physical %lx", n, v->index,
-             exit_reason_name(v->reason), L(vmread(EXIT_QUALIFICATION)),
-             L(vmread(GUEST_LINEAR_ADDRESS)), L(vmread(GUEST_PHYSICAL_ADDRESS)));
-    log_line("vm", "%s rip %04x:%016lx rsp %016lx rflags %08lx", n, r.seg[SEG_CS].selector,
-             L(r.rip), G(RSP), L(r.rflags));
-    log_line("vm", "%s rax %016lx rbx %016lx rcx %016lx rdx %016lx", n, G(RAX), G(RBX), G(RCX),
-             G(RDX));
-    log_line("vm", "%s rsi %016lx rdi %016lx rbp %016lx r8  %016lx", n, G(RSI), G(RDI), G(RBP),
-             G(R8));
-    log_line("vm", "%s r9  %016lx r10 %016lx r11 %016lx r12 %016lx", n, G(R9), G(R10), G(R11),
-             G(R12));
-    log_line("vm", "%s r13 %016lx r14 %016lx r15 %016lx efer %lx", n, G(R13), G(R14), G(R15),
-             L(r.efer));
-    log_line("vm", "%s cr0 %08lx cr2 %016lx cr3 %016lx cr4 %08lx", n, L(r.cr0), L(r.cr2), L(r.cr3),
-             L(r.cr4));
+             exit_reason_name(v->reason), vmread(EXIT_QUALIFICATION), vmread(GUEST_LINEAR_ADDRESS),
+             vmread(GUEST_PHYSICAL_ADDRESS));
+    log_line("vm", "%s rip %04x:%016lx rsp %016lx rflags %08lx", n, r.seg[SEG_CS].selector, r.rip,
+             r.gpr[RSP], r.rflags);
+    log_line("vm", "%s rax %016lx rbx %016lx rcx %016lx rdx %016lx", n, r.gpr[RAX], r.gpr[RBX],
+             r.gpr[RCX], r.gpr[RDX]);
+    log_line("vm", "%s rsi %016lx rdi %016lx rbp %016lx r8  %016lx", n, r.gpr[RSI], r.gpr[RDI],
+             r.gpr[RBP], r.gpr[R8]);
+    log_line("vm", "%s r9  %016lx r10 %016lx r11 %016lx r12 %016lx", n, r.gpr[R9], r.gpr[R10],
+             r.gpr[R11], r.gpr[R12]);
+    log_line("vm", "%s r13 %016lx r14 %016lx r15 %016lx efer %lx", n, r.gpr[R13], r.gpr[R14],
+             r.gpr[R15], r.efer);
+    log_line("vm", "%s cr0 %08lx cr2 %016lx cr3 %016lx cr4 %08lx", n, r.cr0, r.cr2, r.cr3, r.cr4);
     log_line("vm", "%s cs base %lx limit %x access %x; idt %lx limit %x; event %x", n,
-             L(r.seg[SEG_CS].base), r.seg[SEG_CS].limit, r.seg[SEG_CS].access, L(r.idtr.base),
+             r.seg[SEG_CS].base, r.seg[SEG_CS].limit, r.seg[SEG_CS].access, r.idtr.base,
              r.idtr.limit, (u32)vmread(IDT_VECTORING_INFO));
-#undef G
-#undef L
 }
 
 COLD void vcpu_crash(struct vcpu *v, const char *fmt, ...)
