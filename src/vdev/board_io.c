@@ -116,38 +116,27 @@ static void ioapic_out(void *ctx, u64 gpa, unsigned size, u64 value, u64 now)
 
 // ---- serial ports --------------------------------------------------------------------------
 
-static u64 com1_in(void *ctx, u64 port, unsigned size, u64 now)
+// COM2's ports are below COM1's.
+static bool is_com1(u64 port)
+{
+    return port >= 0x3f8;
+}
+
+static u64 uart_in(void *ctx, u64 port, unsigned size, u64 now)
 {
     struct board *b = ctx;
     (void)size;
-    u64 value = vuart_read(&b->com1, port & 7, now);
-    board_update_due(b, TIMER_COM1);
+    u64 value = vuart_read(is_com1(port) ? &b->com1 : &b->com2, port & 7, now);
+    board_update_due(b, is_com1(port) ? TIMER_COM1 : TIMER_COM2);
     return value;
 }
 
-static void com1_out(void *ctx, u64 port, unsigned size, u64 value, u64 now)
+static void uart_out(void *ctx, u64 port, unsigned size, u64 value, u64 now)
 {
     struct board *b = ctx;
     (void)size;
-    vuart_write(&b->com1, port & 7, (u8)value, now);
-    board_update_due(b, TIMER_COM1);
-}
-
-static u64 com2_in(void *ctx, u64 port, unsigned size, u64 now)
-{
-    struct board *b = ctx;
-    (void)size;
-    u64 value = vuart_read(&b->com2, port & 7, now);
-    board_update_due(b, TIMER_COM2);
-    return value;
-}
-
-static void com2_out(void *ctx, u64 port, unsigned size, u64 value, u64 now)
-{
-    struct board *b = ctx;
-    (void)size;
-    vuart_write(&b->com2, port & 7, (u8)value, now);
-    board_update_due(b, TIMER_COM2);
+    vuart_write(is_com1(port) ? &b->com1 : &b->com2, port & 7, (u8)value, now);
+    board_update_due(b, is_com1(port) ? TIMER_COM1 : TIMER_COM2);
 }
 
 // ---- what needs no time --------------------------------------------------------------------
@@ -237,8 +226,8 @@ static const struct bus_device pit = {"the PIT", pit_in, pit_out};
 static const struct bus_device rtc = {"the RTC", rtc_in, rtc_out};
 static const struct bus_device pm = {"the ACPI registers", pm_in, pm_out, 2 + 4, 2 + 4};
 static const struct bus_device ioapic = {"the IOAPIC", ioapic_in, ioapic_out};
-static const struct bus_device com1 = {"COM1", com1_in, com1_out};
-static const struct bus_device com2 = {"COM2", com2_in, com2_out};
+static const struct bus_device com1 = {"COM1", uart_in, uart_out};
+static const struct bus_device com2 = {"COM2", uart_in, uart_out};
 static const struct bus_device kbc = {"the keyboard controller", kbc_in, kbc_out};
 static const struct bus_device debug_port = {"a debug port", debug_in, debug_out};
 static const struct bus_device fwcfg = {"fw_cfg", fwcfg_in, fwcfg_out, .wide_writes = 2};
