@@ -22,14 +22,14 @@
 #include "smp/start.h"
 #include "smp/time.h"
 #include "smp/watchdog.h"
+#include "vcpu/cpuid.h"
+#include "vcpu/vmm.h"
 #include "vm/appliance.h"
 #include "vm/console.h"
 #include "vm/display.h"
 #include "vm/shuffle.h"
 #include "vmx/caps.h"
-#include "vmx/cpuid.h"
 #include "vmx/selftest.h"
-#include "vmx/vmm.h"
 
 void main(u32 magic, hpa_t info);
 

@@ -8,7 +8,7 @@ enum { VECTOR_BENCH = 0x60, VECTOR_ANSWER = 0x61, VECTOR_NO_EOI = 0x62 };
 
 enum {
     LONG_GAP = 20000, // ticks; who was away so long did not have the core
-    SLICE_MS = 5,     // what a vCPU that shares its core runs at a stretch (src/vmx/vmm.h)
+    SLICE_MS = 5,     // what a vCPU that shares its core runs at a stretch (src/vcpu/vmm.h)
 };
 
 // handlers.S, and what they took.
@@ -23,7 +23,7 @@ extern volatile u64 bench_taken;
 extern u64 iterations; // runs of each measure
 extern u64 overhead;   // ticks of measuring nothing
 
-// By the hypervisor's counters (src/vmx/stats.h): all zero in a build that does not count.
+// By the hypervisor's counters (src/vcpu/stats.h): all zero in a build that does not count.
 struct counts {
     u64 vmreads, vmwrites, msrs, exits;
 };

@@ -9,7 +9,7 @@
 // (breakpoints.c). Whoever holds it waits for no core.
 extern struct spinlock events_lock;
 
-// Registers the hook with vmx/debug.h.
+// Registers the hook with vcpu/debug.h.
 void events_init(void);
 
 // Lets the hooks know a process, or forget it. Empties its mail.

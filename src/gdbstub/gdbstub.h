@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The gdb stub: the remote serial protocol on one line, for all VMs. All of it is called in root
 // mode on the core that owns the line, one call at a time, but gdbstub_page_written() and the hook
-// that gdbstub_init() registers with vmx/debug.h.
+// that gdbstub_init() registers with vcpu/debug.h.
 #pragma once
 
 #include "lib/types.h"

@@ -9,9 +9,9 @@
 #include "gdbstub/line.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
+#include "vcpu/cpuid.h"
+#include "vcpu/vmm.h"
 #include "vm/vm.h"
-#include "vmx/cpuid.h"
-#include "vmx/vmm.h"
 #include "x86/bits.h"
 
 #define INPUT_SIZE 8192

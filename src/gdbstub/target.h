@@ -5,13 +5,13 @@
 //
 // Unless a line says otherwise these are called in root mode on the core that owns the debugger's
 // line, and may wait for other cores. A `struct vcpu` stays valid as long as the appliance runs;
-// the functions of vmx/debug.h do no harm on a vCPU whose VM has ended.
+// the functions of vcpu/debug.h do no harm on a vCPU whose VM has ended.
 #pragma once
 
 #include "lib/error.h"
 #include "lib/format.h"
 #include "lib/types.h"
-#include "vmx/debug.h"
+#include "vcpu/debug.h"
 #include "x86/guest_memory.h"
 #include "x86/walk.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "gdbstub/target_bitmaps.h"
 
-#include "vmx/vcpu.h"
+#include "vcpu/vcpu.h"
 
 #define LOW_MSRS  0x2000u
 #define HIGH_MSRS 0xc0000000u

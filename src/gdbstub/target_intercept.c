@@ -2,9 +2,9 @@
 #include "gdbstub/target_intercept.h"
 
 #include "gdbstub/target.h"
+#include "intercept/intercept.h"
 #include "lib/string.h"
 #include "vm/vm.h"
-#include "vmx/intercept.h"
 
 // Of an item and of what is wrong with one.
 #define TEXT_SIZE 200

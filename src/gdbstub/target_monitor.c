@@ -7,9 +7,9 @@
 #include "lib/string.h"
 #include "smp/message.h"
 #include "smp/time.h"
+#include "vcpu/msr.h"
+#include "vcpu/vmm.h"
 #include "vm/vm.h"
-#include "vmx/msr.h"
-#include "vmx/vmm.h"
 
 #define LL(x)             (x)
 #define LOG_LINES_DEFAULT 20

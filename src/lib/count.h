@@ -5,7 +5,7 @@
 
 #include "lib/types.h"
 
-// In the order of the hypercalls by which a guest asks for them, see vmx/stats.h.
+// In the order of the hypercalls by which a guest asks for them, see vcpu/stats.h.
 enum count {
     COUNT_VMREAD,
     COUNT_VMWRITE,
@@ -16,7 +16,7 @@ enum count {
 };
 
 #ifdef COUNT_VMX
-// Sums over all cores. Defined in vmx/stats.c.
+// Sums over all cores. Defined in vcpu/stats.c.
 extern u64 vmx_counts[COUNTS];
 
 static inline void count(enum count what)

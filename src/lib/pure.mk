@@ -2,5 +2,5 @@
 PURE += src/lib/format.c src/lib/error.c src/lib/heap.c src/lib/lock.c \
         src/lib/fixup.c
 
-# Called at frequent exits: see vmx/pure.mk.
+# Called at frequent exits: see vcpu/pure.mk.
 $B/obj/src/lib/heap.o: CFLAGS += -fomit-frame-pointer

@@ -9,7 +9,7 @@
 
 #define CORES_MAX 256
 
-struct vmm; // the core's hypervisor proper (vmx/vmm.h)
+struct vmm; // the core's hypervisor proper (vcpu/vmm.h)
 struct message;
 
 struct tss {

@@ -1,8 +1,8 @@
 # Every device model is pure.
 PURE += $(wildcard src/vdev/*.c)
 
-# Called at frequent exits: see vmx/pure.mk.
-$(patsubst src/%.c,$B/obj/src/%.o,$(wildcard src/vdev/lapic*.c src/vdev/board_io.c src/vdev/bus.c)): \
+# Called at frequent exits: see vcpu/pure.mk.
+$(patsubst src/%.c,$B/obj/src/%.o,$(wildcard src/vdev/board_io.c src/vdev/bus.c)): \
     CFLAGS += -fomit-frame-pointer
 
 # The DSDT: ASL to AML to the bytes of a C array.

@@ -10,10 +10,10 @@
 // leaves out that line.
 #pragma once
 
+#include "intercept/intercept.h"
 #include "lib/error.h"
 #include "lib/types.h"
 #include "vm/load.h"
-#include "vmx/intercept.h"
 
 #define CONFIG_FILE_MAX    (64 * KiB)
 #define CONFIG_LINE_MAX    4095u // characters

@@ -5,9 +5,9 @@
 #include "smp/apic.h"
 #include "smp/descriptors.h"
 #include "smp/timer.h"
+#include "vcpu/vmm.h"
 #include "vm/console_internal.h"
 #include "vm/vm.h"
-#include "vmx/vmm.h"
 
 struct console console = {.lock = {.breakable = true}, .mode = KEY_ALL};
 

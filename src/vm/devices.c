@@ -2,10 +2,10 @@
 // The board and its vCPUs: ports, memory-mapped registers, timers.
 #include "boot/log.h"
 #include "smp/time.h"
+#include "vcpu/cpuid.h"
+#include "vcpu/stats.h"
+#include "vcpu/vmm.h"
 #include "vm/vm.h"
-#include "vmx/cpuid.h"
-#include "vmx/stats.h"
-#include "vmx/vmm.h"
 
 #define ABSENT_TOLD 10000 // accesses
 

@@ -6,7 +6,7 @@
 #include "lib/cpu.h"
 #include "smp/time.h"
 #include "smp/timer.h"
-#include "vmx/vmm.h"
+#include "vcpu/vmm.h"
 
 #define COLLECT_US 10000 // lines that come together are drawn together
 #define PIECE_US   100   // how long the core draws at a time,

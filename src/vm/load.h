@@ -6,7 +6,7 @@
 
 #include "lib/error.h"
 #include "lib/types.h"
-#include "vmx/debug.h"
+#include "vcpu/debug.h"
 #include "x86/guest_memory.h"
 
 // Guest-physical layout shared by all loaders and by the tables that describe it.

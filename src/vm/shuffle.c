@@ -5,8 +5,8 @@
 #include "boot/cmdline.h"
 #include "boot/log.h"
 #include "smp/time.h"
+#include "vcpu/vmm.h"
 #include "vm/vm.h"
-#include "vmx/vmm.h"
 
 #if DEBUG
 static struct timer timer;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Local APICs between the model (vdev/lapic.h) and the VMCS: with virtual-interrupt delivery and
+// Local APICs between the model (vcpu/lapic.h) and the VMCS: with virtual-interrupt delivery and
 // posted interrupts where the CPU has them, by injection where it has not.
 #include "boot/memory.h"
 #include "boot/paging.h"
@@ -8,11 +8,11 @@
 #include "smp/apic.h"
 #include "smp/descriptors.h"
 #include "smp/time.h"
+#include "vcpu/cpuid.h"
+#include "vcpu/msr.h"
+#include "vcpu/vmm.h"
 #include "vm/vm.h"
 #include "vmx/apicv.h"
-#include "vmx/cpuid.h"
-#include "vmx/msr.h"
-#include "vmx/vmm.h"
 #include "x86/bits.h"
 
 #define ICR_ASSERT BIT(14)

@@ -10,11 +10,11 @@
 #include "lib/lock.h"
 #include "smp/message.h"
 #include "smp/timer.h"
+#include "vcpu/lapic.h"
+#include "vcpu/vcpu.h"
 #include "vdev/board.h"
-#include "vdev/lapic.h"
 #include "vm/config.h"
 #include "vm/console.h"
-#include "vmx/vcpu.h"
 
 #define VMS_MAX          CONFIG_VMS
 #define VM_WATCHED_PAGES 256 // as many as there can be breakpoints
@@ -137,7 +137,7 @@ enum error vm_protect_page(struct vm *vm, gpa_t page, bool on);
 // lock is held; it must not wait. Set before the first such page.
 extern void (*vm_page_written)(struct vm *vm, gpa_t page, bool before);
 
-// guest_ops.write_protected, .write_ram and .page_stepped (vmx/vcpu.h).
+// guest_ops.write_protected, .write_ram and .page_stepped (vcpu/vcpu.h).
 bool watched_write(struct vcpu *v, gpa_t gpa);
 bool watched_write_ram(struct vcpu *v, gpa_t gpa, const void *value, unsigned size);
 void watched_stepped(struct vcpu *v);

@@ -2,7 +2,7 @@
 #include "vmx/apicv.h"
 
 #include "smp/descriptors.h"
-#include "vmx/vcpu_internal.h"
+#include "vcpu/vcpu_internal.h"
 
 COLD void apicv_setup(hpa_t registers, hpa_t descriptor, hpa_t access_page)
 {

@@ -2,8 +2,8 @@
 // The checks that a VM entry makes on controls and guest state (SDM Vol. 3, 27.2.1 and 27.3.1), in
 // software: so that a refused entry names the field. Works on the current VMCS.
 #include "lib/format.h"
+#include "vcpu/vcpu_internal.h"
 #include "vmx/caps.h"
-#include "vmx/vcpu_internal.h"
 #include "x86/bits.h"
 #include "x86/registers.h"
 

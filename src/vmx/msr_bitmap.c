@@ -2,9 +2,9 @@
 // The MSR bitmap of a vCPU (SDM Vol. 3, 25.6.9): which MSRs the guest reads and writes by itself.
 #include "lib/cpu.h"
 #include "lib/string.h"
-#include "vmx/cpuid.h"
-#include "vmx/msr.h"
-#include "vmx/vcpu_internal.h"
+#include "vcpu/cpuid.h"
+#include "vcpu/msr.h"
+#include "vcpu/vcpu_internal.h"
 #include "x86/msr_numbers.h"
 
 #define RANGE_MSRS 0x2000u // at 0 and at HIGH_RANGE; all others are caught always

@@ -12,10 +12,10 @@
 #include "lib/string.h"
 #include "smp/time.h"
 #include "smp/timer.h"
+#include "vcpu/vcpu_internal.h"
+#include "vcpu/vmm.h"
 #include "vmx/caps.h"
 #include "vmx/flush.h"
-#include "vmx/vcpu_internal.h"
-#include "vmx/vmm.h"
 
 #define NO_FIELD ((enum vmcs_field)0x7ffe)
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The control words of a vCPU's VMCS, composed from what is wished of them. Nothing else writes
 // them, and nobody reads them back to change them: what the VMCS holds is remembered.
+#include "vcpu/vcpu_internal.h"
 #include "vmx/caps.h"
-#include "vmx/vcpu_internal.h"
 #include "x86/vectors.h"
 
 // Exceptions that must not be left to the guest alone: an endless #DB or #AC while being delivered

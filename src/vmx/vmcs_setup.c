@@ -2,8 +2,8 @@
 // A vCPU's VMCS from nothing: controls, host state, and the guest state after RESET.
 #include "lib/cpu.h"
 #include "smp/descriptors.h"
+#include "vcpu/vcpu_internal.h"
 #include "vmx/caps.h"
-#include "vmx/vcpu_internal.h"
 #include "x86/bits.h"
 #include "x86/msr_numbers.h"
 

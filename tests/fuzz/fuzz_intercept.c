@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmx/intercept.h"
+#include "intercept/intercept.h"
 
 static void check(bool condition)
 {

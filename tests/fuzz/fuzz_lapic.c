@@ -2,8 +2,8 @@
 // libFuzzer: a guest and its surroundings do whatever they like to two local APICs of one VM.
 // The first bytes choose the configuration, then each record of 10 bytes is one action. Checked
 // besides the sanitizers: the invariants that the rest of the appliance relies on.
-// clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc tests/fuzz/fuzz_lapic.c src/vdev/lapic*.c
-#include "vdev/lapic.h"
+// clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc tests/fuzz/fuzz_lapic.c src/vcpu/lapic*.c
+#include "vcpu/lapic.h"
 
 #include "x86/bits.h"
 #include "x86/msr_numbers.h"

@@ -2,7 +2,7 @@
 // What a CPU says to registers that are loaded into it: the #GPs of a switch between vCPUs, and the
 // checks of a VM entry with unrestricted guest (SDM 27.3.1), written down from the manual once more
 // and not taken from what they are to test.
-#include "vmx/debug.h"
+#include "vcpu/debug.h"
 #include "x86/regs_check.h"
 
 #define IF_SO(condition, what) \

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A target for tests of the gdb stub: VMs with 2 MiB of RAM each, and vCPUs that know a handful of
-// instructions. It checks what src/gdbstub/target.h and vmx/debug.h ask of their caller: registers
+// instructions. It checks what src/gdbstub/target.h and vcpu/debug.h ask of their caller: registers
 // are touched of held vCPUs only, time stands while all of a VM is held and at no other moment.
 //
 // Instructions, with their real encodings: nop; jmp rel8; inc al; mov [rdi], al; int3; hlt (goes

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "vdev/lapic.h"
+#include "vcpu/lapic.h"
 #include "x86/bits.h"
 #include "x86/msr_numbers.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Items of interception as text: vmx/intercept.h.
+// Items of interception as text: intercept/intercept.h.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "vmx/intercept.h"
+#include "intercept/intercept.h"
 
 #define RW  (INTERCEPT_READ | INTERCEPT_WRITE)
 #define RWX (RW | INTERCEPT_EXECUTE)

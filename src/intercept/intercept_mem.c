@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+// Memory that is to be caught: a second EPT, which withholds from whole pages what items want to
+// see of them. An instruction that was let through runs in the first (EPTP switching by the VMCS;
+// SDM Vol. 3, 29.3), so that other vCPUs are caught meanwhile.
+#include "intercept/intercept_hit.h"
+#include "lib/string.h"
+#include "vcpu/guest_access.h"
+#include "vcpu/vcpu_internal.h"
+#include "vmx/caps.h"
+#include "vmx/flush.h"
+#include "x86/bits.h"
+
+// ---- views -------------------------------------------------------------------------------------
+
+// What the items leave of a page. Writing without reading cannot be had, reading without executing
+// and executing without reading not everywhere.
+static u32 left_of(const struct guest *g, u64 page)
+{
+    u32 left = EPT_RWX;
+    for (unsigned n = 0; n < g->intercepts.count; n++) {
+        const struct intercept *i = &g->intercepts.list[n].item;
+        if (i->what != INTERCEPT_MEM || i->last < page || i->first > (page | ~PAGE_MASK))
+            continue;
+        if (i->access & INTERCEPT_READ)
+            left &= vmx_caps.ept_vpid & EPT_CAP_EXECUTE_ONLY ? EPT_EXECUTE : 0;
+        if (i->access & INTERCEPT_WRITE)
+            left &= ~EPT_WRITE;
+        if (i->access & INTERCEPT_EXECUTE)
+            left &= ~EPT_EXECUTE;
+    }
+    return left;
+}
+
+static enum error follow(struct guest *g, u64 page)
+{
+    hpa_t hpa;
+    u32 permissions;
+    u64 size;
+    if (!ept_lookup(&g->ept, GPA(page), &hpa, &permissions, &size))
+        return OK; // not RAM: every access exits
+    return ept_protect(&g->ept_caught, GPA(page), permissions & left_of(g, page));
+}
+
+// Maps in the second EPT what the first has.
+static enum error make_view(struct guest *g)
+{
+    enum error e = ept_init(&g->ept_caught, g->ept.pages_2m, g->ept.pages_1g);
+    for (unsigned n = 0; n < g->memory.count && e == OK; n++) {
+        const struct ram_region *r = &g->memory.region[n];
+        e = ept_map(&g->ept_caught, r->start, virt_to_phys(r->host), r->size, EPT_RWX);
+        u64 size = PAGE_SIZE;
+        for (u64 at = r->start.v; at < r->start.v + r->size && e == OK; at += size) {
+            hpa_t hpa;
+            u32 permissions = EPT_RWX;
+            if (ept_lookup(&g->ept, GPA(at), &hpa, &permissions, &size) && permissions != EPT_RWX)
+                e = ept_protect(&g->ept_caught, GPA(at), permissions);
+        }
+    }
+    hpa_t apic;
+    u32 permissions;
+    u64 size;
+    if (e == OK && ept_lookup(&g->ept, GPA(APIC_BASE_RESET), &apic, &permissions, &size))
+        e = ept_map(&g->ept_caught, GPA(APIC_BASE_RESET), apic, PAGE_SIZE, permissions);
+    return e;
+}
+
+bool intercept_memory(struct guest *g, const struct intercept *i, struct text *why)
+{
+    enum error e = OK;
+    if (g->ept_caught.root == NULL)
+        e = make_view(g);
+    for (u64 page = i->first & PAGE_MASK; page <= i->last && e == OK; page += PAGE_SIZE)
+        e = follow(g, page);
+    if (e != OK)
+        text_add(why, "no memory for its page tables");
+    return e == OK;
+}
+
+enum error guest_protect(struct guest *g, gpa_t page, u32 permissions)
+{
+    enum error e = ept_protect(&g->ept, page, permissions);
+    if (e == OK && g->ept_caught.root != NULL)
+        e = follow(g, page.v);
+    return e;
+}
+
+void guest_flush(const struct guest *g)
+{
+    ept_flush(&g->ept);
+    if (g->ept_caught.root != NULL)
+        ept_flush(&g->ept_caught);
+}
+
+u64 vcpu_ept_pointer(const struct vcpu *v)
+{
+    const struct guest *g = v->guest;
+    bool caught = (g->intercepts.kinds & BIT(INTERCEPT_MEM)) &&
+                  !(v->stepping_over & STEP_OVER_VIEW) && g->ept_caught.root != NULL;
+    return ept_pointer(caught ? &g->ept_caught : &g->ept);
+}
+
+// ---- accesses ----------------------------------------------------------------------------------
+
+// No instruction made the access: it is to a descriptor table or the stack, for an event.
+static bool delivers(const struct vcpu *v)
+{
+    return v->event & EVENT_VALID;
+}
+
+// The instruction that made the access; NULL: it cannot be had, or there is none.
+static const struct instruction *present(struct vcpu *v, struct guest_access *a,
+                                         struct emulation *e)
+{
+    const struct instruction *i;
+    return !delivers(v) && guest_access_fetch(v, e, a, &i) == OK ? i : NULL;
+}
+
+// Bytes of a data access by i; of instructions that move vectors, the most that it can be.
+static unsigned access_size(const struct instruction *i)
+{
+    if (i == NULL || i->encoding != ENCODING_LEGACY)
+        return 32;
+    if (i->map == MAP_ONE_BYTE && i->opcode == 0x63) // MOVSXD
+        return 4;
+    if (i->map == MAP_0F) {
+        if ((i->opcode & 0xf6) == 0xb6) // MOVZX, MOVSX
+            return 1u << (i->opcode & 1);
+        if ((i->opcode >= 0x10 && i->opcode < 0x18) || (i->opcode & 0xf8) == 0x28 ||
+            (i->opcode >= 0x50 && i->opcode < 0x80) || i->opcode >= 0xd0) // SSE
+            return i->repeat == 0xf3 ? 4 : i->repeat == 0xf2 ? 8 : 16;
+    }
+    return MAX(i->operand_size, (u8)1);
+}
+
+bool hit_describe_memory(struct vcpu *v, struct hit *h)
+{
+    u64 q = vmread(EXIT_QUALIFICATION), gpa = vmread(GUEST_PHYSICAL_ADDRESS);
+    struct guest_access a;
+    struct emulation e;
+    if (!(q & EPT_VIOLATION_LINEAR_VALID) || !(q & EPT_VIOLATION_TRANSLATED))
+        return false; // by a walk of the guest's page tables
+    h->what = INTERCEPT_MEM;
+    h->access = (u8)((q & EPT_VIOLATION_READ ? INTERCEPT_READ : 0) |
+                     (q & EPT_VIOLATION_WRITE ? INTERCEPT_WRITE : 0) |
+                     (q & EPT_VIOLATION_FETCH ? INTERCEPT_EXECUTE : 0));
+    h->name = q & EPT_VIOLATION_FETCH ? "fetch at"
+              : q & EPT_VIOLATION_WRITE
+                  ? (q & EPT_VIOLATION_READ ? "read and write of" : "write of")
+                  : "read of";
+    h->size = q & EPT_VIOLATION_FETCH ? 1 : delivers(v) ? 8 : (u8)access_size(present(v, &a, &e));
+    h->numbered = true;
+    h->first = gpa;
+    h->last = gpa + h->size - 1;
+    h->value_name = "linear";
+    h->value = vmread(GUEST_LINEAR_ADDRESS);
+    return true;
+}
+
+bool hit_describe_other(struct vcpu *v, const struct hit *h, struct hit *other)
+{
+    struct guest_access a;
+    struct emulation e;
+    const struct instruction *i = h->access & INTERCEPT_EXECUTE ? NULL : present(v, &a, &e);
+    if (i == NULL || i->encoding != ENCODING_LEGACY || i->map != MAP_ONE_BYTE ||
+        (i->opcode & 0xfc) != 0xa4) // MOVS, CMPS
+        return false;
+    u64 mask = i->address_size == 8 ? UINT64_MAX : BIT(8 * i->address_size) - 1;
+    enum segment_name segment =
+        i->segment_override != NO_REGISTER ? (enum segment_name)i->segment_override : SEG_DS;
+    u64 source = e.gpr[RSI] & mask, destination = e.gpr[RDI] & mask;
+    if (e.code_size != CODE_64 || segment == SEG_FS || segment == SEG_GS)
+        source += vmread(GUEST_ES_BASE + 2 * segment);
+    if (e.code_size != CODE_64)
+        destination += vmread(GUEST_ES_BASE);
+    bool writes = (i->opcode & 2) == 0, first = source == h->value;
+    gpa_t gpa;
+    u32 error_code;
+    *other = *h;
+    other->access = !first || !writes ? INTERCEPT_READ : INTERCEPT_WRITE;
+    other->name = other->access == INTERCEPT_READ ? "read of" : "write of";
+    other->value = first ? destination : source;
+    if (e.ops->translate(e.ctx, GVA(other->value),
+                         other->access == INTERCEPT_READ ? WALK_READ : WALK_WRITE, &gpa,
+                         &error_code) != OK)
+        return false; // it will fault
+    other->first = gpa.v;
+    other->last = gpa.v + h->size - 1;
+    return true;
+}
+
+bool memory_withheld(struct vcpu *v)
+{
+    u64 q = vmread(EXIT_QUALIFICATION);
+    hpa_t hpa;
+    u32 permissions;
+    u64 size;
+    // The second EPT withholds it, and the first does not.
+    return !(v->stepping_over & STEP_OVER_VIEW) &&
+           ept_lookup(&v->guest->ept, GPA(vmread(GUEST_PHYSICAL_ADDRESS)), &hpa, &permissions,
+                      &size) &&
+           (q & EPT_RWX & ~(u64)permissions) == 0;
+}
+
+void memory_deny(struct vcpu *v, const struct hit *h)
+{
+    bool user = guest_cpl() == 3 && !delivers(v);
+    vcpu_raise_pf(v, h->value,
+                  PF_PRESENT | (h->access & INTERCEPT_WRITE ? PF_WRITE : 0) | (user ? PF_USER : 0) |
+                      (h->access & INTERCEPT_EXECUTE ? PF_FETCH : 0));
+}
+
+void memory_ignore(struct vcpu *v)
+{
+    u64 gpa = vmread(GUEST_PHYSICAL_ADDRESS);
+    if (delivers(v)) {
+        vcpu_crash(v, "event %x cannot be delivered: its access to %lx is to be ignored", v->event,
+                   gpa);
+        return;
+    }
+    struct guest_access a;
+    struct emulation e;
+    const struct instruction *i = present(v, &a, &e);
+    enum emulate_status status = EMULATE_UNSUPPORTED;
+    v->memory_ignored = true;
+    e.repeats = 1; // each element is a hit of its own
+    if (i != NULL)
+        status = emulate(&e, i);
+    v->memory_ignored = false;
+    guest_access_finish(v, &e, status, gpa);
+}
+
+bool memory_is_ignored(const struct vcpu *v, gpa_t gpa, u32 access)
+{
+    const struct intercepts *set = &v->guest->intercepts;
+    for (unsigned n = 0; v->memory_ignored && n < set->count; n++) {
+        const struct intercept *i = &set->list[n].item;
+        if (i->what == INTERCEPT_MEM && i->action == INTERCEPT_IGNORE && (i->access & access) &&
+            gpa.v >= i->first && gpa.v <= i->last)
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// Names of what can be caught, as the SDM has them but in lower case. Pure code.
+#pragma once
+
+#include "intercept/intercept.h"
+
+// Some characters, not terminated.
+struct piece {
+    const char *p;
+    size_t len;
+};
+
+// Lists are words with blanks between; a word's number is its place, and "." has no name.
+extern const char intercept_whats[];      // enum intercept_what
+extern const char intercept_exceptions[]; // vectors
+extern const char intercept_cr0_bits[], intercept_cr4_bits[];
+
+// The number of a word, in lower or upper case; -1: the list has no such.
+int word_find(const char *list, struct piece name);
+
+// Word n; of length 0: it has no name.
+struct piece word_at(const char *list, unsigned n);
+
+// An MSR by its name, with or without IA32_. False: no such name.
+bool msr_find(struct piece name, u64 *msr);
+
+// Of length 0: it has no name here.
+struct piece msr_name(u64 msr);
+
+// What stands behind an item's name.
+enum intercept_shape {
+    SHAPE_PLAIN,     // nothing
+    SHAPE_PLE,       // :GAP:WINDOW
+    SHAPE_EXCEPTION, // :VECTOR:MASK:MATCH
+    SHAPE_BITS,      // :BIT,BIT:w
+    SHAPE_RANGE,     // :FIRST-LAST:rw
+    SHAPE_ACCESS,    // :rw
+    SHAPE_CR3,       // :except:VALUE+VALUE:rw
+    SHAPE_MEM        // :GPA+LEN:rwx
+};
+
+enum intercept_shape intercept_shape(unsigned what);
+
+// What is caught when no access is given; 0: there is only one.
+static inline u8 intercept_usual_access(enum intercept_shape s)
+{
+    return s >= SHAPE_RANGE ? INTERCEPT_READ | INTERCEPT_WRITE : 0;
+}
+
+// The last port or MSR.
+static inline u64 intercept_range_end(unsigned what)
+{
+    return what == INTERCEPT_IO ? UINT16_MAX : UINT32_MAX;
+}
+
+static inline const char *intercept_bits(unsigned what)
+{
+    return what == INTERCEPT_CR0 ? intercept_cr0_bits : intercept_cr4_bits;
+}

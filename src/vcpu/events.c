@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+// Events into the guest: exceptions, interrupts, NMIs, and those lost to an exit during delivery
+// (SDM Vol. 3, 25.8.3, 27.6, 28.2.4).
+#include "lib/cpu.h"
+#include "vcpu/vcpu_internal.h"
+#include "vmx/caps.h"
+#include "x86/bits.h"
+#include "x86/vectors.h"
+
+static bool is_contributory(u8 vector)
+{
+    return vector == 0 || (vector >= VECTOR_TS && vector <= VECTOR_GP) || vector == VECTOR_CP;
+}
+
+static void set_event(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 error, u32 length)
+{
+    v->event = (u32)(EVENT_VALID | type << 8 | vector | (has_error ? EVENT_HAS_ERROR : 0));
+    v->event_error = error;
+    v->event_length = length;
+}
+
+// Keeps an interrupt or NMI that v->event holds for later.
+static void put_off(struct vcpu *v)
+{
+    if (EVENT_TYPE(v->event) == EVENT_NMI)
+        v->nmi_latched = true;
+    else if (EVENT_TYPE(v->event) == EVENT_EXTERNAL)
+        v->deferred_interrupt = v->event;
+    v->event = 0;
+}
+
+void events_exception(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 error, u32 length)
+{
+    // While another event is being delivered (SDM Table 6-5): most come one after the other. The
+    // instruction that a fault interrupted, INT n too, raises it again; interrupts do not come
+    // again.
+    if (v->event & EVENT_VALID) {
+        u8 first =
+            EVENT_TYPE(v->event) == EVENT_HARDWARE_EXCEPTION ? EVENT_VECTOR(v->event) : VECTOR_NMI;
+        bool worse = is_contributory(vector) || vector == VECTOR_PF;
+        put_off(v);
+        if (first == VECTOR_DF && worse) {
+            v->reason = EXIT_REASON_TRIPLE_FAULT; // for the record
+            exit_triple_fault(v);
+            return;
+        }
+        if ((is_contributory(first) && is_contributory(vector)) || (first == VECTOR_PF && worse)) {
+            vector = VECTOR_DF;
+            has_error = true;
+            error = 0;
+        }
+    }
+    if (!(vmread(GUEST_CR0) & CR0_PE))
+        has_error = false; // real mode has no error codes
+    set_event(v, type, vector, has_error, error, length);
+    vcpu_note(v, REQUEST_EVENT);
+}
+
+void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error)
+{
+    events_exception(v, EVENT_HARDWARE_EXCEPTION, vector, has_error, error, 0);
+    intercept_exception(v); // which the exception bitmap does not see
+    // A fault resumes at its instruction with RF set in the pushed flags; traps are not raised
+    // here.
+    vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) | RFLAGS_RF);
+}
+
+void vcpu_raise_ud(struct vcpu *v)
+{
+    vcpu_raise(v, VECTOR_UD, false, 0);
+}
+
+void vcpu_raise_gp(struct vcpu *v, u32 error)
+{
+    vcpu_raise(v, VECTOR_GP, true, error);
+}
+
+void vcpu_raise_pf(struct vcpu *v, u64 address, u32 error)
+{
+    v->cr2 = address;
+    write_cr2(address);
+    vcpu_raise(v, VECTOR_PF, true, error);
+}
+
+// What was being delivered when the exit came must be delivered again.
+void events_redeliver(struct vcpu *v, u32 info)
+{
+    u32 type = EVENT_TYPE(info);
+    bool has_length = type == EVENT_SOFTWARE_INTERRUPT || type == EVENT_SOFTWARE_EXCEPTION ||
+                      type == EVENT_PRIVILEGED_SOFTWARE_EXCEPTION;
+    bool has_error = info & EVENT_HAS_ERROR;
+    set_event(v, type, EVENT_VECTOR(info), has_error,
+              has_error ? (u32)vmread(IDT_VECTORING_ERROR_CODE) : 0,
+              has_length ? (u32)vmread(EXIT_INSTRUCTION_LENGTH) : 0);
+    vcpu_note(v, REQUEST_EVENT);
+    if (type == EVENT_NMI) // its delivery begins again, blocking with it
+        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) & ~BLOCKING_BY_NMI);
+}
+
+static void set_window(struct vcpu *v, bool interrupt, bool nmi)
+{
+    struct control_wishes *w = &v->wishes;
+    if (interrupt == w->interrupt_window && nmi == w->nmi_window)
+        return;
+    w->interrupt_window = interrupt;
+    w->nmi_window = nmi;
+    vmcs_compose_controls(v);
+}
+
+static bool can_take_interrupt(void)
+{
+    return (vmread(GUEST_RFLAGS) & RFLAGS_IF) &&
+           !(vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+}
+
+static bool can_take_nmi(void)
+{
+    return !(vmread(GUEST_INTERRUPTIBILITY) &
+             (BLOCKING_BY_NMI | BLOCKING_BY_MOV_SS | BLOCKING_BY_STI));
+}
+
+// An interrupt or NMI that was taken for delivery stays out of a step that masks them, and of a
+// state that a debugger has written and that cannot take it (SDM 27.3.1.4).
+static void defer_event(struct vcpu *v)
+{
+    u32 type = EVENT_TYPE(v->event);
+    bool nmi = type == EVENT_NMI;
+    if ((type == EVENT_EXTERNAL || nmi) &&
+        (v->step_masks_interrupts || !(nmi ? can_take_nmi() : can_take_interrupt())))
+        put_off(v);
+}
+
+// Takes an event back out of the VMCS, where it stands since a preparation that no entry followed:
+// only an entry clears its valid bit. False: it has been delivered.
+static bool take_out_event(struct vcpu *v)
+{
+    bool loaded = v->event_loaded;
+    v->event_loaded = false;
+    if (!loaded)
+        return false;
+    u32 info = (u32)vmread(ENTRY_INTERRUPTION_INFO);
+    if (!(info & EVENT_VALID))
+        return false;
+    vmwrite(ENTRY_INTERRUPTION_INFO, 0);
+    if (!(v->event & EVENT_VALID))
+        set_event(v, EVENT_TYPE(info), EVENT_VECTOR(info), info & EVENT_HAS_ERROR,
+                  (u32)vmread(ENTRY_EXCEPTION_ERROR_CODE), (u32)vmread(ENTRY_INSTRUCTION_LENGTH));
+    else if (EVENT_TYPE(info) == EVENT_EXTERNAL) // a newer exception replaces other exceptions
+        v->deferred_interrupt = info;
+    else if (EVENT_TYPE(info) == EVENT_NMI)
+        v->nmi_latched = true;
+    return true;
+}
+
+void events_withdraw(struct vcpu *v)
+{
+    if (take_out_event(v))
+        vcpu_note(v, REQUEST_EVENT);
+}
+
+// Before an entry: chooses at most one event, and asks to be told when the next can be delivered.
+void events_prepare(struct vcpu *v)
+{
+    take_out_event(v);
+    bool nmi_waits = false, interrupt_waits = v->guest->ops->sync(v);
+    u32 requests = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE);
+
+    if (!interrupt_waits && v->event == 0 && v->deferred_interrupt == 0 &&
+        !(requests & REQUEST_NMI) && !v->nmi_latched && !v->wishes.interrupt_window &&
+        !v->wishes.nmi_window)
+        return;
+    // It must not stay among the requests: they keep the vCPU out of the guest.
+    if (requests & REQUEST_NMI) {
+        __atomic_fetch_and(&v->requests, ~(u32)REQUEST_NMI, __ATOMIC_ACQ_REL);
+        v->nmi_latched = true;
+    }
+    if (v->event & EVENT_VALID)
+        defer_event(v);
+    if (v->deferred_interrupt == 0) {
+        // Nothing has been put off.
+    } else if (!(v->event & EVENT_VALID) && !vcpu_runs_alone(v) && can_take_interrupt()) {
+        v->event = v->deferred_interrupt;
+        v->deferred_interrupt = 0;
+    } else {
+        interrupt_waits = true;
+    }
+    if (v->nmi_latched) {
+        if (!(v->event & EVENT_VALID) && !vcpu_runs_alone(v) && can_take_nmi()) {
+            v->nmi_latched = false;
+            set_event(v, EVENT_NMI, 2, false, 0, 0);
+        } else {
+            nmi_waits = true;
+        }
+    }
+    if (interrupt_waits && !(v->event & EVENT_VALID) && !vcpu_runs_alone(v) &&
+        can_take_interrupt()) {
+        set_event(v, EVENT_EXTERNAL, v->guest->ops->accept(v), false, 0, 0);
+        v->interrupts_injected++;
+        interrupt_waits = v->guest->ops->sync(v);
+    }
+    if (vcpu_runs_alone(v))
+        interrupt_waits = nmi_waits = false; // a window would open before the step
+    set_window(v, interrupt_waits, nmi_waits);
+
+    if (v->event & EVENT_VALID) {
+        vmwrite(ENTRY_INTERRUPTION_INFO, v->event);
+        if (v->event & EVENT_HAS_ERROR)
+            vmwrite(ENTRY_EXCEPTION_ERROR_CODE, v->event_error);
+        if (v->event_length != 0)
+            vmwrite(ENTRY_INSTRUCTION_LENGTH, v->event_length);
+        v->event = 0;
+        v->event_length = 0;
+        v->event_loaded = true;
+    }
+}

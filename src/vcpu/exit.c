@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+// From a VM exit to its handler and back to the entry.
+#include "boot/log.h"
+#include "smp/apic.h"
+#include "smp/descriptors.h"
+#include "vcpu/entry.h"
+#include "vcpu/vcpu_internal.h"
+#include "vcpu/vmm.h"
+#include "vmx/caps.h"
+#include "vmx/offsets.h"
+
+_Static_assert(EXIT_REASON_COUNT == EXIT_REASONS, "offsets.h");
+_Static_assert(CAPS_PREEMPTION_SHIFT == offsetof(struct vmx_caps, preemption_shift), "offsets.h");
+
+#define NAME(name, number) [number] = #name,
+static const char *const names[EXIT_REASONS] = {EXIT_REASON_TABLE(NAME)};
+#undef NAME
+
+const char *exit_reason_name(unsigned reason)
+{
+    reason &= 0xffff;
+    return reason < EXIT_REASONS && names[reason] != NULL ? names[reason] : "unknown";
+}
+
+// A reason that we asked for by no control, or that has no business here: the VM stops.
+static COLD void exit_unexpected(struct vcpu *v)
+{
+    vcpu_crash(v, "unexpected VM exit %u (%s)", v->reason, exit_reason_name(v->reason));
+}
+
+// An instruction that the guest has not got, by CPUID.
+static void exit_undefined(struct vcpu *v)
+{
+    vcpu_raise_ud(v);
+}
+
+// An instruction that does nothing here: caches are coherent, and no device of ours needs a flush.
+static void exit_nothing(struct vcpu *v)
+{
+    vcpu_skip_instruction(v);
+}
+
+static void exit_window(struct vcpu *v)
+{
+    vcpu_note(v, REQUEST_EVENT);
+}
+
+static void exit_pause(struct vcpu *v)
+{
+    vcpu_skip_instruction(v);
+    vmm_yield(v);
+}
+
+static void exit_rdpmc(struct vcpu *v)
+{
+    vcpu_raise_gp(v, 0); // no counters
+}
+
+void exit_triple_fault(struct vcpu *v)
+{
+    vcpu_dump(v);
+    v->guest->ops->triple_fault(v);
+}
+
+static void exit_init(struct vcpu *v)
+{
+    (void)v; // an INIT to this core is blocked in VMX operation; it stays pending
+}
+
+// Every reason without a line of its own ends in exit_unexpected. Called from entry.S.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+exit_handler *const exit_handlers[EXIT_REASONS] = {
+    [0 ... EXIT_REASONS - 1] = exit_unexpected,
+    [EXIT_REASON_EXCEPTION_OR_NMI] = exit_exception,
+    [EXIT_REASON_EXTERNAL_INTERRUPT] = exit_external_interrupt,
+    [EXIT_REASON_TRIPLE_FAULT] = exit_triple_fault,
+    [EXIT_REASON_INIT_SIGNAL] = exit_init,
+    [EXIT_REASON_INTERRUPT_WINDOW] = exit_window,
+    [EXIT_REASON_NMI_WINDOW] = exit_window,
+    [EXIT_REASON_CPUID] = exit_cpuid,
+    [EXIT_REASON_GETSEC] = exit_undefined,
+    [EXIT_REASON_HLT] = exit_hlt,
+    [EXIT_REASON_INVD] = exit_nothing,
+    [EXIT_REASON_INVLPG] = exit_invlpg,
+    [EXIT_REASON_RDPMC] = exit_rdpmc,
+    [EXIT_REASON_RDTSC] = exit_rdtsc,
+    [EXIT_REASON_RSM] = exit_undefined,
+    [EXIT_REASON_VMCALL] = exit_vmcall,
+    [EXIT_REASON_VMCLEAR... EXIT_REASON_VMXON] = exit_undefined,
+    [EXIT_REASON_CR_ACCESS] = exit_cr,
+    [EXIT_REASON_MOV_DR] = exit_mov_dr,
+    [EXIT_REASON_IO_INSTRUCTION] = exit_io,
+    [EXIT_REASON_RDMSR] = exit_rdmsr,
+    [EXIT_REASON_WRMSR] = exit_wrmsr,
+    [EXIT_REASON_MWAIT] = exit_undefined,
+    [EXIT_REASON_MONITOR_TRAP_FLAG] = exit_monitor_trap,
+    [EXIT_REASON_MONITOR] = exit_undefined,
+    [EXIT_REASON_PAUSE] = exit_pause,
+    [EXIT_REASON_TPR_BELOW_THRESHOLD] = exit_tpr,
+    [EXIT_REASON_APIC_ACCESS] = exit_apic_access,
+    [EXIT_REASON_VIRTUALIZED_EOI] = exit_eoi,
+    [EXIT_REASON_GDTR_IDTR_ACCESS] = exit_descriptor_table,
+    [EXIT_REASON_LDTR_TR_ACCESS] = exit_descriptor_table,
+    [EXIT_REASON_EPT_VIOLATION] = exit_ept_violation,
+    [EXIT_REASON_INVEPT] = exit_undefined,
+    [EXIT_REASON_RDTSCP] = exit_rdtscp,
+    [EXIT_REASON_PREEMPTION_TIMER] = exit_preemption_timer,
+    [EXIT_REASON_INVVPID] = exit_undefined,
+    [EXIT_REASON_WBINVD] = exit_nothing,
+    [EXIT_REASON_XSETBV] = exit_xsetbv,
+    [EXIT_REASON_APIC_WRITE] = exit_apic_write,
+    [EXIT_REASON_RDRAND] = exit_random,
+    [EXIT_REASON_INVPCID] = exit_invpcid,
+    [EXIT_REASON_VMFUNC] = exit_undefined,
+    [EXIT_REASON_ENCLS] = exit_undefined,
+    [EXIT_REASON_RDSEED] = exit_random,
+    [EXIT_REASON_XSAVES] = exit_undefined,
+    [EXIT_REASON_XRSTORS] = exit_undefined,
+    [EXIT_REASON_PCONFIG] = exit_undefined,
+    [EXIT_REASON_UMWAIT... EXIT_REASON_ENCLV] = exit_undefined,
+    [EXIT_REASON_SEAMCALL] = exit_undefined,
+    [EXIT_REASON_TDCALL] = exit_undefined,
+};
+#pragma GCC diagnostic pop
+
+static void entry_failed(struct vcpu *v)
+{
+    char why[160];
+    const char *field = vmcs_check(v, why, sizeof(why));
+    vcpu_crash(v, "VM entry failed, %s: %s", exit_reason_name(v->reason),
+               field != NULL ? field : "our checks of the guest state find nothing");
+}
+
+// What entry.S calls.
+void vmx_exit_odd(struct vcpu *v);
+bool vmx_requested(struct vcpu *v);
+bool vmx_deadline(struct vcpu *v);
+void vmx_entry_refused(struct vcpu *v, bool invalid);
+
+// An exit of a VM of which something is to be caught, or whose reason is not in the table.
+void vmx_exit_odd(struct vcpu *v)
+{
+    if (v->reason < EXIT_REASONS) {
+        v->exits[v->reason]++;
+        intercept_exit(v);
+    } else if (v->reason & EXIT_REASON_ENTRY_FAILURE) {
+        entry_failed(v);
+    } else {
+        exit_unexpected(v);
+    }
+}
+
+// Something is requested of v or its core before the next entry. True: it is seen to; false: that
+// is for the main loop.
+bool vmx_requested(struct vcpu *v)
+{
+    if (__atomic_load_n(&v->core->attention, __ATOMIC_ACQUIRE) != 0 ||
+        (__atomic_load_n(&v->requests, __ATOMIC_RELAXED) & ~(u32)REQUEST_EVENT) != 0) {
+        if (v->event_loaded)
+            events_withdraw(v);
+        return false;
+    }
+    __atomic_fetch_and(&v->requests, ~(u32)REQUEST_EVENT, __ATOMIC_SEQ_CST);
+    events_prepare(v);
+    return true;
+}
+
+// The core's deadline has passed, or there is no preemption timer to tell. True: enter; false: look
+// round once more.
+bool vmx_deadline(struct vcpu *v)
+{
+    struct core *c = v->core;
+    if (c->counts_down) {
+        vmm_deadline(c);
+        return false;
+    }
+    u64 deadline = MIN(MIN(c->timer_deadline, c->slice_end), c->watch_due);
+    if (deadline != c->vmm->armed) {
+        c->vmm->armed = deadline;
+        apic_set_deadline(deadline);
+    }
+    return true;
+}
+
+// Called from entry.S when VMLAUNCH or VMRESUME itself failed (SDM 31.2).
+COLD void vmx_entry_refused(struct vcpu *v, bool invalid)
+{
+    char why[160];
+    u32 error = invalid ? 0 : (u32)vmread(INSTRUCTION_ERROR);
+    const char *field = vmcs_check(v, why, sizeof(why));
+    vcpu_crash(v, "VM entry refused: %s: %s",
+               invalid ? "VMfailInvalid: no current VMCS" : vmx_error_name(error),
+               field != NULL ? field : "our checks find nothing");
+}
+
+// What is requested beyond a look at events. False: v does not run now.
+static NOINLINE bool see_to_requests(struct vcpu *v, u32 requests)
+{
+    if (requests & (REQUEST_INIT | REQUEST_SIPI)) {
+        v->guest->ops->startup(v, requests & REQUEST_INIT, requests & REQUEST_SIPI);
+        if (v->state != VCPU_RUNNING) { // a start-up IPI may have come since
+            vcpu_check_wake(v);
+            return false;
+        }
+    }
+    if (requests & REQUEST_FLUSH)
+        guest_flush(v->guest);
+    if ((requests & REQUEST_TSC) || v->tsc_offset != v->guest->tsc_offset + v->tsc_adjust) {
+        v->tsc_offset = v->guest->tsc_offset + v->tsc_adjust;
+        vmwrite(TSC_OFFSET, v->tsc_offset);
+    }
+    if (requests & REQUEST_TIMER)
+        v->guest->ops->timer(v);
+    if (requests & REQUEST_DEBUG)
+        debug_before_entry(v);
+    return true;
+}
+
+bool vcpu_prepare(struct vcpu *v)
+{
+    if (v->caught_waits && !intercept_resume(v))
+        return false;
+    if (v->emulated_step && debug_emulated_step(v))
+        return false;
+    u32 requests = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & ~(u32)REQUEST_NMI;
+    if (requests != 0)
+        requests = __atomic_fetch_and(&v->requests, REQUEST_NMI, __ATOMIC_SEQ_CST);
+    if (((requests & ~(u32)(REQUEST_EVENT | REQUEST_NMI)) != 0 ||
+         v->tsc_offset != v->guest->tsc_offset + v->tsc_adjust) &&
+        !see_to_requests(v, requests))
+        return false;
+    events_prepare(v);
+#if DEBUG
+    if (requests & REQUEST_CHECK) {
+        char why[160];
+        const char *field = vmcs_check(v, why, sizeof(why));
+        if (field != NULL) {
+            vcpu_crash(v, "VM entry would be refused: %s", field);
+            return false;
+        }
+    }
+#endif
+    return true;
+}

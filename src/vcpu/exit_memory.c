@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+// Accesses to guest-physical memory that is not RAM, or is watched: EPT violations, and the page of
+// the xAPIC.
+#include "vcpu/guest_access.h"
+#include "vcpu/vcpu_internal.h"
+#include "x86/bits.h"
+#include "x86/emulate_plain.h"
+#include "x86/fetch.h"
+
+// ---- a driver's plain MOV ----------------------------------------------------------------------
+
+static u64 plain_read(void *ctx, gpa_t gpa, unsigned size)
+{
+    struct vcpu *v = ctx;
+    return v->guest->ops->mmio_read(v, gpa, size);
+}
+
+static void plain_write(void *ctx, gpa_t gpa, unsigned size, u64 value)
+{
+    struct vcpu *v = ctx;
+    v->guest->ops->mmio_write(v, gpa, size, value);
+}
+
+static const struct emulate_ops plain_ops = {.read = plain_read, .write = plain_write};
+
+// The access to the same page that comes after one that wrote to it: what the page is, and that
+// this code may access it, the CPU has just found out. rip: where it begins.
+static NOINLINE void follow_access(struct vcpu *v, const struct follow *f, u64 rip, gpa_t gpa)
+{
+    u64 offset = (gpa.v & ~PAGE_MASK) + (u64)(i64)f->where;
+    if (offset > PAGE_SIZE - 4 || !vcpu_follow(v, f))
+        return;
+    gpa.v = (gpa.v & PAGE_MASK) | offset;
+    if (f->access == FOLLOW_LOAD)
+        v->gpr[f->reg] = (u32)v->guest->ops->mmio_read(v, gpa, 4);
+    else
+        v->guest->ops->mmio_write(v, gpa, 4, (u32)v->gpr[f->reg]);
+    vmwrite(GUEST_RIP, rip + f->length);
+}
+
+// The instruction that touched gpa, if it is known from the last time and simple: nearly all are.
+// False: nothing was done.
+static bool plain_access(struct vcpu *v, gpa_t gpa, u64 q)
+{
+    u64 rip = vmread(GUEST_RIP), cr3 = vmread(GUEST_CR3);
+    const struct instruction *i = fetch_cached(&v->fetch, GVA(rip), cr3, guest_code_size());
+    if (i == NULL || i->code_size != CODE_64)
+        return false;
+    v->gpr[RSP] = vmread(GUEST_RSP);
+    struct emulation e;
+    e.ops = &plain_ops;
+    e.ctx = v;
+    e.code_size = CODE_64;
+    e.gpr = v->gpr;
+    e.rip = rip;
+    e.rflags = 0; // not looked at; RF is seen to below
+    gva_t linear = GVA(vmread(GUEST_LINEAR_ADDRESS));
+    bool write = q & EPT_VIOLATION_WRITE;
+    if (!emulate_plain_mov(&e, i, linear, gpa, write))
+        return false;
+    if (__builtin_expect(i->reg == RSP, 0))
+        vmwrite(GUEST_RSP, v->gpr[RSP]);
+    const struct follow *f = fetch_follow(i);
+    if (vcpu_skip_from(v, rip, i->length, true) && f->access != FOLLOW_NOTHING)
+        follow_access(v, f, rip + i->length, gpa);
+    return true;
+}
+
+// ---- all else ----------------------------------------------------------------------------------
+
+static void emulate_access(struct vcpu *v, gpa_t gpa)
+{
+    struct guest_access a;
+    struct emulation e;
+    const struct instruction *i;
+    enum error error = guest_access_fetch(v, &e, &a, &i);
+    if (error == ERR_BUSY)
+        return; // its page is gone: the guest is to try again
+    if (error == ERR_INVALID) {
+        vcpu_raise_ud(v);
+    } else if (error != OK) { // longer than 15 bytes
+        vcpu_raise_gp(v, 0);
+    } else {
+        guest_access_finish(v, &e, emulate(&e, i), gpa.v);
+    }
+}
+
+// What follows the instruction at rip, if that has been carried out for the first time.
+static void follow_first(struct vcpu *v, u64 rip, gpa_t gpa)
+{
+    const struct instruction *i =
+        fetch_cached(&v->fetch, GVA(rip), vmread(GUEST_CR3), guest_code_size());
+    if (i == NULL || fetch_follow(i)->access == FOLLOW_NOTHING ||
+        vmread(GUEST_RIP) != rip + i->length || (vmread(GUEST_RFLAGS) & v->skip_flags) != 0)
+        return;
+    // gpa is where its operand begins, and not what of it lies in another page.
+    if (memory_offset(i, v->gpr, rip) == vmread(GUEST_LINEAR_ADDRESS) &&
+        (gpa.v & ~PAGE_MASK) + i->operand_size <= PAGE_SIZE)
+        follow_access(v, fetch_follow(i), rip + i->length, gpa);
+}
+
+static bool is_ram(const struct vcpu *v, gpa_t gpa)
+{
+    return guest_ptr(&v->guest->memory, gpa, 1) != NULL;
+}
+
+void exit_ept_violation(struct vcpu *v)
+{
+    u64 q = vmread(EXIT_QUALIFICATION);
+    gpa_t gpa = GPA(vmread(GUEST_PHYSICAL_ADDRESS));
+    events_take_back_ept(v, q);
+    u64 kind = EPT_VIOLATION_LINEAR_VALID | EPT_VIOLATION_TRANSLATED | EPT_VIOLATION_FETCH;
+    if ((q & kind) == (kind & ~EPT_VIOLATION_FETCH) && !(v->event & EVENT_VALID) &&
+        !is_ram(v, gpa) && plain_access(v, gpa, q))
+        return;
+
+    if (is_ram(v, gpa)) {
+        if (!v->guest->ops->write_protected(v, gpa))
+            vcpu_crash(v, "EPT violation in RAM at %lx, qualification %lx", gpa.v, q);
+    } else if ((q & EPT_VIOLATION_LINEAR_VALID) && !(q & EPT_VIOLATION_TRANSLATED)) {
+        // A paging structure outside RAM reads as ones: reserved bits are set.
+        v->guest->ops->no_memory(v, gpa);
+        vcpu_raise_pf(v, vmread(GUEST_LINEAR_ADDRESS),
+                      PF_PRESENT | PF_RESERVED | (q & EPT_VIOLATION_WRITE ? PF_WRITE : 0) |
+                          (q & EPT_VIOLATION_FETCH ? PF_FETCH : 0));
+    } else if (q & EPT_VIOLATION_FETCH) {
+        v->guest->ops->no_memory(v, gpa);
+        vcpu_raise_ud(v); // code outside RAM reads as ones, an undefined opcode
+    } else if (v->event & EVENT_VALID) {
+        // A descriptor table or stack outside RAM while an event is delivered.
+        vcpu_crash(v, "event %x cannot be delivered: %lx is not RAM", v->event, gpa.v);
+    } else {
+        u64 rip = vmread(GUEST_RIP);
+        emulate_access(v, gpa);
+        follow_first(v, rip, gpa);
+    }
+}
+
+void exit_apic_access(struct vcpu *v)
+{
+    u64 q = vmread(EXIT_QUALIFICATION);
+    unsigned type = q >> 12 & 15;
+    events_take_back(v);
+    if (type == 0 || type == 1) // a linear read or write
+        emulate_access(v, GPA(v->guest->ops->apic_base(v) + (q & 0xfff)));
+    else if (type == 2)
+        vcpu_raise_ud(v); // a fetch
+    else
+        vcpu_crash(v, "APIC access of type %u at offset %lx", type, (q & 0xfff));
+}

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: MIT
+// A vCPU's registers, wherever they are at the moment: in its struct, in the VMCS, on the core.
+#include "lib/cpu.h"
+#include "lib/string.h"
+#include "vcpu/cpuid.h"
+#include "vcpu/guest_access.h"
+#include "vcpu/vcpu_internal.h"
+#include "vcpu/vmm.h"
+#include "vmx/caps.h"
+#include "vmx/flush.h"
+#include "x86/bits.h"
+
+// Encodings of a segment's fields follow the order of enum segment_name.
+void vmcs_get_segment(enum segment_name n, struct segment *s)
+{
+    s->selector = (u16)vmread(GUEST_ES_SELECTOR + 2 * n);
+    s->limit = (u32)vmread(GUEST_ES_LIMIT + 2 * n);
+    s->access = (u32)vmread(GUEST_ES_ACCESS + 2 * n);
+    s->base = vmread(GUEST_ES_BASE + 2 * n);
+}
+
+void vmcs_set_segment(enum segment_name n, const struct segment *s)
+{
+    vmwrite(GUEST_ES_SELECTOR + 2 * n, s->selector);
+    vmwrite(GUEST_ES_LIMIT + 2 * n, s->limit);
+    vmwrite(GUEST_ES_ACCESS + 2 * n, s->access);
+    vmwrite(GUEST_ES_BASE + 2 * n, s->base);
+}
+
+u64 vcpu_get_gpr(struct vcpu *v, unsigned n)
+{
+    return n == RSP ? vmread(GUEST_RSP) : v->gpr[n];
+}
+
+void vcpu_set_gpr(struct vcpu *v, unsigned n, u64 value)
+{
+    if (n == RSP)
+        vmwrite(GUEST_RSP, value);
+    else
+        v->gpr[n] = value;
+}
+
+u64 vcpu_cr0(const struct vcpu *v)
+{
+    (void)v;
+    u64 mask = vmread(CR0_MASK);
+    return (vmread(GUEST_CR0) & ~mask) | (vmread(CR0_SHADOW) & mask);
+}
+
+u64 vcpu_cr4(const struct vcpu *v)
+{
+    (void)v;
+    u64 mask = vmread(CR4_MASK);
+    return (vmread(GUEST_CR4) & ~mask) | (vmread(CR4_SHADOW) & mask);
+}
+
+// EFER.LMA follows LME and CR0.PG, and the "IA-32e mode guest" entry control follows LMA.
+static void update_long_mode(struct vcpu *v, u64 efer, u64 cr0)
+{
+    bool active = (efer & EFER_LME) && (cr0 & CR0_PG);
+    efer = active ? efer | EFER_LMA : efer & ~EFER_LMA;
+    vmwrite(GUEST_EFER, efer);
+    if (active == v->wishes.long_mode)
+        return;
+    v->wishes.long_mode = active;
+    vmcs_compose_controls(v);
+}
+
+#define PDPTE_RESERVED 0x1e6ul
+
+static u64 beyond_maxphyaddr(const struct vcpu *v)
+{
+    return ~(BIT(v->guest->maxphyaddr) - 1);
+}
+
+// With PAE paging the four PDPTEs are registers, loaded from CR3 by whoever sets up the mode (SDM
+// 4.4.1). False: one has reserved bits set, which raises #GP, and nothing is loaded.
+static bool load_pdptes(struct vcpu *v, u64 cr0, u64 cr3, u64 cr4, u64 efer)
+{
+    if (!(cr0 & CR0_PG) || !(cr4 & CR4_PAE) || (efer & EFER_LME))
+        return true;
+    u64 pdpte[4];
+    if (guest_read(&v->guest->memory, GPA(cr3 & 0xffffffe0), pdpte, sizeof(pdpte)) != OK)
+        return false; // reads as ones
+    for (unsigned i = 0; i < 4; i++) {
+        if ((pdpte[i] & 1) && (pdpte[i] & (PDPTE_RESERVED | beyond_maxphyaddr(v))) != 0)
+            return false;
+    }
+    for (unsigned i = 0; i < 4; i++)
+        vmwrite(GUEST_PDPTE0 + 2 * i, pdpte[i]);
+    return true;
+}
+
+// A change of these loads the PDPTEs.
+#define CR0_LOADS_PDPTES (CR0_CD | CR0_NW | CR0_PG)
+#define CR4_LOADS_PDPTES (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)
+#define CR3_NO_FLUSH     BIT(63)
+
+// The faults of MOV CR0 are those of SDM Vol. 2, MOV to control registers, and Vol. 3, 2.5 and
+// 10.8.5.
+bool vcpu_set_cr0(struct vcpu *v, u64 value)
+{
+    u64 efer = vmread(GUEST_EFER), cr4 = vmread(GUEST_CR4), old = vcpu_cr0(v);
+    bool pg = value & CR0_PG;
+    if (value >> 32 != 0 || (pg && !(value & CR0_PE)) || ((value & CR0_NW) && !(value & CR0_CD)))
+        return false;
+    bool code_64 = vmread(GUEST_CS_ACCESS) & SEGMENT_LONG;
+    if (pg && !(old & CR0_PG) && (efer & EFER_LME) &&
+        (!(cr4 & CR4_PAE) || code_64 || (vmread(GUEST_TR_ACCESS) & 15) <= 3)) // a 16-bit TSS
+        return false;
+    if (!pg && ((cr4 & CR4_PCIDE) || ((efer & EFER_LMA) && code_64)))
+        return false;
+    value = (value & CR0_DEFINED) | CR0_ET;
+    if (((value ^ old) & CR0_LOADS_PDPTES) && !load_pdptes(v, value, vmread(GUEST_CR3), cr4, efer))
+        return false;
+    vmwrite(CR0_SHADOW, value);
+    u64 real = (value & ~CR0_HOST_OWNED) | CR0_NE;
+    vmwrite(GUEST_CR0, real);
+    update_long_mode(v, efer, real);
+    if ((value ^ old) & (CR0_PG | CR0_WP))
+        vpid_flush(v->vpid);
+    return true;
+}
+
+// All that is cached goes, global pages too, which may always happen.
+bool vcpu_set_cr3(struct vcpu *v, u64 value)
+{
+    u64 cr4 = vmread(GUEST_CR4), efer = vmread(GUEST_EFER);
+    bool keep = (cr4 & CR4_PCIDE) && (value & CR3_NO_FLUSH);
+    if (keep)
+        value &= ~CR3_NO_FLUSH;
+    if ((efer & EFER_LMA) && (value & beyond_maxphyaddr(v)) != 0)
+        return false;
+    if (!load_pdptes(v, vmread(GUEST_CR0), value, cr4, efer))
+        return false;
+    vmwrite(GUEST_CR3, value);
+    if (!keep)
+        vpid_flush(v->vpid);
+    return true;
+}
+
+static void write_cr4_field(u64 value)
+{
+    vmwrite(CR4_SHADOW, value);
+    vmwrite(GUEST_CR4, value | CR4_VMXE);
+}
+
+// What follows from a CR4 that has been written.
+static void follow_cr4(struct vcpu *v, u64 value)
+{
+    if (value & CR4_PKE)
+        switch_extend(v);
+    cpuid_follow_cr4(v, value);
+}
+
+bool vcpu_set_cr4(struct vcpu *v, u64 value)
+{
+    u64 cr0 = vmread(GUEST_CR0), efer = vmread(GUEST_EFER), old = vmread(GUEST_CR4);
+    if ((value & ~v->guest->cr4_allowed) != 0)
+        return false;
+    if ((efer & EFER_LMA) && (!(value & CR4_PAE) || ((value ^ old) & CR4_LA57)))
+        return false;
+    if ((value & CR4_PCIDE) && !(old & CR4_PCIDE) &&
+        (!(efer & EFER_LMA) || (vmread(GUEST_CR3) & 0xfff) != 0))
+        return false;
+    if (((value ^ old) & CR4_LOADS_PDPTES) && !load_pdptes(v, cr0, vmread(GUEST_CR3), value, efer))
+        return false;
+    write_cr4_field(value);
+    follow_cr4(v, value);
+    vpid_flush(v->vpid);
+    return true;
+}
+
+void vcpu_paging_state(struct vcpu *v, struct paging_state *ps)
+{
+    *ps = (struct paging_state){
+        .cr0 = vmread(GUEST_CR0),
+        .cr3 = vmread(GUEST_CR3),
+        .cr4 = vmread(GUEST_CR4),
+        .efer = vmread(GUEST_EFER),
+        .rflags = vmread(GUEST_RFLAGS),
+        .cpl = guest_cpl(),
+        .maxphyaddr = v->guest->maxphyaddr,
+        .no_1gb_pages = !cpuid_info.pages_1g,
+        .use_pdpte = true,
+    };
+    for (unsigned i = 0; i < 4; i++)
+        ps->pdpte[i] = vmread(GUEST_PDPTE0 + 2 * i);
+}
+
+void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *r)
+{
+    memset(r, 0, sizeof(*r));
+    for (unsigned n = 0; n < GPR_COUNT; n++)
+        r->gpr[n] = vcpu_get_gpr(v, n);
+    r->rip = vmread(GUEST_RIP);
+    r->rflags = vmread(GUEST_RFLAGS);
+    for (unsigned n = 0; n < SEG_COUNT; n++)
+        vmcs_get_segment((enum segment_name)n, &r->seg[n]);
+    r->gdtr = (struct descriptor_table){vmread(GUEST_GDTR_BASE), (u32)vmread(GUEST_GDTR_LIMIT)};
+    r->idtr = (struct descriptor_table){vmread(GUEST_IDTR_BASE), (u32)vmread(GUEST_IDTR_LIMIT)};
+    r->cr0 = vcpu_cr0(v);
+    r->cr3 = vmread(GUEST_CR3);
+    r->cr4 = vcpu_cr4(v);
+    r->cr8 = v->guest->ops->cr8_read(v);
+    r->efer = vmread(GUEST_EFER);
+    switch_save(v);
+    r->cr2 = v->cr2;
+    r->kernel_gs_base = v->kernel_gs_base;
+    r->xcr0 = v->xcr0;
+    memcpy(r->dr, v->dr, sizeof(r->dr));
+    r->dr6 = v->dr6;
+    r->dr7 = v->debug_registers ? v->guest_dr7 : vmread(GUEST_DR7);
+}
+
+void vcpu_limits(const struct vcpu *v, struct regs_limits *l)
+{
+    *l = (struct regs_limits){.cr4 = v->guest->cr4_allowed,
+                              .xcr0 = v->guest->xcr0_allowed,
+                              .maxphyaddr = v->guest->maxphyaddr,
+                              .mxcsr_mask = cpuid_info.mxcsr_mask};
+}
+
+// What of *r is in the VMCS.
+static void write_fields(struct vcpu *v, const struct vcpu_regs *r)
+{
+    vmwrite(GUEST_RSP, r->gpr[RSP]);
+    vmwrite(GUEST_RIP, r->rip);
+    vmwrite(GUEST_RFLAGS, r->rflags);
+    for (unsigned n = 0; n < SEG_COUNT; n++)
+        vmcs_set_segment((enum segment_name)n, &r->seg[n]);
+    vmwrite(GUEST_GDTR_BASE, r->gdtr.base);
+    vmwrite(GUEST_GDTR_LIMIT, r->gdtr.limit);
+    vmwrite(GUEST_IDTR_BASE, r->idtr.base);
+    vmwrite(GUEST_IDTR_LIMIT, r->idtr.limit);
+    vmwrite(CR0_SHADOW, r->cr0);
+    vmwrite(GUEST_CR0, (r->cr0 & ~CR0_HOST_OWNED) | CR0_NE);
+    vmwrite(GUEST_CR3, r->cr3);
+    write_cr4_field(r->cr4);
+    update_long_mode(v, r->efer, r->cr0);
+    if (!v->debug_registers)
+        vmwrite(GUEST_DR7, r->dr7);
+}
+
+static void read_interruptibility(struct interruptibility *i)
+{
+    i->blocking = vmread(GUEST_INTERRUPTIBILITY);
+    i->pending_debug = vmread(GUEST_PENDING_DEBUG);
+    i->halted = vmread(GUEST_ACTIVITY) == ACTIVITY_HLT;
+}
+
+static void write_interruptibility(const struct interruptibility *i)
+{
+    vmwrite(GUEST_INTERRUPTIBILITY, i->blocking);
+    vmwrite(GUEST_PENDING_DEBUG, i->pending_debug);
+}
+
+// Writes what is in the VMCS and looks at the result as the next entry will (SDM 27.3.1). False,
+// and all is as before: it would be refused.
+static bool enter_fields(struct vcpu *v, const struct vcpu_regs *old, const struct vcpu_regs *r,
+                         struct text *why)
+{
+    struct interruptibility before, after;
+    u64 pdpte[4];
+    char buf[160];
+    bool tables =
+        r->cr3 != old->cr3 || r->cr0 != old->cr0 || r->cr4 != old->cr4 || r->efer != old->efer;
+    for (unsigned i = 0; i < 4; i++)
+        pdpte[i] = vmread(GUEST_PDPTE0 + 2 * i);
+    if (tables && !load_pdptes(v, r->cr0, r->cr3, r->cr4, r->efer)) {
+        text_add(why, "cr3 = %lx: reserved bits are set in the PDPTEs there", r->cr3);
+        return false;
+    }
+    read_interruptibility(&before);
+    after = before;
+    regs_settle(old, r, &after);
+    write_fields(v, r);
+    write_interruptibility(&after);
+    const char *field = vmcs_check(v, buf, sizeof(buf));
+    if (field == NULL) {
+        if (tables)
+            vpid_flush(v->vpid);
+        return true;
+    }
+    write_fields(v, old);
+    write_interruptibility(&before);
+    for (unsigned i = 0; i < 4; i++)
+        vmwrite(GUEST_PDPTE0 + 2 * i, pdpte[i]);
+    text_add(why, "%s", field);
+    return false;
+}
+
+enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r, struct text *why)
+{
+    struct vcpu_regs old;
+    struct regs_limits limits;
+    vcpu_get_regs(v, &old); // which takes what is on the core
+    vcpu_limits(v, &limits);
+    if (!regs_check(&old, r, &limits, why) || !enter_fields(v, &old, r, why))
+        return ERR_INVALID;
+    for (unsigned n = 0; n < GPR_COUNT; n++)
+        vcpu_set_gpr(v, n, r->gpr[n]);
+    if (r->cr4 != old.cr4)
+        follow_cr4(v, r->cr4);
+    v->guest->ops->cr8_write(v, r->cr8);
+    if (r->rflags != old.rflags)
+        v->sleeps_interruptible = r->rflags & RFLAGS_IF;
+
+    v->cr2 = r->cr2;
+    v->kernel_gs_base = r->kernel_gs_base;
+    v->xcr0 = r->xcr0;
+    if ((r->xcr0 & ~XSTATE_FXSR) != 0)
+        switch_extend(v);
+    memcpy(v->dr, r->dr, sizeof(v->dr));
+    v->dr6 = r->dr6;
+    v->guest_dr7 = r->dr7;
+    if (v->core->vmm->on_core == v)
+        switch_load(v);
+    vcpu_note(v, REQUEST_CHECK);
+    return OK;
+}

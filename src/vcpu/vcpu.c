@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: MIT
+#include "vcpu/vcpu.h"
+
+#include "boot/log.h"
+#include "boot/memory.h"
+#include "lib/cpu.h"
+#include "lib/format.h"
+#include "lib/string.h"
+#include "smp/apic.h"
+#include "smp/descriptors.h"
+#include "smp/time.h"
+#include "vcpu/msr.h"
+#include "vcpu/vcpu_internal.h"
+#include "vcpu/vmm.h"
+#include "vmx/caps.h"
+#include "vmx/flush.h"
+#include "vmx/offsets.h"
+#include "x86/bits.h"
+
+_Static_assert(offsetof(struct vcpu, launched) == VCPU_LAUNCHED, "offsets.h");
+_Static_assert(offsetof(struct vcpu, host_rsp) == VCPU_HOST_RSP, "offsets.h");
+_Static_assert(offsetof(struct vcpu, reason) == VCPU_REASON, "offsets.h");
+_Static_assert(offsetof(struct vcpu, plain_reasons) == VCPU_PLAIN_REASONS, "offsets.h");
+_Static_assert(offsetof(struct vcpu, exits) == VCPU_EXITS, "offsets.h");
+_Static_assert(offsetof(struct vcpu, requests) == VCPU_REQUESTS, "offsets.h");
+_Static_assert(offsetof(struct core, guest_deadline) == CORE_DEADLINE, "offsets.h");
+_Static_assert(offsetof(struct core, exit_tsc) == CORE_EXIT_TSC, "offsets.h");
+_Static_assert(offsetof(struct core, attention) == CORE_ATTENTION, "offsets.h");
+
+#define MISC_ENABLE_RESET     0x1801ul // fast strings; BTS and PEBS unavailable
+#define MTRR_DEF_TYPE_RESET   0xc06ul  // enabled, fixed enabled, write-back
+#define MTRR_FIXED_WRITE_BACK 0x0606060606060606ul
+
+// Of one vCPU that has its core.
+#define TIMER_EVENTS_PER_SECOND 10000
+
+static u32 next_vpid = 1;
+
+// A guest may program timers that are always due. They keep neither its core from entering guests
+// and taking interrupts, nor whoever has the core while it waits: it has what it missed at its
+// turn.
+static void timer_expired(struct timer *t)
+{
+    struct vcpu *v = CONTAINER_OF(t, struct vcpu, timer);
+    v->guest->ops->timer(v);
+    bool waits = v->state == VCPU_RUNNABLE;
+    u64 soonest = rdtsc() + host_tsc_hz / (waits ? 1000 : TIMER_EVENTS_PER_SECOND);
+    if (t->deadline >= soonest)
+        return;
+    timer_set(t, soonest);
+    if (waits)
+        vcpu_note(v, REQUEST_TIMER);
+}
+
+// What came to nothing (an NMI that is blocked, a timer that another vCPU set again) is not looked
+// at again for a while, nor told again: `wake` stays pending. So senders on other cores take no
+// more from this one than that.
+static void woken(struct message *m)
+{
+    struct vcpu *v = CONTAINER_OF(m, struct vcpu, wake);
+    struct core *core = vcpu_core(v);
+    if (core != this_core()) { // it has moved meanwhile
+        message_post(core, m);
+    } else if (rdtsc() >= v->wake_again) {
+        vcpu_check_wake(v);
+        if (v->state == VCPU_SLEEPING || v->state == VCPU_WAIT_SIPI)
+            v->wake_again = rdtsc() + host_tsc_hz / TIMER_EVENTS_PER_SECOND;
+    } else if (__atomic_exchange_n(&m->pending, 1, __ATOMIC_ACQ_REL) == 0) {
+        timer_set(&v->wake_timer, v->wake_again);
+    }
+}
+
+static void wake_due(struct timer *t)
+{
+    struct vcpu *v = CONTAINER_OF(t, struct vcpu, wake_timer);
+    __atomic_store_n(&v->wake.pending, 0, __ATOMIC_SEQ_CST);
+    woken(&v->wake);
+}
+
+void vcpu_forget_wake(struct vcpu *v)
+{
+    if (v->wake_timer.deadline != UINT64_MAX)
+        __atomic_store_n(&v->wake.pending, 0, __ATOMIC_SEQ_CST);
+    timer_stop(&v->wake_timer);
+}
+
+// An NMI waits that is not blocked by an earlier one. Another vCPU's VMCS may be current.
+static bool nmi_wakes(struct vcpu *v)
+{
+    if (!(__atomic_load_n(&v->requests, __ATOMIC_SEQ_CST) & REQUEST_NMI) && !v->nmi_latched)
+        return false;
+    struct vcpu *before = vcpu_core(v)->vmm->current;
+    vcpu_load(v);
+    bool blocked = vmread(GUEST_INTERRUPTIBILITY) & BLOCKING_BY_NMI;
+    if (before != NULL)
+        vcpu_load(before);
+    return !blocked;
+}
+
+bool vcpu_would_wake(struct vcpu *v)
+{
+    return nmi_wakes(v) || (v->sleeps_interruptible && v->guest->ops->wakes(v));
+}
+
+void vcpu_check_wake(struct vcpu *v)
+{
+    if (v->state != VCPU_SLEEPING && v->state != VCPU_WAIT_SIPI)
+        return;
+    u32 now = REQUEST_TIMER | REQUEST_INIT | REQUEST_SIPI;
+    u32 requests = __atomic_fetch_and(&v->requests, ~now, __ATOMIC_SEQ_CST) & now;
+    if (requests & REQUEST_INIT) {
+        if (v->state == VCPU_SLEEPING) { // it is reset at its turn, in its own time
+            vcpu_note(v, requests & (REQUEST_INIT | REQUEST_SIPI));
+            vmm_make_runnable(v);
+            return;
+        }
+        // It has been, and waits.
+        __atomic_fetch_and(&v->requests, ~(u32)REQUEST_NMI, __ATOMIC_SEQ_CST);
+    }
+    if ((requests & REQUEST_SIPI) && v->state == VCPU_WAIT_SIPI) {
+        struct vcpu *before = v->core->vmm->current; // perhaps about to be entered
+        v->guest->ops->startup(v, false, true);
+        if (before != NULL)
+            vcpu_load(before);
+    }
+    if (requests & REQUEST_TIMER)
+        v->guest->ops->timer(v);
+    if (v->state == VCPU_SLEEPING && vcpu_would_wake(v)) {
+        v->wakeups++;
+        vmm_make_runnable(v);
+    }
+}
+
+COLD struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *core)
+{
+    hpa_t memory = memory_alloc(ALIGN_UP(sizeof(struct vcpu), PAGE_SIZE), PAGE_SIZE);
+    hpa_t vmcs = page_alloc(), xsave = page_alloc(), bitmap = page_alloc();
+    if (memory.v == 0 || vmcs.v == 0 || xsave.v == 0 || bitmap.v == 0)
+        return NULL;
+    struct vcpu *v = phys_to_virt(memory);
+    memset(v, 0, sizeof(*v));
+    v->guest = guest;
+    v->index = index;
+    v->core = core;
+    v->vmcs = vmcs;
+    v->xsave = phys_to_virt(xsave);
+    v->msr_bitmap = phys_to_virt(bitmap);
+    v->vpid = (u16)__atomic_fetch_add(&next_vpid, 1, __ATOMIC_RELAXED);
+    v->weight = 100;
+    v->state = VCPU_OFF;
+    vcpu_set_single_step(v, false, false);
+    heap_node_init(&v->run_link);
+    timer_init(&v->timer, timer_expired);
+    timer_init(&v->wake_timer, wake_due);
+    v->wake.run = woken;
+    v->arrival.run = vcpu_arrive;
+    struct vmcs *region = phys_to_virt(vmcs);
+    region->revision = (u32)vmx_caps.basic & 0x7fffffff;
+    return v;
+}
+
+static void reset_vector_state(struct vcpu *v)
+{
+    memset(v->xsave, 0, FPU_STATE_SIZE);
+    u16 fcw = FCW_RESET;
+    u32 mxcsr = MXCSR_RESET;
+    memcpy(v->xsave, &fcw, sizeof(fcw));
+    memcpy(v->xsave + XSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
+    v->xcr0 = 1;
+    v->extended = false;
+}
+
+// What RESET and INIT do alike. Its VMCS is current.
+static void begin_again(struct vcpu *v)
+{
+    memset(v->gpr, 0, sizeof(v->gpr));
+    v->gpr[RDX] = cpuid(1, 0).eax;
+    v->event = v->deferred_interrupt = 0;
+    v->nmi_latched = false;
+    v->caught_waits = false;
+    v->cr2 = 0;
+    memset(v->dr, 0, sizeof(v->dr));
+    v->dr6 = DR6_RESET;
+    step_over_end(v);
+    vmcs_setup(v);
+    vmcs_init_guest(v);
+    vcpu_note(v, REQUEST_DEBUG);
+    vpid_flush(v->vpid);
+    guest_flush(v->guest);
+}
+
+COLD void vcpu_reset(struct vcpu *v)
+{
+    if (v->core->vmm->on_core == v)
+        v->core->vmm->on_core = NULL;
+    v->kernel_gs_base = v->star = v->lstar = v->cstar = v->fmask = v->tsc_aux = 0;
+    v->misc_enable = MISC_ENABLE_RESET;
+    v->mtrr_def_type = MTRR_DEF_TYPE_RESET;
+    for (unsigned i = 0; i < ARRAY_SIZE(v->mtrr_fixed); i++)
+        v->mtrr_fixed[i] = MTRR_FIXED_WRITE_BACK;
+    memset(v->mtrr_variable, 0, sizeof(v->mtrr_variable));
+    v->tsc_adjust = 0;
+    reset_vector_state(v);
+    vcpu_load(v);
+    vmcs_reset_guest(v);
+    begin_again(v);
+}
+
+COLD void vcpu_init(struct vcpu *v)
+{
+    vcpu_load(v);
+    switch_save(v);
+    if (v->core->vmm->on_core == v)
+        v->core->vmm->on_core = NULL; // what is kept goes there anew, beside what is not
+    begin_again(v);
+}
+
+COLD void vcpu_start(struct vcpu *v)
+{
+    vmwrite(GUEST_CS_SELECTOR, (u64)v->sipi_vector << 8);
+    vmwrite(GUEST_CS_BASE, (u64)v->sipi_vector << 12);
+    vmwrite(GUEST_RIP, 0);
+    vmm_make_runnable(v);
+}
+
+void vcpu_load(struct vcpu *v)
+{
+    struct vmm *vmm = v->core->vmm;
+    if (vmm->current == v)
+        return;
+    if (!v->loaded) {
+        vmclear(v->vmcs); // gives the region its initial launch state
+        v->launched = 0;
+        v->host_rsp = 0;
+    }
+    vmptrld(v->vmcs);
+    vmm->current = v;
+    if (!v->loaded) {
+        v->loaded = true;
+        vmcs_set_core(v);
+        vpid_flush(v->vpid);
+        guest_flush(v->guest);
+    }
+}
+
+void vcpu_unload(struct vcpu *v)
+{
+    struct vmm *vmm = v->core->vmm;
+    switch_save(v);
+    if (vmm->on_core == v)
+        vmm->on_core = NULL;
+    if (v->loaded)
+        vmclear(v->vmcs);
+    if (vmm->current == v)
+        vmm->current = NULL;
+    v->loaded = false;
+    v->launched = 0;
+}
+
+void vcpu_request(struct vcpu *v, u32 request)
+{
+    __atomic_fetch_or(&v->requests, request, __ATOMIC_SEQ_CST);
+    // First the state: one that runs or sleeps does so on the core that we find then, or has since
+    // left it and will see the request when it arrives elsewhere.
+    u32 state = __atomic_load_n(&v->state, __ATOMIC_SEQ_CST);
+    struct core *c = vcpu_core(v);
+    if (state == VCPU_SLEEPING || state == VCPU_WAIT_SIPI) {
+        message_post(c, &v->wake);
+    } else if (state == VCPU_RUNNING && c != this_core()) {
+        core_attention(c);
+        apic_send(c->apic_id, VECTOR_WAKE);
+    }
+}
+
+void vcpu_set_single_step(struct vcpu *v, bool step, bool mask_interrupts)
+{
+    v->single_step = step;
+    v->step_masks_interrupts = step && mask_interrupts;
+    vcpu_set_skip_flags(v);
+}
+
+void vcpu_set_skip_flags(struct vcpu *v)
+{
+    bool always = v->single_step || v->stepping_over != 0;
+    v->skip_flags = (u32)(RFLAGS_TF | RFLAGS_RF | (always ? RFLAGS_FIXED : 0));
+}
+
+void vcpu_skip_wrapped(struct vcpu *v, u64 rip)
+{
+    vmwrite(GUEST_RIP, vmread(GUEST_CS_ACCESS) & SEGMENT_LONG ? rip : (u32)rip);
+    vcpu_skip_rare(v, vmread(GUEST_INTERRUPTIBILITY), vmread(GUEST_RFLAGS));
+}
+
+void vcpu_skip_rare(struct vcpu *v, u64 blocking, u64 rflags)
+{
+    vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+    if (rflags & RFLAGS_RF)
+        vmwrite(GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+    // An instruction that we carried out is stepped over like any other. It was no branch.
+    if ((rflags & RFLAGS_TF) && !(v->debugctl & DEBUGCTL_BTF))
+        vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | DR6_BS);
+    step_over_end(v);
+    if (v->single_step) {
+        v->emulated_step = true;
+        vcpu_note(v, REQUEST_DEBUG);
+    }
+}
+
+COLD void vcpu_dump(struct vcpu *v)
+{
+    struct vcpu_regs r;
+    vcpu_get_regs(v, &r);
+    const char *n = v->guest->name;
+    log_line("vm", "%s vcpu %u: exit %s, qualification %lx, linear %lx, physical %lx", n, v->index,
+             exit_reason_name(v->reason), vmread(EXIT_QUALIFICATION), vmread(GUEST_LINEAR_ADDRESS),
+             vmread(GUEST_PHYSICAL_ADDRESS));
+    log_line("vm", "%s rip %04x:%016lx rsp %016lx rflags %08lx", n, r.seg[SEG_CS].selector, r.rip,
+             r.gpr[RSP], r.rflags);
+    log_line("vm", "%s rax %016lx rbx %016lx rcx %016lx rdx %016lx", n, r.gpr[RAX], r.gpr[RBX],
+             r.gpr[RCX], r.gpr[RDX]);
+    log_line("vm", "%s rsi %016lx rdi %016lx rbp %016lx r8  %016lx", n, r.gpr[RSI], r.gpr[RDI],
+             r.gpr[RBP], r.gpr[R8]);
+    log_line("vm", "%s r9  %016lx r10 %016lx r11 %016lx r12 %016lx", n, r.gpr[R9], r.gpr[R10],
+             r.gpr[R11], r.gpr[R12]);
+    log_line("vm", "%s r13 %016lx r14 %016lx r15 %016lx efer %lx", n, r.gpr[R13], r.gpr[R14],
+             r.gpr[R15], r.efer);
+    log_line("vm", "%s cr0 %08lx cr2 %016lx cr3 %016lx cr4 %08lx", n, r.cr0, r.cr2, r.cr3, r.cr4);
+    log_line("vm", "%s cs base %lx limit %x access %x; idt %lx limit %x; event %x", n,
+             r.seg[SEG_CS].base, r.seg[SEG_CS].limit, r.seg[SEG_CS].access, r.idtr.base,
+             r.idtr.limit, (u32)vmread(IDT_VECTORING_INFO));
+}
+
+COLD void vcpu_crash(struct vcpu *v, const char *fmt, ...)
+{
+    char reason[160];
+    va_list args;
+    va_start(args, fmt);
+    str_vformat(reason, sizeof(reason), fmt, args);
+    va_end(args);
+    vcpu_dump(v);
+    v->guest->ops->crash(v, reason);
+}

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: MIT
+// A virtual CPU and the part of its VM that running it needs.
+//
+// A vCPU belongs to one core at a time. Only that core touches it, except for the fields marked
+// public, which others change by atomic operations; whoever wants more asks the core by message.
+#pragma once
+
+#include "ept/ept.h"
+#include "intercept/intercept.h"
+#include "lib/heap.h"
+#include "lib/lock.h"
+#include "lib/types.h"
+#include "smp/core.h"
+#include "smp/lost.h"
+#include "smp/message.h"
+#include "smp/timer.h"
+#include "vcpu/cpuid.h"
+#include "vcpu/debug.h"
+#include "vmx/caps.h"
+#include "vmx/exit_reasons.h"
+#include "vmx/vmcs.h"
+#include "x86/fetch.h"
+#include "x86/guest_memory.h"
+#include "x86/walk.h"
+
+struct vcpu;
+
+// What vmx asks of the rooms above it. All are called on the vCPU's core, in root mode, and may
+// not wait for another core.
+struct guest_ops {
+    // One access of size 1, 2 or 4 bytes to an emulated port. Of a value only these bytes count.
+    u32 (*port_in)(struct vcpu *v, u16 port, unsigned size);
+    void (*port_out)(struct vcpu *v, u16 port, unsigned size, u32 value);
+    // One access of 1 to 8 bytes to guest-physical memory that is not RAM.
+    u64 (*mmio_read)(struct vcpu *v, gpa_t gpa, unsigned size);
+    void (*mmio_write)(struct vcpu *v, gpa_t gpa, unsigned size, u64 value);
+    // The CPU wanted code or a paging structure where no RAM is, and was answered by an exception.
+    void (*no_memory)(struct vcpu *v, gpa_t gpa);
+    // An MSR that vmx does not know itself. False: #GP.
+    bool (*msr_read)(struct vcpu *v, u32 msr, u64 *value);
+    bool (*msr_write)(struct vcpu *v, u32 msr, u64 value);
+    // IA32_TSC_DEADLINE is written.
+    void (*set_deadline)(struct vcpu *v, u64 value);
+    // The x2APIC's interrupt command register is written. False: nothing was done, msr_write must.
+    bool (*send_ipi)(struct vcpu *v, u32 low, u32 destination);
+    // The preemption timer came to its end. True: it was for this vCPU's TSC deadline, and that is
+    // seen to; false: who knows.
+    bool (*deadline_due)(struct vcpu *v);
+    // CR8, where there is no TPR shadow.
+    u64 (*cr8_read)(struct vcpu *v);
+    void (*cr8_write)(struct vcpu *v, u64 value);
+    // Takes in what others posted and brings the VMCS up to date: before an entry, when
+    // REQUEST_EVENT is set. Returns true when an interrupt is to be injected by vmx, which then
+    // calls accept when the guest can take it.
+    bool (*sync)(struct vcpu *v);
+    u8 (*accept)(struct vcpu *v);
+    // Whether an interrupt waits that would end HLT. Sets REQUEST_EVENT if sync has to see to it.
+    bool (*wakes)(struct vcpu *v);
+    // The exits of APIC virtualization; the address of the xAPIC page.
+    u64 (*apic_base)(struct vcpu *v);
+    void (*apic_write)(struct vcpu *v, u32 offset);
+    void (*eoi_induced)(struct vcpu *v, u8 vector);
+    // The vCPU's timer is due, or may have moved.
+    void (*timer)(struct vcpu *v);
+    // The guest wrote its TSC, which would read `before` and now reads `after`.
+    void (*tsc_written)(struct vcpu *v, u64 before, u64 after);
+    // A hypercall beyond number 0. The result goes to RAX.
+    u64 (*hypercall)(struct vcpu *v, u64 number);
+    // A write to a page that was write-protected on request. True: handled, run on (perhaps after
+    // step_over(STEP_OVER_PAGE): then page_stepped follows when the write is done).
+    bool (*write_protected)(struct vcpu *v, gpa_t gpa);
+    void (*page_stepped)(struct vcpu *v);
+    // A write of 1 to 8 bytes that we carry out for the guest. False: gpa is not RAM.
+    bool (*write_ram)(struct vcpu *v, gpa_t gpa, const void *value, unsigned size);
+    // The vCPU halted with interrupts off: only an NMI, INIT or reset ends that.
+    void (*halted)(struct vcpu *v);
+    // Whether v may run on that core; v has come to another core.
+    bool (*may_run)(const struct vcpu *v, unsigned core);
+    void (*moved)(struct vcpu *v);
+    // INIT or a start-up IPI arrived: resets v, or starts it at v->sipi_vector.
+    void (*startup)(struct vcpu *v, bool init, bool sipi);
+    // The VM is at its end (triple fault, or something the hypervisor will not run).
+    void (*triple_fault)(struct vcpu *v);
+    void (*crash)(struct vcpu *v, const char *reason);
+};
+
+// What all vCPUs of a VM share. Set before the first runs; only tsc_offset changes later, while all
+// are held.
+struct guest {
+    const char *name;
+    unsigned id; // VM number, from 1
+    const struct guest_ops *ops;
+    struct ept ept;
+    struct ept ept_caught; // without what items want to see of its memory; root NULL: there is none
+    struct guest_memory memory;
+    u8 *io_bitmap;   // 8 KiB
+    u16 own_port[2]; // 8 ports each that lead to a device of the host; 0: none
+    struct intercepts intercepts;
+    bool hlt_through; // the guest's HLT stops the core
+    u64 tsc_offset;   // guest TSC = host TSC + this
+    u64 xcr0_allowed;
+    u64 cr4_allowed;
+    unsigned maxphyaddr;
+    bool has_rdtscp;
+    struct vcpu *const *vcpu; // all of them, by index
+    unsigned vcpu_count;
+    u8 apic_log; // log2 of the number of APIC IDs, for CPUID's topology
+};
+
+enum vcpu_state {
+    VCPU_OFF,       // not started, or its VM has ended
+    VCPU_WAIT_SIPI, // after INIT
+    VCPU_RUNNABLE,  // in its core's queue
+    VCPU_RUNNING,   // on its core
+    VCPU_SLEEPING,  // HLT: waits for an event
+    VCPU_MOVING,    // between two cores
+};
+
+// Requests: bits that make the vCPU's core look before the next entry. Public.
+enum {
+    REQUEST_EVENT = 1 << 0, // interrupts may have been posted; sync
+    REQUEST_HOLD = 1 << 1,  // the debugger or the VM's end wants it out of the guest
+    REQUEST_FLUSH = 1 << 2, // EPT changed
+    REQUEST_NMI = 1 << 3,
+    REQUEST_INIT = 1 << 4,
+    REQUEST_SIPI = 1 << 5,
+    REQUEST_TIMER = 1 << 6, // its device timers may have moved
+    REQUEST_TSC = 1 << 7,   // guest->tsc_offset changed
+    REQUEST_CHECK = 1 << 8, // run the SDM's checks before the next entry
+    REQUEST_DEBUG = 1 << 9, // what the debugger asked for changed
+};
+
+enum hold_reason { HOLD_DEBUGGER = 1, HOLD_VM = 2, HOLD_CHANGE = 4 };
+
+// Pages with write protection that one instruction may write to: operand and stack, or an event's
+// delivery, each across a page's end.
+#define STEP_PAGES 4
+
+// What one instruction of a vCPU runs without. Bits: an LGDT may be on a watched page's way.
+enum step_over {
+    STEP_OVER_PAGE = 1 << 0,        // the write protection of page_stepped
+    STEP_OVER_DESCRIPTORS = 1 << 1, // descriptor-table exiting
+    STEP_OVER_MOV_DR = 1 << 2,      // MOV-DR exiting
+    STEP_OVER_VIEW = 1 << 3,        // what an EPT view withholds
+    STEP_OVER_INVPCID = 1 << 4,     // INVLPG exiting
+};
+
+// What is wished of a vCPU's controls, beside what every vCPU has and what the members that say how
+// it is stepped and debugged come to. vmcs_controls.c composes the VMCS's words: before the next
+// entry after REQUEST_DEBUG, or at once.
+struct control_wishes {
+    // What the guest's items want to see, and what the vCPU is to do without.
+    u32 primary, secondary, no_primary, exceptions;
+    u32 apic; // how accesses to its local APIC are virtualized: secondary controls (SDM 30)
+    // Exits when an interrupt, or an NMI, that waits could be delivered.
+    bool interrupt_window, nmi_window;
+    bool long_mode; // it enters in IA-32e mode
+};
+
+struct vcpu {
+    // Offsets known to entry.S (offsets.h); requests below too.
+    u64 gpr[GPR_COUNT]; // RSP's place is not used: it is in the VMCS
+    u8 launched;        // the VMCS's launch state (SDM 25.1)
+    u64 host_rsp;       // as in the VMCS
+    u32 reason;         // of the present exit
+    u32 plain_reasons;  // exits with a reason below this are looked at no closer: all or none
+    u64 exits[EXIT_REASONS];
+
+    // Hot.
+    u32 requests ALIGNED(64); // public
+    u32 state;                // enum vcpu_state; read by others
+    struct core *core;        // owner; changes only while the vCPU is moving; read by others
+    struct guest *guest;
+    u32 index;                               // number in its VM, from 0
+    bool single_step, step_masks_interrupts; // monitor trap flag for the debugger
+    u32 skip_flags;     // bits of RFLAGS that make vcpu_skip_instruction look closer
+    bool emulated_step; // the stepped instruction was carried out by us
+    u8 stepping_over;   // bits of enum step_over: monitor trap flag for one instruction
+    u8 pages_stepped;   // so many of these are writable meanwhile; under the VM's watch lock
+    gpa_t page_stepped[STEP_PAGES];
+    const u64 *posted;         // bit 0: something waits in its posted-interrupt descriptor
+    bool sleeps_interruptible; // RFLAGS.IF when it went to sleep
+    bool halted_for_good;      // HLT with interrupts off was reported
+    bool loaded;               // its VMCS is active on `core`
+
+    hpa_t vmcs;
+    u16 vpid;
+    struct control_wishes wishes;
+    struct vmx_controls controls; // as in the VMCS
+    u32 exception_bitmap;         // the same
+
+    // An event to be delivered at the next entry; 0: none. VMCS format (SDM 25.8.3).
+    u32 event;
+    u32 event_error;
+    u32 event_length;
+    bool event_loaded;      // one was put into the VMCS for the next entry
+    u32 deferred_interrupt; // like event: one that was acknowledged and must wait; 0: none
+    bool nmi_latched;       // an NMI was taken from the requests and must wait
+
+    // Registers that stay on the core until another vCPU takes it.
+    u64 cr2, kernel_gs_base, star, lstar, cstar, fmask, tsc_aux, xcr0;
+    u64 dr[4], dr6;
+    u8 *xsave;      // FPU_STATE_SIZE bytes, the XSAVE area's standard format
+    bool extended;  // more of it than FXSAVE holds may be in use
+    u8 *msr_bitmap; // 4 KiB; the vCPU's own, since the x2APIC's part follows its APIC's mode
+    u64 x2apic_reads, x2apic_writes; // registers that the processor virtualizes
+
+    // Interception (intercept_exit.c).
+    bool caught_waits;   // the debugger has it before its instruction is carried out
+    u64 caught_rip;      // of that instruction
+    bool memory_ignored; // emulated accesses to memory that is to be ignored vanish
+    bool io_ignored;     // INS gives zeros, OUTS vanishes
+    u32 io_elements;     // of the present INS or OUTS so far
+
+    struct vcpu_cpuid cpuid;
+    struct fetch_cache fetch;
+
+    // MSRs that are only remembered.
+    u64 misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_variable[16], bios_sign_id;
+    u64 debugctl; // the CPU has of it what works for guests
+    u64 tsc_adjust;
+    u64 tsc_offset; // as in the VMCS
+
+    // Scheduling; the owner core's.
+    struct heap_node run_link;
+    u64 vruntime, weight, started; // ticks weighted; share; when it got the core
+    u64 waits_since;               // when it came into the queue
+    u64 runtime;                   // ticks on a core in all
+    struct timer timer;
+    struct timer wake_timer; // owner: has `wake` run at wake_again, and kept pending until then
+    u64 wake_again;
+    struct message wake;    // from whoever posted an event while it slept
+    struct message arrival; // to the core that it moves to
+    bool arriving;          // that is on its way
+    u32 moved_as;           // enum vcpu_state on the old core
+    u64 moves;
+
+    // Debugger; changed by the owner core, on request.
+    u32 hold; // enum hold_reason bits
+    u64 debug_dr[4], debug_dr7;
+    u64 guest_dr7;
+    bool debug_registers, catch_breakpoints;
+    char caught[120]; // of the last DEBUG_INTERCEPT: `io:0x3f8:w: OUT 0x3f8, 1 byte, value 0x41`
+
+    u8 sipi_vector;
+    u64 interrupts_injected, interrupts_posted, wakeups;
+    void *apic; // of the room above
+};
+
+// ---- life --------------------------------------------------------------------------------
+
+// Allocates what a vCPU of guest needs, owned by core. NULL when memory runs out.
+struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *core);
+
+// Puts it into the state after RESET, off, or into that after INIT, which leaves alone what is not
+// on the way of a new start: vector state, XCR0, MTRRs and nearly all other MSRs, the TSC, CR0's CD
+// and NW (SDM 10.1, Table 10-1). The local APIC is not its affair. Its own core.
+void vcpu_reset(struct vcpu *v);
+void vcpu_init(struct vcpu *v);
+
+// After vcpu_init(): it becomes runnable at the page that the start-up IPI's vector names,
+// v->sipi_vector (SDM 9.4.4.1). Its own core, VMCS current.
+void vcpu_start(struct vcpu *v);
+
+// Makes v's VMCS current on the calling core, which owns it.
+void vcpu_load(struct vcpu *v);
+
+// Takes v's state off the core, so that another may run it (VMCLEAR).
+void vcpu_unload(struct vcpu *v);
+
+// The core that owns v. Any core; on another than that one it may be out of date at once.
+static inline struct core *vcpu_core(const struct vcpu *v)
+{
+    return __atomic_load_n(&v->core, __ATOMIC_ACQUIRE);
+}
+
+// v was on a core that is lost: nothing is known of it any more.
+static inline bool vcpu_is_lost(const struct vcpu *v)
+{
+    return core_is_lost(vcpu_core(v));
+}
+
+// Runs fn(arg) on the core that owns v, wherever that is, and waits for its end as core_call does.
+// False: it was not run, as that core is lost.
+bool vcpu_call(struct vcpu *v, void (*fn)(void *arg), void *arg);
+
+// Moves v to core `to`, whether it runs, waits, sleeps or is held by the debugger. Any core's main
+// loop; waits until v has left its old core. ERR_INVALID: `to` runs no guests or v may not run
+// there; ERR_BUSY: v is off, or its VM starts or ends, it is moving already,
+// or its core is lost.
+MUST_CHECK enum error vcpu_move(struct vcpu *v, struct core *to);
+
+// ---- events ------------------------------------------------------------------------------
+
+// Sets request bits and sees to it that v's core looks at them soon, waking v if it sleeps. Any
+// core.
+void vcpu_request(struct vcpu *v, u32 request);
+
+// Wakes v if something waits that ends its sleep. Its core.
+void vcpu_check_wake(struct vcpu *v);
+
+// Single step by the monitor trap flag. Its core.
+void vcpu_set_single_step(struct vcpu *v, bool step, bool mask_interrupts);
+
+// Sets request bits on v's own core, outside the guest.
+static inline void vcpu_note(struct vcpu *v, u32 request)
+{
+    __atomic_fetch_or(&v->requests, request, __ATOMIC_RELAXED);
+}
+
+// Raises an exception at the present instruction, merging with one that was being delivered
+// (double and triple fault, SDM Table 6-5). For exits and emulation.
+void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error);
+void vcpu_raise_ud(struct vcpu *v);
+void vcpu_raise_gp(struct vcpu *v, u32 error);
+void vcpu_raise_pf(struct vcpu *v, u64 address, u32 error);
+
+// ---- helpers for exits -------------------------------------------------------------------
+
+// Runs the next instruction of v, which is out of the guest, without what is named: by the monitor
+// trap flag, and with nothing injected that waits. It ends when that instruction has been carried
+// out, by the CPU or by us, or an exception of its own has been delivered; a debugger's single step
+// ends with it. For STEP_OVER_PAGE guest_ops.page_stepped is called then. Its core.
+void step_over(struct vcpu *v, enum step_over what);
+
+// Ends it early: the instruction will not be carried out, since RIP is another or v is reset.
+void step_over_end(struct vcpu *v);
+
+// The next instruction is to run alone: what waits for delivery waits on.
+static inline bool vcpu_runs_alone(const struct vcpu *v)
+{
+    return v->step_masks_interrupts || v->stepping_over != 0;
+}
+
+// Keeps v out of the guest, or lets it go, for one of several reasons. Any core; waits.
+// vcpu_hold_here: on v's own core, from an exit handler too.
+void vcpu_hold_here(struct vcpu *v, enum hold_reason why);
+void vcpu_hold_for(struct vcpu *v, enum hold_reason why);
+void vcpu_release_for(struct vcpu *v, enum hold_reason why);
+
+// Ends the VM because of this vCPU, with a register dump in the log.
+void vcpu_crash(struct vcpu *v, const char *fmt, ...) PRINTF(2, 3);
+void vcpu_dump(struct vcpu *v);
+
+static inline u64 vcpu_guest_tsc(const struct vcpu *v, u64 host_tsc)
+{
+    return host_tsc + v->tsc_offset;
+}
+
+u64 vcpu_get_gpr(struct vcpu *v, unsigned n);
+void vcpu_set_gpr(struct vcpu *v, unsigned n, u64 value);
+
+// The paging state for walks of v's page tables; its core.
+void vcpu_paging_state(struct vcpu *v, struct paging_state *ps);
+
+// Changes the permissions of a page of RAM. ERR_NOT_FOUND, ERR_NO_MEMORY. All vCPUs that may use it
+// are to flush before they run on: guest_flush() on their cores.
+enum error guest_protect(struct guest *g, gpa_t page, u32 permissions);
+void guest_flush(const struct guest *g);
+
+// Registers as in vcpu/debug.h; the vCPU's core, its VMCS current. ERR_INVALID, and nothing is
+// changed: no CPU can have them, for the reason that `why` gets.
+void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *r);
+MUST_CHECK enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r, struct text *why);
+
+// CR0, CR3 and CR4 as the guest sees or writes them. False: the value raises #GP.
+u64 vcpu_cr0(const struct vcpu *v);
+u64 vcpu_cr4(const struct vcpu *v);
+bool vcpu_set_cr0(struct vcpu *v, u64 value);
+bool vcpu_set_cr3(struct vcpu *v, u64 value);
+bool vcpu_set_cr4(struct vcpu *v, u64 value);

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+// What the files of this room share and others do not see.
+#pragma once
+
+#include "boot/paging.h"
+#include "vcpu/vcpu.h"
+#include "x86/bits.h"
+#include "x86/regs_check.h"
+
+// CR0 bits that the guest does not change by itself: NE is fixed in VMX operation, CD and NW would
+// slow the core down for others.
+#define CR0_HOST_OWNED (CR0_NE | CR0_CD | CR0_NW)
+
+// VM-entry interruption information (SDM 25.8.3); the exit and IDT-vectoring fields are alike.
+#define EVENT_VALID           BIT(31)
+#define EVENT_HAS_ERROR       BIT(11)
+#define EVENT_VECTOR(e)       ((u8)(e))
+#define EVENT_TYPE(e)         ((e) >> 8 & 7)
+#define NMI_UNBLOCKED_BY_IRET BIT(12) // in the exit field, and in an EPT violation's qualification
+enum {
+    EVENT_EXTERNAL = 0,
+    EVENT_NMI = 2,
+    EVENT_HARDWARE_EXCEPTION = 3,
+    EVENT_SOFTWARE_INTERRUPT = 4,
+    EVENT_PRIVILEGED_SOFTWARE_EXCEPTION = 5,
+    EVENT_SOFTWARE_EXCEPTION = 6,
+};
+
+#define ACTIVITY_HLT 1 // guest activity state (SDM 25.4.2)
+
+extern u8 vmx_exit_entry[];
+
+// vcpu.c: vcpu_skip_from() where RIP wraps, and what it does rarely.
+void vcpu_skip_wrapped(struct vcpu *v, u64 rip);
+void vcpu_skip_rare(struct vcpu *v, u64 blocking, u64 rflags);
+void vcpu_set_skip_flags(struct vcpu *v);
+
+// Ends an instruction of `length` bytes at `from`, GUEST_RIP, that was carried out for the guest:
+// RIP moves on, blocking by STI and MOV SS and RFLAGS.RF end, and a single step, the guest's or the
+// debugger's, is due. faulted: the exit was like a fault, which sets RF (SDM 28.3.3). False: there
+// was more to do.
+static inline bool vcpu_skip_from(struct vcpu *v, u64 from, u64 length, bool faulted)
+{
+    u64 rip = from + length;
+    if (__builtin_expect((u32)rip < (u32)length, 0)) { // outside 64-bit code RIP has 32 bits
+        vcpu_skip_wrapped(v, rip);
+        return false;
+    }
+    vmwrite(GUEST_RIP, rip);
+    u64 blocking = vmread(GUEST_INTERRUPTIBILITY), rflags = vmread(GUEST_RFLAGS);
+    if (faulted && (rflags & RFLAGS_RF)) {
+        rflags &= ~RFLAGS_RF;
+        vmwrite(GUEST_RFLAGS, rflags);
+    }
+    if (__builtin_expect((blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)) != 0 ||
+                             (rflags & v->skip_flags) != 0,
+                         0)) {
+        vcpu_skip_rare(v, blocking, rflags);
+        return false;
+    }
+    return true;
+}
+
+static inline void vcpu_skip_bytes(struct vcpu *v, u64 length)
+{
+    (void)vcpu_skip_from(v, vmread(GUEST_RIP), length, false);
+}
+
+// The same for the instruction that caused the exit.
+static inline void vcpu_skip_instruction(struct vcpu *v)
+{
+    vcpu_skip_bytes(v, vmread(EXIT_INSTRUCTION_LENGTH));
+}
+
+// vmcs_setup.c
+void vmcs_setup(struct vcpu *v);
+void vmcs_set_core(struct vcpu *v);
+void vmcs_init_guest(struct vcpu *v);  // the guest state after INIT
+void vmcs_reset_guest(struct vcpu *v); // of that after RESET, what INIT leaves alone
+
+// vmcs_controls.c. Its VMCS is current.
+void vmcs_begin_controls(struct vcpu *v);   // no wishes, and all words written
+void vmcs_compose_controls(struct vcpu *v); // writes the words that have changed
+u32 vmcs_secondary(const struct vcpu *v);   // the secondary controls without wishes
+
+// vcpu.c: something waits that ends HLT.
+bool vcpu_would_wake(struct vcpu *v);
+
+// vcpu.c: a wake-up that was put off is not due here any more; v is about to leave the core.
+void vcpu_forget_wake(struct vcpu *v);
+
+// regs.c
+void vcpu_limits(const struct vcpu *v, struct regs_limits *l);
+void vmcs_set_segment(enum segment_name n, const struct segment *s);
+void vmcs_get_segment(enum segment_name n, struct segment *s);
+
+// The exit qualification of a control-register access (SDM Table 28-3).
+#define CR_NUMBER(q) ((unsigned)(q)&15)
+#define CR_TYPE(q)   ((unsigned)((q) >> 4) & 3)
+#define CR_GPR(q)    ((unsigned)((q) >> 8) & 15)
+enum { CR_TO, CR_FROM, CR_CLTS, CR_LMSW };
+
+// exit_carried.c: what MOV to a control register, CLTS or LMSW writes, by the qualification.
+u64 cr_written(struct vcpu *v, u64 q);
+
+// exit_carried.c: ends an RDRAND or RDSEED: its operand, of whatever size, and the flags. ok: there
+// was a random number.
+void random_result(struct vcpu *v, u64 value, bool ok);
+
+// exit_io.c: the way to the access that follows one which has just been carried out. False: the
+// guest is to go it itself, since someone has breakpoints there.
+struct follow;
+bool vcpu_follow(struct vcpu *v, const struct follow *f);
+
+// exit_io.c: what an IN of 1, 2 or 4 bytes gives.
+void io_set_rax(struct vcpu *v, unsigned size, u32 value);
+
+// Of IA32_DEBUGCTL guests have LBR and BTF (SDM 18.4.1). The CPU gets BTF of them: there are no
+// MSRs of last branches, and where LBRs are architectural (SDM 19) the bit is reserved.
+
+// A debug exception is taken: it ends both (SDM 18.4.2, 18.4.3), and does not when it exits or is
+// injected (SDM 28.1, 27.6.1).
+static inline void vcpu_end_debugctl(struct vcpu *v)
+{
+    if (v->debugctl == 0)
+        return;
+    v->debugctl = 0;
+    vmwrite(GUEST_DEBUGCTL, 0);
+}
+
+// exit_msr.c: MSRs that RDMSR and WRMSR exit for. False: #GP.
+bool msr_read_caught(struct vcpu *v, u32 msr, u64 *value);
+bool msr_write_caught(struct vcpu *v, u32 msr, u64 value);
+
+// msr_access.c: one that the guest reads by itself, unless that is intercepted. False: it is none.
+bool msr_read_direct(struct vcpu *v, u32 msr, u64 *value);
+
+// switch.c: registers that stay on the core until another vCPU takes it.
+struct vmm;
+void switch_init(struct vmm *vmm);
+void switch_save(struct vcpu *v);
+void switch_load(struct vcpu *v);
+void switch_set_xcr0(struct vcpu *v, u64 value); // v has the core; value is allowed
+
+// v is about to use more vector state than FXSAVE holds, or PKRU. Its core.
+void switch_extend(struct vcpu *v);
+
+// events.c
+void events_redeliver(struct vcpu *v, u32 info);
+// An exception of EVENT_… type, merged with what v->event says was being delivered. length: of the
+// instruction that is a software exception, in bytes.
+void events_exception(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 error, u32 length);
+void events_prepare(struct vcpu *v);  // before an entry
+void events_withdraw(struct vcpu *v); // that entry does not come
+
+// After each exit that may have interrupted a delivery.
+static inline void events_take_back(struct vcpu *v)
+{
+    u32 info = (u32)vmread(IDT_VECTORING_INFO);
+    if (__builtin_expect((info & EVENT_VALID) != 0, 0))
+        events_redeliver(v, info);
+}
+
+// The same after an EPT violation with this qualification, which may be that of an IRET that had
+// just ended blocking by NMI (SDM 28.2.3).
+static inline void events_take_back_ept(struct vcpu *v, u64 qualification)
+{
+    events_take_back(v);
+    if (__builtin_expect((qualification & NMI_UNBLOCKED_BY_IRET) != 0, 0) &&
+        !(v->event & EVENT_VALID))
+        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKING_BY_NMI);
+}
+
+// check.c: the SDM's checks of guest state and controls (27.2, 27.3). NULL: passes; else what the
+// first offending field is and why, in buf.
+const char *vmcs_check(struct vcpu *v, char *buf, size_t size);
+
+// exits
+typedef void exit_handler(struct vcpu *v);
+exit_handler exit_triple_fault, exit_exception, exit_external_interrupt, exit_cpuid, exit_hlt,
+    exit_io, exit_rdmsr, exit_wrmsr, exit_cr, exit_ept_violation, exit_preemption_timer,
+    exit_xsetbv, exit_vmcall, exit_monitor_trap, exit_apic_access, exit_apic_write, exit_eoi,
+    exit_mov_dr, exit_tpr, exit_rdtsc, exit_rdtscp, exit_random, exit_invlpg, exit_invpcid,
+    exit_descriptor_table;
+
+// What carries out an exit of each reason, as if the guest had not been caught at it.
+extern exit_handler *const exit_handlers[EXIT_REASONS];
+
+// intercept.c: brings v's VMCS and MSR bitmap in line with the items of its guest. Its VMCS is
+// current.
+void intercept_apply(struct vcpu *v);
+
+// intercept_mem.c: which EPT v is to run with; withholds from it what i names, or gives it back.
+u64 vcpu_ept_pointer(const struct vcpu *v);
+bool intercept_memory(struct guest *g, const struct intercept *i, struct text *why);
+
+// Whether an emulated access of v to this byte is to vanish.
+bool memory_is_ignored(const struct vcpu *v, gpa_t gpa, u32 access);
+
+// intercept_exit.c. An exit of a guest that has items.
+void intercept_exit(struct vcpu *v);
+
+// An exception that v has caused and that will be delivered to it (v->event).
+void intercept_exception(struct vcpu *v);
+
+// Carries out what v was stopped at by an item. False: v does not run now.
+bool intercept_resume(struct vcpu *v);
+
+// vmm.c: the vCPU sleeps, or steps back in the queue.
+void vmm_sleep(struct vcpu *v);
+void vmm_yield(struct vcpu *v);
+
+// move.c: v, which is its core's, leaves it for `to`, from the main loop; a core that v may run on
+// and that has nothing to do, or NULL. It will expect v.
+void vcpu_depart(struct vcpu *v, struct core *to);
+void vcpu_arrive(struct message *m);
+struct core *find_idle_core(const struct vcpu *v);
+
+// Runs the timers that are due; the main loop is next if a slice is over.
+void vmm_deadline(struct core *c);
+
+// debug.c
+// Tells the debugger, which may want the vCPU held: true, then it is. Its core. Before
+// DEBUG_INTERCEPT: v->caught.
+bool debug_report(struct vcpu *v, enum debug_event event, u64 dr6);
+bool debug_exception(struct vcpu *v, u32 info); // true: the debugger took it
+void debug_before_entry(struct vcpu *v);
+bool debug_emulated_step(struct vcpu *v); // true: the vCPU is held now
