@@ -6,27 +6,10 @@
 #include "gdbstub/memory.h"
 #include "lib/string.h"
 
-// What gdb asked for. The line's core only.
-struct breakpoint {
-    bool used;
-    bool wanted;  // false: goes at the next apply
-    bool unpaged; // planted while the guest did not page
-    unsigned pid;
-    u64 address; // linear
-    u64 hits;
-    struct plant *plant; // NULL: waits for a page
-};
-
-static struct breakpoint set[MAX_BREAKPOINTS];
-
-void breakpoints_init(void)
+static struct breakpoint *find(struct session *session, unsigned pid, u64 address)
 {
-    int3_init();
-    memset(set, 0, sizeof(set));
-}
+    struct breakpoint *set = session->breakpoint;
 
-static struct breakpoint *find(unsigned pid, u64 address)
-{
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         if (set[i].used && set[i].pid == pid && set[i].address == address)
             return &set[i];
@@ -34,9 +17,10 @@ static struct breakpoint *find(unsigned pid, u64 address)
     return NULL;
 }
 
-enum error breakpoint_insert(unsigned pid, u64 address)
+enum error breakpoint_insert(struct session *session, unsigned pid, u64 address)
 {
-    struct breakpoint *b = find(pid, address);
+    struct breakpoint *set = session->breakpoint;
+    struct breakpoint *b = find(session, pid, address);
 
     for (unsigned i = 0; b == NULL && i < MAX_BREAKPOINTS; i++) {
         if (!set[i].used) {
@@ -50,9 +34,9 @@ enum error breakpoint_insert(unsigned pid, u64 address)
     return OK;
 }
 
-enum error breakpoint_remove(unsigned pid, u64 address)
+enum error breakpoint_remove(struct session *session, unsigned pid, u64 address)
 {
-    struct breakpoint *b = find(pid, address);
+    struct breakpoint *b = find(session, pid, address);
 
     if (b == NULL)
         return ERR_NOT_FOUND;
@@ -60,35 +44,38 @@ enum error breakpoint_remove(unsigned pid, u64 address)
     return OK;
 }
 
-bool breakpoint_wanted(unsigned pid, u64 address)
+bool breakpoint_wanted(struct session *session, unsigned pid, u64 address)
 {
-    const struct breakpoint *b = find(pid, address);
+    const struct breakpoint *b = find(session, pid, address);
     return b != NULL && b->wanted;
 }
 
-void breakpoints_clear(unsigned pid)
+void breakpoints_clear(struct session *session, unsigned pid)
 {
+    struct breakpoint *set = session->breakpoint;
+
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         if (set[i].pid == pid)
             set[i].wanted = false;
     }
 }
 
-static void unplant(struct breakpoint *b)
+static void unplant(struct session *session, struct breakpoint *b)
 {
     if (b->plant != NULL)
-        int3_unplant(b->plant);
+        int3_unplant(session, b->plant);
     b->plant = NULL;
 }
 
 // Translates by the vCPU that stopped last, else by whichever can.
-static bool locate(unsigned pid, u64 address, struct walk_result *walk, bool *unpaged)
+static bool locate(struct session *session, unsigned pid, u64 address, struct walk_result *walk,
+                   bool *unpaged)
 {
     struct vcpu_regs regs;
     unsigned count = process_vcpus(pid);
 
     for (unsigned i = 0; i < count; i++) {
-        unsigned index = (processes[pid].last + i) % count;
+        unsigned index = (session->process[pid].last + i) % count;
         vcpu_read_regs(target_vcpu(pid, index), &regs);
         *unpaged = !in_paged_mode(&regs);
         if (translate(pid, &regs, address, walk) == OK &&
@@ -101,27 +88,29 @@ static bool locate(unsigned pid, u64 address, struct walk_result *walk, bool *un
 // Where the address leads to now. A plant stays where it was when only the process in the guest
 // has changed: user pages differ between address spaces. It moves with kernel pages, and when the
 // guest began to page.
-static void refresh(struct breakpoint *b)
+static void refresh(struct session *session, struct breakpoint *b)
 {
     struct walk_result walk;
     bool unpaged;
 
-    if (!locate(b->pid, b->address, &walk, &unpaged))
+    if (!locate(session, b->pid, b->address, &walk, &unpaged))
         return;
     if (b->plant != NULL && int3_where(b->plant).v != walk.gpa.v && (!walk.user || b->unpaged))
-        unplant(b);
+        unplant(session, b);
     if (b->plant == NULL) {
         b->unpaged = unpaged;
-        b->plant = int3_plant(b->pid, walk.gpa, b->address);
+        b->plant = int3_plant(session, b->pid, walk.gpa, b->address);
     }
 }
 
-void breakpoints_apply(unsigned pid)
+void breakpoints_apply(struct session *session, unsigned pid)
 {
+    struct breakpoint *set = session->breakpoint;
+
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         struct breakpoint *b = &set[i];
         if (b->used && b->pid == pid && !b->wanted) {
-            unplant(b);
+            unplant(session, b);
             b->used = false;
         }
     }
@@ -129,33 +118,39 @@ void breakpoints_apply(unsigned pid)
         struct breakpoint *b = &set[i];
         if (!b->used || b->pid != pid)
             continue;
-        refresh(b);
+        refresh(session, b);
         if (b->plant != NULL)
-            int3_verify(b->plant);
+            int3_verify(session, b->plant);
     }
-    debug_registers_apply(pid);
+    debug_registers_apply(session, pid);
 }
 
-void breakpoints_forget(unsigned pid)
+void breakpoints_forget(struct session *session, unsigned pid)
 {
-    int3_forget(pid);
+    struct breakpoint *set = session->breakpoint;
+
+    int3_forget(session, pid);
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         if (set[i].used && set[i].pid == pid)
-            unplant(&set[i]);
+            unplant(session, &set[i]);
     }
 }
 
-void breakpoints_drop(unsigned pid)
+void breakpoints_drop(struct session *session, unsigned pid)
 {
-    breakpoints_forget(pid);
+    struct breakpoint *set = session->breakpoint;
+
+    breakpoints_forget(session, pid);
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         if (set[i].pid == pid)
             set[i].used = false;
     }
 }
 
-bool breakpoint_pending(unsigned pid, unsigned n, u64 *address)
+bool breakpoint_pending(struct session *session, unsigned pid, unsigned n, u64 *address)
 {
+    struct breakpoint *set = session->breakpoint;
+
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         if (set[i].used && set[i].wanted && set[i].pid == pid && set[i].plant == NULL && n-- == 0) {
             *address = set[i].address;
@@ -165,24 +160,24 @@ bool breakpoint_pending(unsigned pid, unsigned n, u64 *address)
     return false;
 }
 
-void breakpoint_count_hit(unsigned pid, u64 address)
+void breakpoint_count_hit(struct session *session, unsigned pid, u64 address)
 {
-    struct breakpoint *b = find(pid, address);
+    struct breakpoint *b = find(session, pid, address);
     if (b != NULL)
         b->hits++;
 }
 
-void breakpoints_list(unsigned pid, struct text *out)
+void breakpoints_list(struct session *session, unsigned pid, struct text *out)
 {
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        const struct breakpoint *b = &set[i];
+        const struct breakpoint *b = &session->breakpoint[i];
         if (!b->used || b->pid != pid)
             continue;
         text_add(out, "%016lx ", b->address);
         if (b->plant != NULL)
             text_add(out, "int3 at physical %lx", int3_where(b->plant).v);
         else
-            text_add(out, debug_register_waits(pid, b->address)
+            text_add(out, debug_register_waits(session, pid, b->address)
                               ? "waits for its page, by debug register"
                               : "not yet in memory");
         text_add(out, ", %lu hits%s\n", b->hits, b->wanted ? "" : ", to be taken out");
@@ -190,27 +185,28 @@ void breakpoints_list(unsigned pid, struct text *out)
 }
 
 // Z1 to Z4, and z1 to z4, count in bytes what Z0 and z0 call the kind.
-void packet_Z(const struct packet_args *a)
+void packet_Z(struct session *session, const struct packet_args *a)
 {
     u64 address = a->number[0];
-    enum error e = a->option == 0 ? breakpoint_insert(a->pid, address)
-                                  : hw_insert(a->pid, a->option, address, a->number[1]);
+    enum error e = a->option == 0 ? breakpoint_insert(session, a->pid, address)
+                                  : hw_insert(session, a->pid, a->option, address, a->number[1]);
 
     if (e == OK)
-        reply_ok();
+        reply_ok(session);
     else
-        reply_error(E_FULL, a->option == 0 ? "too many breakpoints"
-                                           : "more than the four debug registers can do");
+        reply_error(session, E_FULL,
+                    a->option == 0 ? "too many breakpoints"
+                                   : "more than the four debug registers can do");
 }
 
 // Taking out what is not there is what was asked for.
-void packet_z(const struct packet_args *a)
+void packet_z(struct session *session, const struct packet_args *a)
 {
     u64 address = a->number[0];
 
     if (a->option == 0)
-        breakpoint_remove(a->pid, address);
+        breakpoint_remove(session, a->pid, address);
     else
-        hw_remove(a->pid, a->option, address, a->number[1]);
-    reply_ok();
+        hw_remove(session, a->pid, a->option, address, a->number[1]);
+    reply_ok(session);
 }

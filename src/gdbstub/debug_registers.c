@@ -30,19 +30,20 @@ static unsigned registers_for(u64 address, u64 length)
     return count;
 }
 
-static struct hw_request *find(unsigned pid, unsigned type, u64 address, u64 length)
+static struct hw_request *find(struct session *session, unsigned pid, unsigned type, u64 address,
+                               u64 length)
 {
     for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
-        struct hw_request *r = &processes[pid].hw[i];
+        struct hw_request *r = &session->process[pid].hw[i];
         if (r->used && r->type == type && r->address == address && r->length == length)
             return r;
     }
     return NULL;
 }
 
-enum error hw_insert(unsigned pid, unsigned type, u64 address, u64 length)
+enum error hw_insert(struct session *session, unsigned pid, unsigned type, u64 address, u64 length)
 {
-    struct process *p = &processes[pid];
+    struct process *p = &session->process[pid];
     struct hw_request *free = NULL;
     unsigned taken = 0;
 
@@ -50,7 +51,7 @@ enum error hw_insert(unsigned pid, unsigned type, u64 address, u64 length)
         length = 1; // the kind of a Z1 is the int3's length
     if (length == 0 || length > 8 * DEBUG_SLOTS)
         return ERR_INVALID;
-    if (find(pid, type, address, length) != NULL)
+    if (find(session, pid, type, address, length) != NULL)
         return OK;
     for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
         if (p->hw[i].used)
@@ -64,9 +65,9 @@ enum error hw_insert(unsigned pid, unsigned type, u64 address, u64 length)
     return OK;
 }
 
-enum error hw_remove(unsigned pid, unsigned type, u64 address, u64 length)
+enum error hw_remove(struct session *session, unsigned pid, unsigned type, u64 address, u64 length)
 {
-    struct hw_request *r = find(pid, type, address, type == 1 ? 1 : length);
+    struct hw_request *r = find(session, pid, type, address, type == 1 ? 1 : length);
 
     if (r == NULL)
         return ERR_NOT_FOUND;
@@ -74,9 +75,9 @@ enum error hw_remove(unsigned pid, unsigned type, u64 address, u64 length)
     return OK;
 }
 
-void debug_registers_clear(unsigned pid)
+void debug_registers_clear(struct session *session, unsigned pid)
 {
-    memset(processes[pid].hw, 0, sizeof(processes[pid].hw));
+    memset(session->process[pid].hw, 0, sizeof(session->process[pid].hw));
 }
 
 static bool canonical_57(u64 address)
@@ -85,9 +86,9 @@ static bool canonical_57(u64 address)
     return (i64)address >> 56 == 0 || (i64)address >> 56 == -1;
 }
 
-static void deal(unsigned pid)
+static void deal(struct session *session, unsigned pid)
 {
-    struct process *p = &processes[pid];
+    struct process *p = &session->process[pid];
     unsigned next = 0;
     u64 address;
 
@@ -106,7 +107,7 @@ static void deal(unsigned pid)
             done += n;
         }
     }
-    for (unsigned i = 0; next < DEBUG_SLOTS && breakpoint_pending(pid, i, &address); i++) {
+    for (unsigned i = 0; next < DEBUG_SLOTS && breakpoint_pending(session, pid, i, &address); i++) {
         if (canonical_57(address))
             p->slot[next++] = (struct debug_slot){.use = SLOT_PENDING,
                                                   .reason = STOP_BREAKPOINT,
@@ -130,12 +131,12 @@ static u64 control(const struct debug_slot *s, unsigned i)
     return BIT(2 * i + 1) | rw << (16 + 4 * i) | length_code[s->length] << (18 + 4 * i) | BIT(10);
 }
 
-void debug_registers_apply(unsigned pid)
+void debug_registers_apply(struct session *session, unsigned pid)
 {
-    struct process *p = &processes[pid];
+    struct process *p = &session->process[pid];
     u64 dr[DEBUG_SLOTS] = {0}, dr7 = 0;
 
-    deal(pid);
+    deal(session, pid);
     for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
         if (p->slot[i].use == SLOT_FREE)
             continue;
@@ -149,9 +150,9 @@ void debug_registers_apply(unsigned pid)
     p->debug_registers = dr7 != 0;
 }
 
-bool debug_registers_hit(unsigned pid, u64 dr6, u64 rip, struct stop *out)
+bool debug_registers_hit(struct session *session, unsigned pid, u64 dr6, u64 rip, struct stop *out)
 {
-    const struct process *p = &processes[pid];
+    const struct process *p = &session->process[pid];
     const struct debug_slot *hit = NULL;
 
     for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
@@ -172,42 +173,42 @@ bool debug_registers_hit(unsigned pid, u64 dr6, u64 rip, struct stop *out)
     return true;
 }
 
-bool hw_wanted(unsigned pid, const struct stop *stop)
+bool hw_wanted(struct session *session, unsigned pid, const struct stop *stop)
 {
     for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
-        const struct hw_request *r = &processes[pid].hw[i];
+        const struct hw_request *r = &session->process[pid].hw[i];
         if (r->used && reason_of[r->type] == stop->reason && r->address == stop->address)
             return true;
     }
     return false;
 }
 
-bool debug_register_executes(unsigned pid, u64 address)
+bool debug_register_executes(struct session *session, unsigned pid, u64 address)
 {
     for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
-        const struct debug_slot *s = &processes[pid].slot[i];
+        const struct debug_slot *s = &session->process[pid].slot[i];
         if (executes(s) && s->address == address)
             return true;
     }
     return false;
 }
 
-bool debug_register_waits(unsigned pid, u64 address)
+bool debug_register_waits(struct session *session, unsigned pid, u64 address)
 {
     for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
-        const struct debug_slot *s = &processes[pid].slot[i];
+        const struct debug_slot *s = &session->process[pid].slot[i];
         if (s->use == SLOT_PENDING && s->address == address)
             return true;
     }
     return false;
 }
 
-void hw_list(unsigned pid, struct text *out)
+void hw_list(struct session *session, unsigned pid, struct text *out)
 {
     static const char *const name[] = {"", "execute", "write", "", "access"};
 
     for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
-        const struct hw_request *r = &processes[pid].hw[i];
+        const struct hw_request *r = &session->process[pid].hw[i];
         if (r->used)
             text_add(out, "%016lx debug register, %s, %lu bytes\n", r->address, name[r->type],
                      r->length);

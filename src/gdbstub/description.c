@@ -63,12 +63,12 @@ static void describe_register(struct window *w, const struct reg_entry *e, unsig
     window_add(w, buf, t.len);
 }
 
-void description(unsigned pid, struct window *w)
+void description(struct session *session, unsigned pid, struct window *w)
 {
-    const struct reg_entry *e = reg_table(pid);
+    const struct reg_entry *e = reg_table(session, pid);
 
     add(w, header);
-    add(w, processes[pid].layout_32 ? "i386" : "i386:x86-64");
+    add(w, session->process[pid].layout_32 ? "i386" : "i386:x86-64");
     add(w, "</architecture>");
     while (e->name != NULL && (e->feature != AVX || target_has_avx(pid))) {
         enum reg_feature feature = e->feature;

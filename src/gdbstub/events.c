@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "gdbstub/events.h"
 
+#include "gdbstub/gdbstub.h"
 #include "gdbstub/int3.h"
 #include "lib/string.h"
 
-struct spinlock events_lock;
+// All that the stub keeps outside of a session: the hooks that the lower rooms call, and the
+// session that their calls are about. Set before a guest runs. With a second line each session
+// would be asked in turn.
+static struct session *registered;
 
 // The hook, on the vCPU's core.
 static bool event(struct vcpu *v, enum debug_event what, u64 dr6)
 {
+    struct session *session = registered;
     unsigned pid, index;
     struct vcpu_regs regs;
     gpa_t gpa = GPA(0);
@@ -17,25 +22,25 @@ static bool event(struct vcpu *v, enum debug_event what, u64 dr6)
     if (!target_identify(v, &pid, &index) || pid == 0 || pid > GDB_MAX_VMS ||
         index >= GDB_MAX_VCPUS)
         return false;
-    if (!__atomic_load_n(&processes[pid].attached, __ATOMIC_ACQUIRE))
+    if (!__atomic_load_n(&session->process[pid].attached, __ATOMIC_ACQUIRE))
         return false;
     if (what == DEBUG_BREAKPOINT) {
         vcpu_read_regs(v, &regs);
         translated = int3_gpa(pid, &regs, &gpa);
     }
 
-    struct process *p = &processes[pid];
+    struct process *p = &session->process[pid];
     bool hold = true;
-    spin_lock(&events_lock);
+    spin_lock(&session->events_lock);
     if (!p->attached)
         hold = false;
-    else if (what == DEBUG_BREAKPOINT && !int3_is_ours(pid, &regs, translated, gpa))
+    else if (what == DEBUG_BREAKPOINT && !int3_is_ours(session, pid, &regs, translated, gpa))
         hold = false;
     else if (what == DEBUG_ENDED)
         p->ended = true;
     else
         p->thread[index].mail = (struct mail){.full = true, .event = what, .dr6 = dr6};
-    spin_unlock(&events_lock);
+    spin_unlock(&session->events_lock);
     if (hold)
         target_kick_line_core();
     return hold;
@@ -43,41 +48,47 @@ static bool event(struct vcpu *v, enum debug_event what, u64 dr6)
 
 static const struct debug_hooks hooks = {.event = event};
 
-void events_init(void)
+void events_init(struct session *session)
 {
+    registered = session;
     debug_hooks = &hooks;
 }
 
-void events_attach(unsigned pid, bool on)
+void gdbstub_page_written(unsigned pid, gpa_t page, bool before)
 {
-    struct process *p = &processes[pid];
+    int3_page_written(registered, pid, page, before);
+}
 
-    spin_lock(&events_lock);
+void events_attach(struct session *session, unsigned pid, bool on)
+{
+    struct process *p = &session->process[pid];
+
+    spin_lock(&session->events_lock);
     __atomic_store_n(&p->attached, on, __ATOMIC_RELEASE);
     p->ended = false;
     for (unsigned i = 0; i < GDB_MAX_VCPUS; i++)
         p->thread[i].mail.full = false;
-    spin_unlock(&events_lock);
+    spin_unlock(&session->events_lock);
 }
 
-bool events_take(unsigned pid, unsigned index, struct mail *out)
+bool events_take(struct session *session, unsigned pid, unsigned index, struct mail *out)
 {
-    struct mail *m = &processes[pid].thread[index].mail;
+    struct mail *m = &session->process[pid].thread[index].mail;
 
-    spin_lock(&events_lock);
+    spin_lock(&session->events_lock);
     *out = *m;
     m->full = false;
-    spin_unlock(&events_lock);
+    spin_unlock(&session->events_lock);
     return out->full;
 }
 
-bool events_take_end(unsigned pid)
+bool events_take_end(struct session *session, unsigned pid)
 {
-    struct process *p = &processes[pid];
+    struct process *p = &session->process[pid];
 
-    spin_lock(&events_lock);
+    spin_lock(&session->events_lock);
     bool ended = p->ended;
     p->ended = false;
-    spin_unlock(&events_lock);
+    spin_unlock(&session->events_lock);
     return ended;
 }

@@ -6,20 +6,22 @@
 
 #include "lib/types.h"
 
+struct session; // gdbstub/session.h
+
 // Before the first byte; registers the hook. Calling it again forgets everything.
-void gdbstub_init(void);
+void gdbstub_init(struct session *session);
 
 // A byte from the line.
-void gdbstub_input(u8 byte);
+void gdbstub_input(struct session *session, u8 byte);
 
 // The line reported a BREAK: the same as byte 0x03.
-void gdbstub_break(void);
+void gdbstub_break(struct session *session);
 
 // After target_kick_line_core(): looks at what the vCPUs reported, tells gdb.
-void gdbstub_poll(void);
+void gdbstub_poll(struct session *session);
 
 // Nobody is at the other end any more: every breakpoint is taken out, all guests run.
-void gdbstub_line_dead(void);
+void gdbstub_line_dead(struct session *session);
 
 // A guest is about to write to a page that target_watch_page() put under watch (before), or has
 // done so. On the vCPU's core; does not wait. The writing instruction may have been emulated or

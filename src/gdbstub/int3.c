@@ -2,32 +2,15 @@
 #include "gdbstub/int3.h"
 
 #include "gdbstub/events.h"
-#include "gdbstub/gdbstub.h"
 #include "gdbstub/memory.h"
 #include "lib/string.h"
 
 #define INT3 0xcc
 
-// Guarded by events_lock.
-struct plant {
-    unsigned refs; // breakpoints that share it; 0: free
-    unsigned pid;
-    gpa_t gpa;
-    u64 address; // linear, of the breakpoint that made it
-    bool in;     // the byte in memory is ours
-    bool lifted; // out for a step
-    u8 saved;    // what belongs there; meaningful while `in`
-};
-
-static struct plant plants[MAX_BREAKPOINTS];
-
-void int3_init(void)
+static struct plant *find_plant(struct session *session, unsigned pid, gpa_t gpa)
 {
-    memset(plants, 0, sizeof(plants));
-}
+    struct plant *plants = session->plant;
 
-static struct plant *find_plant(unsigned pid, gpa_t gpa)
-{
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         if (plants[i].refs > 0 && plants[i].pid == pid && plants[i].gpa.v == gpa.v)
             return &plants[i];
@@ -35,8 +18,10 @@ static struct plant *find_plant(unsigned pid, gpa_t gpa)
     return NULL;
 }
 
-static bool page_has_plant(unsigned pid, gpa_t gpa)
+static bool page_has_plant(struct session *session, unsigned pid, gpa_t gpa)
 {
+    struct plant *plants = session->plant;
+
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         if (plants[i].refs > 0 && plants[i].pid == pid &&
             ((plants[i].gpa.v ^ gpa.v) & PAGE_MASK) == 0)
@@ -70,8 +55,10 @@ static void take_out(struct plant *p)
     p->in = false;
 }
 
-static struct plant *new_plant(unsigned pid, gpa_t gpa, u64 address)
+static struct plant *new_plant(struct session *session, unsigned pid, gpa_t gpa, u64 address)
 {
+    struct plant *plants = session->plant;
+
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         if (plants[i].refs == 0) {
             plants[i] = (struct plant){.pid = pid, .gpa = gpa, .address = address};
@@ -81,34 +68,34 @@ static struct plant *new_plant(unsigned pid, gpa_t gpa, u64 address)
     return NULL; // not reached: there are as many as breakpoints
 }
 
-struct plant *int3_plant(unsigned pid, gpa_t gpa, u64 address)
+struct plant *int3_plant(struct session *session, unsigned pid, gpa_t gpa, u64 address)
 {
-    bool watched = page_has_plant(pid, gpa);
+    bool watched = page_has_plant(session, pid, gpa);
 
-    spin_lock(&events_lock);
-    struct plant *p = find_plant(pid, gpa);
+    spin_lock(&session->events_lock);
+    struct plant *p = find_plant(session, pid, gpa);
     if (p == NULL) {
-        p = new_plant(pid, gpa, address);
+        p = new_plant(session, pid, gpa, address);
         if (p != NULL && !put_in(p))
             p = NULL;
     }
     if (p != NULL)
         p->refs++;
-    spin_unlock(&events_lock);
+    spin_unlock(&session->events_lock);
 
     if (p != NULL && !watched)
         target_watch_page(pid, GPA(gpa.v & PAGE_MASK), true);
     return p;
 }
 
-void int3_unplant(struct plant *p)
+void int3_unplant(struct session *session, struct plant *p)
 {
-    spin_lock(&events_lock);
+    spin_lock(&session->events_lock);
     if (p->refs == 1)
         take_out(p);
     p->refs--;
-    spin_unlock(&events_lock);
-    if (!page_has_plant(p->pid, p->gpa))
+    spin_unlock(&session->events_lock);
+    if (!page_has_plant(session, p->pid, p->gpa))
         target_watch_page(p->pid, GPA(p->gpa.v & PAGE_MASK), false);
 }
 
@@ -117,24 +104,26 @@ gpa_t int3_where(const struct plant *p)
     return p->gpa;
 }
 
-void int3_verify(struct plant *p)
+void int3_verify(struct session *session, struct plant *p)
 {
     u8 byte;
 
-    spin_lock(&events_lock);
+    spin_lock(&session->events_lock);
     if (guest_read(target_memory(p->pid), p->gpa, &byte, 1) == OK && (!p->in || byte != INT3))
         put_in(p);
-    spin_unlock(&events_lock);
+    spin_unlock(&session->events_lock);
 }
 
-void int3_forget(unsigned pid)
+void int3_forget(struct session *session, unsigned pid)
 {
-    spin_lock(&events_lock);
+    struct plant *plants = session->plant;
+
+    spin_lock(&session->events_lock);
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         if (plants[i].refs > 0 && plants[i].pid == pid)
             plants[i].in = false;
     }
-    spin_unlock(&events_lock);
+    spin_unlock(&session->events_lock);
 }
 
 bool int3_gpa(unsigned pid, const struct vcpu_regs *regs, gpa_t *gpa)
@@ -149,13 +138,14 @@ bool int3_gpa(unsigned pid, const struct vcpu_regs *regs, gpa_t *gpa)
 
 // The plant that the vCPU runs into: by where it lies, or by its address when the page has gone
 // from the tables meanwhile.
-static struct plant *plant_under(unsigned pid, const struct vcpu_regs *regs, bool translated,
-                                 gpa_t gpa)
+static struct plant *plant_under(struct session *session, unsigned pid,
+                                 const struct vcpu_regs *regs, bool translated, gpa_t gpa)
 {
+    struct plant *plants = session->plant;
     u64 rip = linear_rip(regs);
 
     if (translated)
-        return find_plant(pid, gpa);
+        return find_plant(session, pid, gpa);
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         if (plants[i].refs > 0 && plants[i].pid == pid && plants[i].address == rip)
             return &plants[i];
@@ -163,45 +153,48 @@ static struct plant *plant_under(unsigned pid, const struct vcpu_regs *regs, boo
     return NULL;
 }
 
-bool int3_under(unsigned pid, const struct vcpu_regs *regs)
+bool int3_under(struct session *session, unsigned pid, const struct vcpu_regs *regs)
 {
     gpa_t gpa = GPA(0);
     bool translated = int3_gpa(pid, regs, &gpa);
 
-    spin_lock(&events_lock);
-    const struct plant *p = plant_under(pid, regs, translated, gpa);
+    spin_lock(&session->events_lock);
+    const struct plant *p = plant_under(session, pid, regs, translated, gpa);
     bool in = p != NULL && p->in;
-    spin_unlock(&events_lock);
+    spin_unlock(&session->events_lock);
     return in;
 }
 
-void int3_lift(unsigned pid, const struct vcpu_regs *regs)
+void int3_lift(struct session *session, unsigned pid, const struct vcpu_regs *regs)
 {
     gpa_t gpa = GPA(0);
     bool translated = int3_gpa(pid, regs, &gpa);
 
-    spin_lock(&events_lock);
-    struct plant *p = plant_under(pid, regs, translated, gpa);
+    spin_lock(&session->events_lock);
+    struct plant *p = plant_under(session, pid, regs, translated, gpa);
     if (p != NULL) {
         take_out(p);
         p->lifted = true;
     }
-    spin_unlock(&events_lock);
+    spin_unlock(&session->events_lock);
 }
 
-void int3_lower(unsigned pid)
+void int3_lower(struct session *session, unsigned pid)
 {
-    spin_lock(&events_lock);
+    struct plant *plants = session->plant;
+
+    spin_lock(&session->events_lock);
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         if (plants[i].refs > 0 && plants[i].pid == pid && plants[i].lifted)
             put_in(&plants[i]);
     }
-    spin_unlock(&events_lock);
+    spin_unlock(&session->events_lock);
 }
 
-bool int3_is_ours(unsigned pid, const struct vcpu_regs *regs, bool translated, gpa_t gpa)
+bool int3_is_ours(struct session *session, unsigned pid, const struct vcpu_regs *regs,
+                  bool translated, gpa_t gpa)
 {
-    const struct plant *p = plant_under(pid, regs, translated, gpa);
+    const struct plant *p = plant_under(session, pid, regs, translated, gpa);
     u8 byte;
 
     if (p == NULL)
@@ -213,13 +206,13 @@ bool int3_is_ours(unsigned pid, const struct vcpu_regs *regs, bool translated, g
     return guest_read(target_memory(pid), p->gpa, &byte, 1) != OK || byte != INT3;
 }
 
-void gdbstub_page_written(unsigned pid, gpa_t page, bool before)
+void int3_page_written(struct session *session, unsigned pid, gpa_t page, bool before)
 {
     u8 byte;
 
-    spin_lock(&events_lock);
+    spin_lock(&session->events_lock);
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        struct plant *p = &plants[i];
+        struct plant *p = &session->plant[i];
         if (p->refs == 0 || p->pid != pid || ((p->gpa.v ^ page.v) & PAGE_MASK) != 0 || p->lifted)
             continue;
         // With two writers at a time the second finds the first one's int3 in again.
@@ -228,34 +221,35 @@ void gdbstub_page_written(unsigned pid, gpa_t page, bool before)
         else if (!p->in || guest_read(target_memory(pid), p->gpa, &byte, 1) != OK || byte != INT3)
             put_in(p);
     }
-    spin_unlock(&events_lock);
+    spin_unlock(&session->events_lock);
 }
 
-void int3_hide(unsigned pid, gpa_t gpa, void *buf, u64 len)
+void int3_hide(struct session *session, unsigned pid, gpa_t gpa, void *buf, u64 len)
 {
-    spin_lock(&events_lock);
+    spin_lock(&session->events_lock);
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        const struct plant *p = &plants[i];
+        const struct plant *p = &session->plant[i];
         if (p->refs > 0 && p->pid == pid && p->in && p->gpa.v - gpa.v < len)
             ((u8 *)buf)[p->gpa.v - gpa.v] = p->saved;
     }
-    spin_unlock(&events_lock);
+    spin_unlock(&session->events_lock);
 }
 
-enum error int3_write_under(unsigned pid, gpa_t gpa, const void *buf, u64 len)
+enum error int3_write_under(struct session *session, unsigned pid, gpa_t gpa, const void *buf,
+                            u64 len)
 {
     const u8 int3 = INT3;
     const u8 *from = buf;
 
-    spin_lock(&events_lock);
+    spin_lock(&session->events_lock);
     enum error e = target_write_code(pid, gpa, buf, len);
     for (unsigned i = 0; e == OK && i < MAX_BREAKPOINTS; i++) {
-        struct plant *p = &plants[i];
+        struct plant *p = &session->plant[i];
         if (p->refs == 0 || p->pid != pid || !p->in || p->gpa.v - gpa.v >= len)
             continue;
         p->saved = from[p->gpa.v - gpa.v];
         p->in = target_write_code(pid, p->gpa, &int3, 1) == OK;
     }
-    spin_unlock(&events_lock);
+    spin_unlock(&session->events_lock);
     return e;
 }

@@ -6,43 +6,41 @@
 
 #include "gdbstub/session.h"
 
-#define MAX_BREAKPOINTS 256 // of all VMs together
-
-struct plant;
-
-// Forgets everything, touches no guest.
-void int3_init(void);
-
 // Puts an int3 at gpa, or shares the one that is there; address is the linear one behind which gpa
 // was found. NULL: gpa is no RAM that could be written. All vCPUs of the VM are held.
-struct plant *int3_plant(unsigned pid, gpa_t gpa, u64 address);
+struct plant *int3_plant(struct session *session, unsigned pid, gpa_t gpa, u64 address);
 
 // Gives it up; the last who shares it takes it out. All vCPUs of the VM are held.
-void int3_unplant(struct plant *p);
+void int3_unplant(struct session *session, struct plant *p);
 
 gpa_t int3_where(const struct plant *p);
 
 // Puts it in again if something went over it that gdbstub_page_written() was not told of.
-void int3_verify(struct plant *p);
+void int3_verify(struct session *session, struct plant *p);
 
 // The VM's memory was made anew: none of its int3s is in it.
-void int3_forget(unsigned pid);
+void int3_forget(struct session *session, unsigned pid);
 
 // Whether an int3 of ours is at the vCPU's rip.
-bool int3_under(unsigned pid, const struct vcpu_regs *regs);
+bool int3_under(struct session *session, unsigned pid, const struct vcpu_regs *regs);
 
 // Takes the int3 at this vCPU's rip out for one step, and puts it in again.
-void int3_lift(unsigned pid, const struct vcpu_regs *regs);
-void int3_lower(unsigned pid);
+void int3_lift(struct session *session, unsigned pid, const struct vcpu_regs *regs);
+void int3_lower(struct session *session, unsigned pid);
 
 // What memory at [gpa, gpa + len) would hold without us: mends what was read from there into buf.
-void int3_hide(unsigned pid, gpa_t gpa, void *buf, u64 len);
+void int3_hide(struct session *session, unsigned pid, gpa_t gpa, void *buf, u64 len);
 
 // Writes guest memory under our int3s, which stay. ERR_FAULT: not all of it is RAM.
-enum error int3_write_under(unsigned pid, gpa_t gpa, const void *buf, u64 len);
+enum error int3_write_under(struct session *session, unsigned pid, gpa_t gpa, const void *buf,
+                            u64 len);
+
+// For hooks: what gdbstub_page_written() promises.
+void int3_page_written(struct session *session, unsigned pid, gpa_t page, bool before);
 
 // For hooks. The guest-physical address of the instruction at rip; any core, no lock.
 bool int3_gpa(unsigned pid, const struct vcpu_regs *regs, gpa_t *gpa);
 
 // For hooks, events_lock held: whether the #BP at rip (at gpa when translated) came of a plant.
-bool int3_is_ours(unsigned pid, const struct vcpu_regs *regs, bool translated, gpa_t gpa);
+bool int3_is_ours(struct session *session, unsigned pid, const struct vcpu_regs *regs,
+                  bool translated, gpa_t gpa);

@@ -64,7 +64,8 @@ static u64 piece(unsigned pid, const struct vcpu_regs *regs, u64 address, u64 le
     return n;
 }
 
-u64 memory_read(unsigned pid, const struct vcpu_regs *regs, u64 address, void *buf, u64 len)
+u64 memory_read(struct session *session, unsigned pid, const struct vcpu_regs *regs, u64 address,
+                void *buf, u64 len)
 {
     u64 done = 0;
 
@@ -73,20 +74,21 @@ u64 memory_read(unsigned pid, const struct vcpu_regs *regs, u64 address, void *b
         u64 n = piece(pid, regs, address + done, len - done, &gpa);
         if (n == 0 || guest_read(target_memory(pid), gpa, (u8 *)buf + done, n) != OK)
             break;
-        int3_hide(pid, gpa, (u8 *)buf + done, n);
+        int3_hide(session, pid, gpa, (u8 *)buf + done, n);
         done += n;
     }
     return done;
 }
 
-u64 memory_write(unsigned pid, const struct vcpu_regs *regs, u64 address, const void *buf, u64 len)
+u64 memory_write(struct session *session, unsigned pid, const struct vcpu_regs *regs, u64 address,
+                 const void *buf, u64 len)
 {
     u64 done = 0;
 
     while (done < len) {
         gpa_t gpa;
         u64 n = piece(pid, regs, address + done, len - done, &gpa);
-        if (n == 0 || int3_write_under(pid, gpa, (const u8 *)buf + done, n) != OK)
+        if (n == 0 || int3_write_under(session, pid, gpa, (const u8 *)buf + done, n) != OK)
             break;
         done += n;
     }
@@ -94,54 +96,56 @@ u64 memory_write(unsigned pid, const struct vcpu_regs *regs, u64 address, const 
 }
 
 // The registers to translate with, read into *regs; NULL in physical mode.
-static const struct vcpu_regs *translation(const struct packet_args *a, struct vcpu_regs *regs)
+static const struct vcpu_regs *translation(struct session *session, const struct packet_args *a,
+                                           struct vcpu_regs *regs)
 {
-    if (session.physical)
+    if (session->client.physical)
         return NULL;
     vcpu_read_regs(a->vcpu, regs);
     return regs;
 }
 
-static void read_reply(const struct packet_args *a, bool binary)
+static void read_reply(struct session *session, const struct packet_args *a, bool binary)
 {
-    static u8 buf[GDB_PACKET_SIZE];
+    u8 *buf = session->memory;
     struct vcpu_regs regs;
     // A shorter answer than asked for is one that gdb continues from.
     u64 len = MIN(a->number[1], binary ? GDB_PACKET_SIZE / 2 : (GDB_PACKET_SIZE - 4) / 2);
-    u64 n = memory_read(a->pid, translation(a, &regs), a->number[0], buf, len);
+    u64 n = memory_read(session, a->pid, translation(session, a, &regs), a->number[0], buf, len);
 
     if (n == 0 && len > 0) {
-        reply_error(E_MEMORY, "no memory there");
+        reply_error(session, E_MEMORY, "no memory there");
         return;
     }
-    reply_start();
+    reply_start(session);
     if (binary) {
-        text_add(&reply, "b");
-        text_bytes(&reply, buf, n);
+        text_add(&session->reply, "b");
+        text_bytes(&session->reply, buf, n);
     } else {
-        text_hex(&reply, buf, n);
+        text_hex(&session->reply, buf, n);
     }
 }
 
-void packet_m(const struct packet_args *a)
+void packet_m(struct session *session, const struct packet_args *a)
 {
-    read_reply(a, false);
+    read_reply(session, a, false);
 }
 
-void packet_x(const struct packet_args *a)
+void packet_x(struct session *session, const struct packet_args *a)
 {
-    read_reply(a, true);
+    read_reply(session, a, true);
 }
 
-void packet_write(const struct packet_args *a)
+void packet_write(struct session *session, const struct packet_args *a)
 {
     struct vcpu_regs regs;
     u64 address = a->number[0], len = a->number[1];
 
     if (len != a->length)
-        reply_error(E_FORMAT, "data do not fit the length");
-    else if (memory_write(a->pid, translation(a, &regs), address, a->bytes, len) != len)
-        reply_error(E_MEMORY, "no memory there, or not all of it");
+        reply_error(session, E_FORMAT, "data do not fit the length");
+    else if (memory_write(session, a->pid, translation(session, a, &regs), address, a->bytes,
+                          len) != len)
+        reply_error(session, E_MEMORY, "no memory there, or not all of it");
     else
-        reply_ok();
+        reply_ok(session);
 }

@@ -10,28 +10,23 @@
 #include "gdbstub/session.h"
 #include "lib/string.h"
 
-#define OUTPUT_SIZE 16384
-#define PIECE       ((GDB_PACKET_SIZE - 16) / 2) // bytes of text in one packet
+#define PIECE ((GDB_PACKET_SIZE - 16) / 2) // bytes of text in one packet
 
-static char output[OUTPUT_SIZE];
-static struct text out;
-
-#define MAX_COMMAND 256
-#define ANY_NUMBER  255
+#define ANY_NUMBER 255
 
 struct command {
     const char *name, *args, *help;
     u8 least, most; // arguments
     // Adds its output (NULL: target_monitor() does). False: it takes no such arguments.
-    bool (*run)(const char *args);
+    bool (*run)(struct session *session, const char *args);
 };
 
-static bool help(const char *args);
-static bool list_breakpoints(const char *args);
-static bool show_translation(const char *args);
-static bool dump_physical(const char *args);
-static bool layout(const char *args);
-static bool connect(const char *args);
+static bool help(struct session *session, const char *args);
+static bool list_breakpoints(struct session *session, const char *args);
+static bool show_translation(struct session *session, const char *args);
+static bool dump_physical(struct session *session, const char *args);
+static bool layout(struct session *session, const char *args);
+static bool connect(struct session *session, const char *args);
 
 static const struct command commands[] = {
     {"help", "", "this list; in a command $rip, $cr3, ... are the current vCPU's registers", 0, 0,
@@ -62,37 +57,37 @@ static const struct command commands[] = {
      1, 2, connect},
 };
 
-static bool help(const char *args)
+static bool help(struct session *session, const char *args)
 {
     (void)args;
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
         const struct command *c = &commands[i];
         int width = 28 - (int)strlen(c->name);
-        text_add(&out, "%s %-*s %s\n", c->name, width, c->args, c->help);
+        text_add(&session->monitor.out, "%s %-*s %s\n", c->name, width, c->args, c->help);
     }
     return true;
 }
 
 // The current thread's registers; says so when there is none.
-static bool current_regs(struct vcpu_regs *regs)
+static bool current_regs(struct session *session, struct vcpu_regs *regs)
 {
-    struct vcpu *v = current_vcpu();
+    struct vcpu *v = current_vcpu(session);
 
     if (v == NULL) {
-        text_add(&out, "no VM is attached\n");
+        text_add(&session->monitor.out, "no VM is attached\n");
         return false;
     }
     vcpu_read_regs(v, regs);
     return true;
 }
 
-static bool list_breakpoints(const char *args)
+static bool list_breakpoints(struct session *session, const char *args)
 {
     (void)args;
-    breakpoints_list(session.general_pid, &out);
-    hw_list(session.general_pid, &out);
-    if (out.len == 0)
-        text_add(&out, "none\n");
+    breakpoints_list(session, session->client.general_pid, &session->monitor.out);
+    hw_list(session, session->client.general_pid, &session->monitor.out);
+    if (session->monitor.out.len == 0)
+        text_add(&session->monitor.out, "none\n");
     return true;
 }
 
@@ -107,7 +102,7 @@ static bool parse_address(const char **args, u64 *address)
     return ok;
 }
 
-static bool show_translation(const char *args)
+static bool show_translation(struct session *session, const char *args)
 {
     static const char *const names[] = {"", "PTE", "PDE", "PDPTE", "PML4E", "PML5E"};
     struct vcpu_regs regs;
@@ -117,28 +112,31 @@ static bool show_translation(const char *args)
 
     if (!parse_address(&args, &address) || *args != '\0')
         return false;
-    if (!current_regs(&regs))
+    if (!current_regs(session, &regs))
         return true;
     memset(&walk, 0, sizeof(walk));
-    enum error e = translate(session.general_pid, &regs, address, &walk);
+    enum error e = translate(session->client.general_pid, &regs, address, &walk);
     for (unsigned i = 0; i < walk.count && i < WALK_LEVELS; i++)
-        text_add(&out, "%-5s at %lx: %016lx\n", names[MIN(walk.entry[i].level, 5u)],
-                 walk.entry[i].gpa.v, walk.entry[i].value);
+        text_add(&session->monitor.out, "%-5s at %lx: %016lx\n",
+                 names[MIN(walk.entry[i].level, 5u)], walk.entry[i].gpa.v, walk.entry[i].value);
     if (e != OK) {
-        text_add(&out, "%lx is not mapped: %s\n", address, error_name(e));
+        text_add(&session->monitor.out, "%lx is not mapped: %s\n", address, error_name(e));
         return true;
     }
     if (!in_paged_mode(&regs))
-        text_add(&out, "paging is off: %lx is guest-physical %lx\n", address, walk.gpa.v);
+        text_add(&session->monitor.out, "paging is off: %lx is guest-physical %lx\n", address,
+                 walk.gpa.v);
     else
-        text_add(&out, "%lx is guest-physical %lx, page of %lu KiB, %s%s, %s\n", address,
-                 walk.gpa.v, (u64)(walk.page_size / KiB), walk.writable ? "writable" : "read-only",
-                 walk.executable ? ", executable" : "", walk.user ? "user" : "supervisor");
+        text_add(&session->monitor.out, "%lx is guest-physical %lx, page of %lu KiB, %s%s, %s\n",
+                 address, walk.gpa.v, (u64)(walk.page_size / KiB),
+                 walk.writable ? "writable" : "read-only", walk.executable ? ", executable" : "",
+                 walk.user ? "user" : "supervisor");
     str_format(gpa, sizeof(gpa), "%lx", walk.gpa.v);
-    return target_monitor(session.general_pid, session.general_vcpu, "ept", gpa, &out);
+    return target_monitor(session->client.general_pid, session->client.general_vcpu, "ept", gpa,
+                          &session->monitor.out);
 }
 
-static bool dump_physical(const char *args)
+static bool dump_physical(struct session *session, const char *args)
 {
     struct vcpu_regs regs;
     u8 row[16];
@@ -147,19 +145,19 @@ static bool dump_physical(const char *args)
     if (!parse_address(&args, &address) ||
         (*args != '\0' && (!parse_address(&args, &len) || *args != '\0')))
         return false;
-    if (!current_regs(&regs))
+    if (!current_regs(session, &regs))
         return true;
     len = MIN(len, 2048ul);
     for (u64 done = 0; done < len; done += sizeof(row)) {
         u64 n = MIN(len - done, (u64)sizeof(row));
-        if (memory_read(session.general_pid, NULL, address + done, row, n) != n) {
-            text_add(&out, "%012lx: no memory\n", address + done);
+        if (memory_read(session, session->client.general_pid, NULL, address + done, row, n) != n) {
+            text_add(&session->monitor.out, "%012lx: no memory\n", address + done);
             return true;
         }
-        text_add(&out, "%012lx:", address + done);
+        text_add(&session->monitor.out, "%012lx:", address + done);
         for (u64 i = 0; i < n; i++)
-            text_add(&out, " %02x", row[i]);
-        text_add(&out, "\n");
+            text_add(&session->monitor.out, " %02x", row[i]);
+        text_add(&session->monitor.out, "\n");
     }
     return true;
 }
@@ -176,7 +174,7 @@ static void set_layout(struct process *p, const char *layout)
 }
 
 // For those who know the VM before they connect: gdb itself is given one without being asked.
-static bool connect(const char *args)
+static bool connect(struct session *session, const char *args)
 {
     const char *blank = strchr(args, ' ');
     size_t n = blank != NULL ? (size_t)(blank - args) : strlen(args);
@@ -189,12 +187,12 @@ static bool connect(const char *args)
            (strlen(target_vm_name(pid)) != n || memcmp(target_vm_name(pid), args, n) != 0))
         pid++;
     if (pid > count || !target_vm_exists(pid)) {
-        text_add(&out, "no VM %.*s runs\n", (int)n, args);
+        text_add(&session->monitor.out, "no VM %.*s runs\n", (int)n, args);
         return true;
     }
-    set_layout(&processes[pid], wanted);
-    attach_next(pid);
-    text_add(&out, "the next gdb that connects gets %s\n", target_vm_name(pid));
+    set_layout(&session->process[pid], wanted);
+    attach_next(session, pid);
+    text_add(&session->monitor.out, "the next gdb that connects gets %s\n", target_vm_name(pid));
     return true;
 }
 
@@ -204,20 +202,20 @@ static const char *layout_name(bool is_32)
 }
 
 // gdb reads the registers' description when it attaches, and keeps to it.
-static bool layout(const char *args)
+static bool layout(struct session *session, const char *args)
 {
-    struct process *p = process_attached(session.general_pid);
+    struct process *p = process_attached(session, session->client.general_pid);
 
     if (*args != '\0' && !is_layout(args))
         return false;
     if (p == NULL) {
-        text_add(&out, "no VM is attached\n");
+        text_add(&session->monitor.out, "no VM is attached\n");
         return true;
     }
     if (*args != '\0')
         set_layout(p, args);
-    bool next_32 = p->layout_forced ? p->forced_32 : layout_wanted(session.general_pid);
-    text_add(&out, "now %s; the next attach: %s%s\n", layout_name(p->layout_32),
+    bool next_32 = p->layout_forced ? p->forced_32 : layout_wanted(session->client.general_pid);
+    text_add(&session->monitor.out, "now %s; the next attach: %s%s\n", layout_name(p->layout_32),
              p->layout_forced ? "" : "as the VM is, ", layout_name(next_32));
     return true;
 }
@@ -229,7 +227,7 @@ static bool in_name(char c)
 
 // gdb sends the command as it was typed. $NAME stands for a register of the current vCPU, several
 // blanks for one.
-static bool expand(const char *from, struct text *to)
+static bool expand(struct session *session, const char *from, struct text *to)
 {
     struct vcpu_regs regs;
     bool have_regs = false;
@@ -245,18 +243,18 @@ static bool expand(const char *from, struct text *to)
         size_t n = 0;
         for (from++; in_name(from[n]); n++)
             ;
-        if (!have_regs && !current_regs(&regs))
+        if (!have_regs && !current_regs(session, &regs))
             return false;
         have_regs = true;
-        if (!reg_by_name(session.general_pid, &regs, from, n, &value)) {
-            text_add(&out, "no register $%.*s\n", (int)n, from);
+        if (!reg_by_name(session, session->client.general_pid, &regs, from, n, &value)) {
+            text_add(&session->monitor.out, "no register $%.*s\n", (int)n, from);
             return false;
         }
         text_add(to, "%lx", value);
         from += n;
     }
     if (to->cut)
-        text_add(&out, "too long\n");
+        text_add(&session->monitor.out, "too long\n");
     return !to->cut;
 }
 
@@ -269,18 +267,19 @@ static unsigned count_words(const char *s)
     return n;
 }
 
-static bool carry_out(const struct command *c, const char *args)
+static bool carry_out(struct session *session, const struct command *c, const char *args)
 {
     unsigned words = count_words(args);
 
     if (words < c->least || words > c->most)
         return false;
     if (c->run != NULL)
-        return c->run(args);
-    return target_monitor(session.general_pid, session.general_vcpu, c->name, args, &out);
+        return c->run(session, args);
+    return target_monitor(session->client.general_pid, session->client.general_vcpu, c->name, args,
+                          &session->monitor.out);
 }
 
-static void execute(char *text)
+static void execute(struct session *session, char *text)
 {
     char *args = strchr(text, ' ');
 
@@ -292,35 +291,37 @@ static void execute(char *text)
         const struct command *c = &commands[i];
         if (strcmp(c->name, text) != 0)
             continue;
-        if (!carry_out(c, args))
-            text_add(&out, "usage: %s%s%s\n", c->name, *c->args != '\0' ? " " : "", c->args);
+        if (!carry_out(session, c, args))
+            text_add(&session->monitor.out, "usage: %s%s%s\n", c->name, *c->args != '\0' ? " " : "",
+                     c->args);
         return;
     }
-    text_add(&out, "unknown command \"%s\"; `monitor help` lists them\n", text);
+    text_add(&session->monitor.out, "unknown command \"%s\"; `monitor help` lists them\n", text);
 }
 
 // All but the last piece go ahead of the reply, as console output.
-static void send_output(void)
+static void send_output(struct session *session)
 {
     size_t at = 0;
 
-    for (; out.len - at > PIECE; at += PIECE)
-        reply_console(output + at, PIECE);
-    reply_start();
-    if (out.len == 0)
-        reply_ok();
+    for (; session->monitor.out.len - at > PIECE; at += PIECE)
+        reply_console(session, session->monitor.buffer + at, PIECE);
+    reply_start(session);
+    if (session->monitor.out.len == 0)
+        reply_ok(session);
     else
-        text_hex(&reply, output + at, out.len - at);
+        text_hex(&session->reply, session->monitor.buffer + at, session->monitor.out.len - at);
 }
 
-void packet_monitor(const struct packet_args *a)
+void packet_monitor(struct session *session, const struct packet_args *a)
 {
-    static char text[MAX_COMMAND], expanded[512];
-    struct text all = TEXT(expanded);
+    struct monitor *m = &session->monitor;
+    char *text = m->typed;
+    struct text all = TEXT(m->expanded);
     size_t n = a->length;
 
-    if (n >= sizeof(text)) {
-        reply_error(E_FORMAT, "malformed command");
+    if (n >= sizeof(m->typed)) {
+        reply_error(session, E_FORMAT, "malformed command");
         return;
     }
     memcpy(text, a->bytes, n);
@@ -331,12 +332,11 @@ void packet_monitor(const struct packet_args *a)
         if (text[i] < ' ' || text[i] > '~')
             text[i] = '?';
     }
-    output[0] = '\0';
-    out = TEXT(output);
-    expanded[0] = '\0';
+    m->out = TEXT(m->buffer);
+    m->buffer[0] = m->expanded[0] = '\0';
     if (n == 0)
-        (void)help(text);
-    else if (expand(text, &all))
-        execute(expanded);
-    send_output();
+        (void)help(session, text);
+    else if (expand(session, text, &all))
+        execute(session, m->expanded);
+    send_output(session);
 }

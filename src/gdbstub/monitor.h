@@ -2,6 +2,6 @@
 // gdb's `monitor` command.
 #pragma once
 
-#include "gdbstub/args.h"
+#include "gdbstub/session.h"
 
-void packet_monitor(const struct packet_args *a);
+void packet_monitor(struct session *session, const struct packet_args *a);

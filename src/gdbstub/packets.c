@@ -17,8 +17,9 @@
 #define NO_PROCESS     "not attached"
 
 // R and r ask to start a program again. They have no reply, and nothing is done.
-static void ignore(const struct packet_args *a)
+static void ignore(struct session *session, const struct packet_args *a)
 {
+    (void)session;
     (void)a;
 }
 

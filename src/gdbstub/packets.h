@@ -26,7 +26,7 @@ struct packet {
     enum when when;
     enum whom whom;
     // Sets the reply, which is empty before. The arguments are of their form.
-    void (*run)(const struct packet_args *a);
+    void (*run)(struct session *session, const struct packet_args *a);
     unsigned option;       // for a handler that stands in more than one row
     bool silent;           // it has no reply, by the protocol
     u8 error;              // when its arguments have another form; 0: E_FORMAT

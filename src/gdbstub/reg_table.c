@@ -91,14 +91,14 @@ static const struct reg_entry i386[] = {
     {.name = NULL},
 };
 
-const struct reg_entry *reg_table(unsigned pid)
+const struct reg_entry *reg_table(struct session *session, unsigned pid)
 {
-    return processes[pid].layout_32 ? i386 : amd64;
+    return session->process[pid].layout_32 ? i386 : amd64;
 }
 
-const struct reg_entry *reg_lookup(unsigned pid, u64 number, unsigned *i)
+const struct reg_entry *reg_lookup(struct session *session, unsigned pid, u64 number, unsigned *i)
 {
-    for (const struct reg_entry *e = reg_table(pid); e->name != NULL; e++) {
+    for (const struct reg_entry *e = reg_table(session, pid); e->name != NULL; e++) {
         if (e->feature == AVX && !target_has_avx(pid))
             return NULL;
         if (number < e->count) {
@@ -115,18 +115,19 @@ static bool is_name(const char *name, const char *wanted, size_t n)
     return strlen(name) == n && strncmp(name, wanted, n) == 0;
 }
 
-bool reg_by_name(unsigned pid, const struct vcpu_regs *regs, const char *name, size_t n, u64 *value)
+bool reg_by_name(struct session *session, unsigned pid, const struct vcpu_regs *regs,
+                 const char *name, size_t n, u64 *value)
 {
     static const char *const aliases[][3] = {
         {"pc", "rip", "eip"}, {"sp", "rsp", "esp"}, {"fp", "rbp", "ebp"}};
     for (size_t i = 0; i < ARRAY_SIZE(aliases); i++) {
         if (is_name(aliases[i][0], name, n)) {
-            name = aliases[i][processes[pid].layout_32 ? 2 : 1];
+            name = aliases[i][session->process[pid].layout_32 ? 2 : 1];
             n = strlen(name);
         }
     }
     *value = 0;
-    for (const struct reg_entry *e = reg_table(pid); e->name != NULL; e++) {
+    for (const struct reg_entry *e = reg_table(session, pid); e->name != NULL; e++) {
         for (unsigned i = 0; e->kind != VECTOR && i < e->count; i++) {
             char this_name[16];
             if (e->count > 1)

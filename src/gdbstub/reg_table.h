@@ -28,15 +28,15 @@ struct reg_entry {
 };
 
 // The table of the process's layout; ends with an entry whose name is NULL.
-const struct reg_entry *reg_table(unsigned pid);
+const struct reg_entry *reg_table(struct session *session, unsigned pid);
 
 // The entry of register `number`, and which of its registers it is; NULL when there is none.
-const struct reg_entry *reg_lookup(unsigned pid, u64 number, unsigned *i);
+const struct reg_entry *reg_lookup(struct session *session, unsigned pid, u64 number, unsigned *i);
 
 // The value of a general, segment or system register by its name of n characters; pc, sp and fp are
 // gdb's names in either layout. False: there is none.
-bool reg_by_name(unsigned pid, const struct vcpu_regs *regs, const char *name, size_t n,
-                 u64 *value);
+bool reg_by_name(struct session *session, unsigned pid, const struct vcpu_regs *regs,
+                 const char *name, size_t n, u64 *value);
 
 // Whether g and G carry it. The rest, from the x87 on, comes by p: gdb rarely looks at it, and the
 // line is slow.

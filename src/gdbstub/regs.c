@@ -17,14 +17,13 @@ bool layout_wanted(unsigned pid)
 // A vCPU's state on its way from or to the wire.
 struct state {
     struct vcpu *vcpu;
+    u8 *fpu; // an XSAVE area, once fpu_read
     struct vcpu_regs regs;
     struct selectors selectors; // to be loaded
     bool fpu_read, regs_changed, fpu_changed;
     char reason[200];
     struct text why; // not empty: what was written cannot be
 };
-
-static ALIGNED(64) u8 fpu_area[FPU_STATE_SIZE];
 
 // Of the eight control registers of the x87, the entry's place in the table is the index.
 static unsigned vector_index(const struct reg_entry *e, unsigned i)
@@ -41,7 +40,7 @@ static unsigned vector_index(const struct reg_entry *e, unsigned i)
 static void load_fpu(struct state *s)
 {
     if (!s->fpu_read)
-        vcpu_read_fpu(s->vcpu, fpu_area);
+        vcpu_read_fpu(s->vcpu, s->fpu);
     s->fpu_read = true;
 }
 
@@ -60,7 +59,7 @@ static void read_register(struct state *s, const struct reg_entry *e, unsigned i
         break;
     case VECTOR:
         load_fpu(s);
-        fpu_read(fpu_area, (enum fpu_register)e->where, vector_index(e, i), out);
+        fpu_read(s->fpu, (enum fpu_register)e->where, vector_index(e, i), out);
         break;
     }
 }
@@ -99,7 +98,7 @@ static void write_register(struct state *s, const struct reg_entry *e, unsigned 
     case VECTOR:
         load_fpu(s);
         s->fpu_changed = true;
-        rule = fpu_write(fpu_area, (enum fpu_register)e->where, vector_index(e, i), in);
+        rule = fpu_write(s->fpu, (enum fpu_register)e->where, vector_index(e, i), in);
         if (rule != NULL)
             refuse(s, e, value, rule);
         break;
@@ -107,51 +106,51 @@ static void write_register(struct state *s, const struct reg_entry *e, unsigned 
 }
 
 // Sets the reply: done, or why not.
-static void store(unsigned pid, struct state *s)
+static void store(struct session *session, unsigned pid, struct state *s)
 {
     bool ok = s->why.len == 0;
 
     if (ok && s->regs_changed)
-        ok = segments_load(pid, &s->regs, &s->selectors, &s->why) &&
+        ok = segments_load(session, pid, &s->regs, &s->selectors, &s->why) &&
              vcpu_write_regs(s->vcpu, &s->regs, &s->why) == OK;
     if (ok && s->fpu_changed)
-        ok = vcpu_write_fpu(s->vcpu, fpu_area, &s->why) == OK;
+        ok = vcpu_write_fpu(s->vcpu, s->fpu, &s->why) == OK;
     if (ok)
-        reply_ok();
+        reply_ok(session);
     else
-        reply_refused(s->why.buf);
+        reply_refused(session, s->why.buf);
 }
 
-static void open(struct state *s, struct vcpu *v)
+static void read_state(struct session *session, struct state *s, struct vcpu *v)
 {
-    *s = (struct state){.vcpu = v};
+    *s = (struct state){.vcpu = v, .fpu = session->fpu};
     s->why = TEXT(s->reason);
     vcpu_read_regs(v, &s->regs);
 }
 
-void packet_g(const struct packet_args *a)
+void packet_g(struct session *session, const struct packet_args *a)
 {
     struct state s;
     u8 value[16];
 
-    open(&s, a->vcpu);
-    reply_start();
-    for (const struct reg_entry *e = reg_table(a->pid); reg_in_g(e); e++) {
+    read_state(session, &s, a->vcpu);
+    reply_start(session);
+    for (const struct reg_entry *e = reg_table(session, a->pid); reg_in_g(e); e++) {
         for (unsigned i = 0; i < e->count; i++) {
             read_register(&s, e, i, value);
-            text_hex(&reply, value, e->bytes);
+            text_hex(&session->reply, value, e->bytes);
         }
     }
 }
 
-void packet_G(const struct packet_args *a)
+void packet_G(struct session *session, const struct packet_args *a)
 {
     struct state s;
     size_t at = 0;
     bool ok = true;
 
-    open(&s, a->vcpu);
-    for (const struct reg_entry *e = reg_table(a->pid); ok && reg_in_g(e); e++) {
+    read_state(session, &s, a->vcpu);
+    for (const struct reg_entry *e = reg_table(session, a->pid); ok && reg_in_g(e); e++) {
         for (unsigned i = 0; ok && i < e->count; i++) {
             ok = a->length - at >= e->bytes;
             if (ok)
@@ -160,55 +159,56 @@ void packet_G(const struct packet_args *a)
         }
     }
     if (!ok || at != a->length)
-        reply_error(E_FORMAT, "not the registers that g gives");
+        reply_error(session, E_FORMAT, "not the registers that g gives");
     else
-        store(a->pid, &s);
+        store(session, a->pid, &s);
 }
 
 // The entry of the register whose number is the first argument, and which of its registers it is.
 // NULL, and the reply says so: there is none.
-static const struct reg_entry *lookup(const struct packet_args *a, unsigned *i)
+static const struct reg_entry *lookup(struct session *session, const struct packet_args *a,
+                                      unsigned *i)
 {
-    const struct reg_entry *e = reg_lookup(a->pid, a->number[0], i);
+    const struct reg_entry *e = reg_lookup(session, a->pid, a->number[0], i);
 
     if (e == NULL)
-        reply_error(E_INVALID, "no such register");
+        reply_error(session, E_INVALID, "no such register");
     return e;
 }
 
-void packet_p(const struct packet_args *a)
+void packet_p(struct session *session, const struct packet_args *a)
 {
     struct state s;
     u8 value[16];
     unsigned i;
-    const struct reg_entry *e = lookup(a, &i);
+    const struct reg_entry *e = lookup(session, a, &i);
 
     if (e == NULL)
         return;
-    open(&s, a->vcpu);
+    read_state(session, &s, a->vcpu);
     read_register(&s, e, i, value);
-    reply_start();
-    text_hex(&reply, value, e->bytes);
+    reply_start(session);
+    text_hex(&session->reply, value, e->bytes);
 }
 
-void packet_P(const struct packet_args *a)
+void packet_P(struct session *session, const struct packet_args *a)
 {
     struct state s;
     unsigned i;
-    const struct reg_entry *e = lookup(a, &i);
+    const struct reg_entry *e = lookup(session, a, &i);
 
     if (e == NULL)
         return;
     if (a->length != e->bytes) {
-        reply_error(E_FORMAT, "malformed register value");
+        reply_error(session, E_FORMAT, "malformed register value");
         return;
     }
-    open(&s, a->vcpu);
+    read_state(session, &s, a->vcpu);
     write_register(&s, e, i, a->bytes);
-    store(a->pid, &s);
+    store(session, a->pid, &s);
 }
 
-bool write_rip(struct vcpu *v, u64 rip)
+bool write_rip(struct session *session, struct vcpu *v, u64 rip)
 {
     struct vcpu_regs regs;
     char reason[200] = "";
@@ -218,16 +218,16 @@ bool write_rip(struct vcpu *v, u64 rip)
     regs.rip = rip;
     if (vcpu_write_regs(v, &regs, &why) == OK)
         return true;
-    reply_refused(reason);
+    reply_refused(session, reason);
     return false;
 }
 
-void expedite(unsigned pid, const struct vcpu_regs *regs, struct text *out)
+void expedite(struct session *session, unsigned pid, const struct vcpu_regs *regs, struct text *out)
 {
     static const char *const wanted[] = {"rbp", "rsp", "rip", "ebp", "esp", "eip"};
     unsigned number = 0;
 
-    for (const struct reg_entry *e = reg_table(pid); reg_in_g(e); e++) {
+    for (const struct reg_entry *e = reg_table(session, pid); reg_in_g(e); e++) {
         for (unsigned i = 0; i < ARRAY_SIZE(wanted); i++) {
             if (strcmp(e->name, wanted[i]) != 0)
                 continue;

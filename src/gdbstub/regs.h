@@ -10,15 +10,16 @@
 bool layout_wanted(unsigned pid);
 
 // Adds the target description of the process to the window.
-void description(unsigned pid, struct window *w);
+void description(struct session *session, unsigned pid, struct window *w);
 
 // Adds frame pointer, stack pointer and program counter as a stop reply carries them.
-void expedite(unsigned pid, const struct vcpu_regs *regs, struct text *out);
+void expedite(struct session *session, unsigned pid, const struct vcpu_regs *regs,
+              struct text *out);
 
 // Moves a held vCPU to an address. False, and the reply says why: it cannot be there.
-bool write_rip(struct vcpu *v, u64 rip);
+bool write_rip(struct session *session, struct vcpu *v, u64 rip);
 
-void packet_g(const struct packet_args *a);
-void packet_G(const struct packet_args *a);
-void packet_p(const struct packet_args *a);
-void packet_P(const struct packet_args *a);
+void packet_g(struct session *session, const struct packet_args *a);
+void packet_G(struct session *session, const struct packet_args *a);
+void packet_p(struct session *session, const struct packet_args *a);
+void packet_P(struct session *session, const struct packet_args *a);

@@ -9,41 +9,41 @@
 #include "gdbstub/stop.h"
 #include "x86/bits.h"
 
-void hold_process(unsigned pid)
+void hold_process(struct session *session, unsigned pid)
 {
-    struct process *p = &processes[pid];
+    struct process *p = &session->process[pid];
 
     for (unsigned i = 0; i < process_vcpus(pid); i++) {
         if (p->thread[i].running)
             vcpu_hold(target_vcpu(pid, i));
         p->thread[i].running = false;
     }
-    int3_lower(pid);
+    int3_lower(session, pid);
     p->stepping_over = NO_VCPU;
     target_freeze_time(pid, true);
 }
 
-static bool mask_interrupts(void)
+static bool mask_interrupts(struct session *session)
 {
-    return (session.sstep & SSTEP_NOIRQ) != 0;
+    return (session->client.sstep & SSTEP_NOIRQ) != 0;
 }
 
-void thread_go(unsigned pid, unsigned index)
+void thread_go(struct session *session, unsigned pid, unsigned index)
 {
-    struct process *p = &processes[pid];
+    struct process *p = &session->process[pid];
     struct thread *t = &p->thread[index];
     bool over = p->stepping_over == index;
     bool step = over || t->want == WANT_STEP || t->want == WANT_RANGE;
 
     t->running = true;
-    vcpu_let_go(target_vcpu(pid, index), step, over || (step && mask_interrupts()));
+    vcpu_let_go(target_vcpu(pid, index), step, over || (step && mask_interrupts(session)));
 }
 
 // An execution breakpoint in a debug register is a fault: without RF it would hit again at once
 // (SDM Vol. 3, 18.3.1.1).
-static void pass_debug_register(unsigned pid, unsigned index)
+static void pass_debug_register(struct session *session, unsigned pid, unsigned index)
 {
-    struct thread *t = &processes[pid].thread[index];
+    struct thread *t = &session->process[pid].thread[index];
     struct vcpu *v = target_vcpu(pid, index);
     struct vcpu_regs regs;
 
@@ -51,7 +51,7 @@ static void pass_debug_register(unsigned pid, unsigned index)
         return;
     t->reported = false;
     vcpu_read_regs(v, &regs);
-    if (regs.rip != t->reported_rip || !debug_register_executes(pid, linear_rip(&regs)))
+    if (regs.rip != t->reported_rip || !debug_register_executes(session, pid, linear_rip(&regs)))
         return;
     regs.rflags |= RFLAGS_RF;
     char reason[200] = "";
@@ -61,47 +61,48 @@ static void pass_debug_register(unsigned pid, unsigned index)
 }
 
 // Lets a thread leave the int3 it stands on, alone. False: none is there.
-static bool begin_step_over(unsigned pid, unsigned index)
+static bool begin_step_over(struct session *session, unsigned pid, unsigned index)
 {
-    struct process *p = &processes[pid];
+    struct process *p = &session->process[pid];
     struct vcpu_regs regs;
 
     vcpu_read_regs(target_vcpu(pid, index), &regs);
-    if (!int3_under(pid, &regs)) {
+    if (!int3_under(session, pid, &regs)) {
         p->thread[index].step_over = false;
         return false;
     }
     p->stepping_over = index;
-    int3_lift(pid, &regs);
-    thread_go(pid, index);
+    int3_lift(session, pid, &regs);
+    thread_go(session, pid, index);
     return true;
 }
 
-void process_go(unsigned pid)
+void process_go(struct session *session, unsigned pid)
 {
-    struct process *p = &processes[pid];
+    struct process *p = &session->process[pid];
     unsigned count = process_vcpus(pid);
 
-    breakpoints_apply(pid);
+    breakpoints_apply(session, pid);
     target_freeze_time(pid, false);
     for (unsigned i = 0; i < count; i++) {
-        if (p->thread[i].want != WANT_HOLD && p->thread[i].step_over && begin_step_over(pid, i))
+        if (p->thread[i].want != WANT_HOLD && p->thread[i].step_over &&
+            begin_step_over(session, pid, i))
             return;
     }
     for (unsigned i = 0; i < count; i++) {
         if (p->thread[i].want == WANT_HOLD)
             continue;
-        pass_debug_register(pid, i);
-        thread_go(pid, i);
+        pass_debug_register(session, pid, i);
+        thread_go(session, pid, i);
     }
 }
 
 // ---- what gdb asks for ---------------------------------------------------------------------
 
 // What an action wants of a thread. Without SSTEP_ENABLE a step is none.
-static enum want wanted_by(const struct action *a)
+static enum want wanted_by(struct session *session, const struct action *a)
 {
-    bool may_step = (session.sstep & SSTEP_ENABLE) != 0;
+    bool may_step = (session->client.sstep & SSTEP_ENABLE) != 0;
 
     switch (a->kind) {
     case 's':
@@ -120,10 +121,10 @@ static bool matches(struct thread_id id, unsigned pid, unsigned index)
     return (id.pid <= 0 || id.pid == (int)pid) && (id.tid <= 0 || id.tid == (int)index + 1);
 }
 
-static bool wants_anything(unsigned pid)
+static bool wants_anything(struct session *session, unsigned pid)
 {
     for (unsigned i = 0; i < process_vcpus(pid); i++) {
-        if (processes[pid].thread[i].want != WANT_HOLD)
+        if (session->process[pid].thread[i].want != WANT_HOLD)
             return true;
     }
     return false;
@@ -131,12 +132,12 @@ static bool wants_anything(unsigned pid)
 
 // A thread that gdb has seen at this address leaves it without another hit; one that merely stands
 // there has the hit before it.
-static void prepare(unsigned pid)
+static void prepare(struct session *session, unsigned pid)
 {
     struct vcpu_regs regs;
 
     for (unsigned i = 0; i < process_vcpus(pid); i++) {
-        struct thread *t = &processes[pid].thread[i];
+        struct thread *t = &session->process[pid].thread[i];
         t->step_over = false;
         if (!t->reported || t->want == WANT_HOLD)
             continue;
@@ -146,104 +147,104 @@ static void prepare(unsigned pid)
 }
 
 // Resumes as the threads' `want` says; the reply is the next stop.
-static void resume(void)
+static void resume(struct session *session)
 {
     bool any = false;
 
-    if (stop_is_due()) {
-        stop_report(true);
+    if (stop_is_due(session)) {
+        stop_report(session, true);
         return;
     }
-    for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid))
-        any |= wants_anything(pid);
+    for (unsigned pid = next_attached(session, 0); pid != 0; pid = next_attached(session, pid))
+        any |= wants_anything(session, pid);
     if (!any) {
-        reply_error(E_THREAD, "no such thread to resume");
+        reply_error(session, E_THREAD, "no such thread to resume");
         return;
     }
-    if (session.break_in) {
-        stop_interrupt();
+    if (session->client.break_in) {
+        stop_interrupt(session);
         return;
     }
-    reply_later = true;
-    session.running = line.running = true;
-    for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid)) {
-        if (wants_anything(pid)) {
-            prepare(pid);
-            process_go(pid);
+    session->reply_later = true;
+    session->client.running = session->line.running = true;
+    for (unsigned pid = next_attached(session, 0); pid != 0; pid = next_attached(session, pid)) {
+        if (wants_anything(session, pid)) {
+            prepare(session, pid);
+            process_go(session, pid);
         }
     }
 }
 
-static void apply_actions(const struct action *action, unsigned count)
+static void apply_actions(struct session *session, const struct action *action, unsigned count)
 {
-    for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid)) {
+    for (unsigned pid = next_attached(session, 0); pid != 0; pid = next_attached(session, pid)) {
         for (unsigned i = 0; i < process_vcpus(pid); i++) {
-            struct thread *t = &processes[pid].thread[i];
+            struct thread *t = &session->process[pid].thread[i];
             t->want = WANT_HOLD;
             for (unsigned a = 0; a < count; a++) {
                 if (!matches(action[a].id, pid, i))
                     continue;
-                t->want = wanted_by(&action[a]);
+                t->want = wanted_by(session, &action[a]);
                 t->range_start = action[a].start;
                 t->range_end = action[a].end;
                 break;
             }
         }
     }
-    resume();
+    resume(session);
 }
 
-void packet_vCont(const struct packet_args *a)
+void packet_vCont(struct session *session, const struct packet_args *a)
 {
-    apply_actions(a->action, a->actions);
+    apply_actions(session, a->action, a->actions);
 }
 
-void packet_vCont_query(const struct packet_args *a)
+void packet_vCont_query(struct session *session, const struct packet_args *a)
 {
     (void)a;
-    reply_start();
-    text_add(&reply, "vCont;c;C;s;S;t;r");
+    reply_start(session);
+    text_add(&session->reply, "vCont;c;C;s;S;t;r");
 }
 
 // The packets from before vCont: the current process alone; a step lets its other threads run.
-static void old_resume(const struct packet_args *a, const u64 *address)
+static void old_resume(struct session *session, const struct packet_args *a, const u64 *address)
 {
     struct action action[2];
     unsigned count = 0;
     int pid = (int)a->pid;
 
-    if (address != NULL && !processes[a->pid].over && !write_rip(a->vcpu, *address))
+    if (address != NULL && !session->process[a->pid].over && !write_rip(session, a->vcpu, *address))
         return;
-    if (a->option && (session.sstep & SSTEP_ENABLE) != 0)
+    if (a->option && (session->client.sstep & SSTEP_ENABLE) != 0)
         action[count++] = (struct action){.kind = 's', .id = {pid, (int)a->index + 1}};
     action[count++] = (struct action){.kind = 'c', .id = {pid, ID_ALL}};
-    apply_actions(action, count);
+    apply_actions(session, action, count);
 }
 
-void packet_resume(const struct packet_args *a)
+void packet_resume(struct session *session, const struct packet_args *a)
 {
-    old_resume(a, a->numbers > 0 ? &a->number[0] : NULL);
+    old_resume(session, a, a->numbers > 0 ? &a->number[0] : NULL);
 }
 
 // The first number is the signal.
-void packet_resume_signal(const struct packet_args *a)
+void packet_resume_signal(struct session *session, const struct packet_args *a)
 {
-    old_resume(a, a->numbers > 1 ? &a->number[1] : NULL);
+    old_resume(session, a, a->numbers > 1 ? &a->number[1] : NULL);
 }
 
-void packet_stop_all(const struct packet_args *a)
+void packet_stop_all(struct session *session, const struct packet_args *a)
 {
     (void)a;
-    reply_later = true;
-    stop_break_in();
+    session->reply_later = true;
+    stop_break_in(session);
 }
 
 // Its own reply goes ahead of the stop's.
-void packet_vCtrlC(const struct packet_args *a)
+void packet_vCtrlC(struct session *session, const struct packet_args *a)
 {
     (void)a;
-    reply_ok();
-    reply_send();
-    reply_later = true;
-    stop_break_in();
+    reply_ok(session);
+    reply_send(session);
+    session->reply_later = true;
+    stop_break_in(session);
 }

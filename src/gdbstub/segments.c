@@ -95,8 +95,8 @@ static const char *load_null(const struct load *l, struct segment *s)
 }
 
 // The descriptor's bytes; a system descriptor has 16 in long mode.
-static const char *fetch(unsigned pid, const struct vcpu_regs *regs, const struct load *l,
-                         u32 descriptor[4])
+static const char *fetch(struct session *session, unsigned pid, const struct vcpu_regs *regs,
+                         const struct load *l, u32 descriptor[4])
 {
     const struct segment *ldt = &regs->seg[SEG_LDTR];
     u64 base = regs->gdtr.base, limit = regs->gdtr.limit, at = l->selector & ~7u;
@@ -113,19 +113,19 @@ static const char *fetch(unsigned pid, const struct vcpu_regs *regs, const struc
     }
     if (at + size - 1 > limit)
         return "must be within the table's limit";
-    return memory_read(pid, regs, base + at, descriptor, size) != size
+    return memory_read(session, pid, regs, base + at, descriptor, size) != size
                ? "its table must be in memory"
                : NULL;
 }
 
-static const char *load(unsigned pid, const struct vcpu_regs *regs, const struct load *l,
-                        struct segment *s)
+static const char *load(struct session *session, unsigned pid, const struct vcpu_regs *regs,
+                        const struct load *l, struct segment *s)
 {
     u32 d[4];
 
     if ((l->selector & ~3u) == 0)
         return load_null(l, s);
-    const char *rule = fetch(pid, regs, l, d);
+    const char *rule = fetch(session, pid, regs, l, d);
     u32 access = d[1] >> 8 & ACCESS_BITS;
     if (rule == NULL)
         rule = check(l, access);
@@ -152,8 +152,8 @@ static bool refuse(struct text *why, enum segment_name n, u16 selector, const ch
     return false;
 }
 
-bool segments_load(unsigned pid, struct vcpu_regs *regs, const struct selectors *s,
-                   struct text *why)
+bool segments_load(struct session *session, unsigned pid, struct vcpu_regs *regs,
+                   const struct selectors *s, struct text *why)
 {
     bool protected = (regs->cr0 & CR0_PE) != 0 && (regs->rflags & RFLAGS_VM) == 0;
     const struct vcpu_regs now = *regs;
@@ -173,7 +173,7 @@ bool segments_load(unsigned pid, struct vcpu_regs *regs, const struct selectors 
             return refuse(why, l.n, l.selector, "it cannot be loaded in real mode");
         const char *rule = NULL;
         if (protected)
-            rule = load(pid, &now, &l, to);
+            rule = load(session, pid, &now, &l, to);
         else
             *to = (struct segment){l.selector, to->limit, to->access, (u64)l.selector << 4};
         if (rule != NULL)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // From a packet to what carries it out.
 #include "gdbstub/attach.h"
-#include "gdbstub/breakpoints.h"
 #include "gdbstub/events.h"
 #include "gdbstub/gdbstub.h"
 #include "gdbstub/packets.h"
@@ -11,67 +10,67 @@
 
 // ---- packets about the session as a whole ----------------------------------------------------
 
-void packet_why(const struct packet_args *a)
+void packet_why(struct session *session, const struct packet_args *a)
 {
     (void)a;
-    if (session.running) {
-        stop_report(false);
+    if (session->client.running) {
+        stop_report(session, false);
         return;
     }
-    attach_first();
-    reply_stopped();
+    attach_first(session);
+    reply_stopped(session);
 }
 
-void packet_ok(const struct packet_args *a)
+void packet_ok(struct session *session, const struct packet_args *a)
 {
     (void)a;
-    reply_ok();
+    reply_ok(session);
 }
 
 // What carries the line says that nobody is there any more.
-void packet_hang_up(const struct packet_args *a)
+void packet_hang_up(struct session *session, const struct packet_args *a)
 {
     (void)a;
-    gdbstub_line_dead();
+    gdbstub_line_dead(session);
 }
 
 // ---- dispatch ------------------------------------------------------------------------------
 
-static bool find_current(struct packet_args *a)
+static bool find_current(struct session *session, struct packet_args *a)
 {
-    a->vcpu = current_vcpu();
-    a->pid = session.general_pid;
-    a->index = session.general_vcpu;
+    a->vcpu = current_vcpu(session);
+    a->pid = session->client.general_pid;
+    a->index = session->client.general_vcpu;
     return a->vcpu != NULL;
 }
 
 // Finds whom the packet concerns. False: there is no such, and the reply says so.
-static bool find_whom(const struct packet *p, struct packet_args *a)
+static bool find_whom(struct session *session, const struct packet *p, struct packet_args *a)
 {
     switch (p->whom) {
     case NOBODY:
         return true;
     case CURRENT:
-        return find_current(a);
+        return find_current(session, a);
     case RESUMED:
-        a->pid = session.resume_pid;
-        a->index = session.resume_vcpu;
-        if (process_attached(a->pid) == NULL) {
-            reply_error(E_THREAD, "no current thread");
+        a->pid = session->client.resume_pid;
+        a->index = session->client.resume_vcpu;
+        if (process_attached(session, a->pid) == NULL) {
+            reply_error(session, E_THREAD, "no current thread");
             return false;
         }
         break;
     case THREAD:
-        if (!find_thread(a->thread, &a->pid, &a->index)) {
-            reply_error(E_THREAD, "no such thread");
+        if (!find_thread(session, a->thread, &a->pid, &a->index)) {
+            reply_error(session, E_THREAD, "no such thread");
             return false;
         }
         break;
     case PROCESS:
         a->pid = (unsigned)MIN(a->number[0], GDB_MAX_VMS + 1ul);
         a->index = 0;
-        if (process_attached(a->pid) == NULL) {
-            reply_error(E_THREAD, "not attached");
+        if (process_attached(session, a->pid) == NULL) {
+            reply_error(session, E_THREAD, "not attached");
             return false;
         }
         break;
@@ -80,74 +79,72 @@ static bool find_whom(const struct packet *p, struct packet_args *a)
     return true;
 }
 
-static void carry_out(const struct packet *p, const char *text)
+static void carry_out(struct session *session, const struct packet *p, const char *text)
 {
-    static struct packet_args args;
+    struct packet_args *args = &session->args;
 
-    args.option = p->option;
-    if (!parse_args(p->args, &line, text, session.general_pid, &args))
-        reply_error(p->error != 0 ? p->error : E_FORMAT, p->malformed);
-    else if (find_whom(p, &args))
-        p->run(&args);
+    args->option = p->option;
+    if (!parse_args(p->args, &session->line, text, session->client.general_pid, args))
+        reply_error(session, p->error != 0 ? p->error : E_FORMAT, p->malformed);
+    else if (find_whom(session, p, args))
+        p->run(session, args);
 }
 
-static void packet_ready(void)
+static void packet_ready(struct session *session)
 {
     const char *text;
-    const struct packet *p = packet_find(line.body, session.running, &text);
+    const struct packet *p = packet_find(session->line.body, session->client.running, &text);
 
-    reply_later = p != NULL && p->silent;
-    reply_start(); // an empty reply says: not known
-    if (session.running && (p == NULL || p->when == STOPPED))
-        reply_error(E_RUNNING, "not while guests run");
+    session->reply_later = p != NULL && p->silent;
+    reply_start(session); // an empty reply says: not known
+    if (session->client.running && (p == NULL || p->when == STOPPED))
+        reply_error(session, E_RUNNING, "not while guests run");
     else if (p != NULL)
-        carry_out(p, text);
-    if (!reply_later)
-        reply_send();
+        carry_out(session, p, text);
+    if (!session->reply_later)
+        reply_send(session);
 }
 
-void gdbstub_init(void)
+void gdbstub_init(struct session *session)
 {
-    memset(processes, 0, sizeof(processes));
-    session = (struct session){.sstep = SSTEP_ENABLE | SSTEP_NOIRQ | SSTEP_NOTIMER};
-    packet_init(&line, gdb_line_put);
-    reply_start();
-    breakpoints_init();
-    stop_init();
-    events_init();
+    memset(session, 0, sizeof(*session));
+    session->client = (struct client){.sstep = SSTEP_ENABLE | SSTEP_NOIRQ | SSTEP_NOTIMER};
+    packet_init(&session->line, gdb_line_put);
+    reply_start(session);
+    events_init(session);
 }
 
-void gdbstub_input(u8 byte)
+void gdbstub_input(struct session *session, u8 byte)
 {
-    switch (packet_input(&line, byte)) {
+    switch (packet_input(&session->line, byte)) {
     case PACKET_NONE:
         break;
     case PACKET_READY:
-        packet_ready();
+        packet_ready(session);
         break;
     case PACKET_BREAK:
-        stop_break_in();
+        stop_break_in(session);
         break;
     case PACKET_LONG:
-        reply_error(E_FORMAT, "packet too long");
-        reply_send();
+        reply_error(session, E_FORMAT, "packet too long");
+        reply_send(session);
         break;
     }
 }
 
-void gdbstub_break(void)
+void gdbstub_break(struct session *session)
 {
-    stop_break_in();
+    stop_break_in(session);
 }
 
-void gdbstub_poll(void)
+void gdbstub_poll(struct session *session)
 {
-    stop_poll();
+    stop_poll(session);
 }
 
-void gdbstub_line_dead(void)
+void gdbstub_line_dead(struct session *session)
 {
-    detach_all();
-    packet_init(&line, gdb_line_put);
-    reply_start();
+    detach_all(session);
+    packet_init(&session->line, gdb_line_put);
+    reply_start(session);
 }

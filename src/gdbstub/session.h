@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // The stub's state, shared by its files and by nobody else. All of it belongs to the core that owns
-// the line, but for what is marked "hooks": that is guarded by events_lock (events.h).
+// the line, but for what is marked "hooks": that is guarded by the session's events_lock
+// (events.h).
 #pragma once
 
 #include "gdbstub/args.h"
 #include "gdbstub/packet.h"
 #include "gdbstub/target.h"
 #include "gdbstub/wire.h"
+#include "lib/lock.h"
 
 #define NO_VCPU (~0u)
 
@@ -77,15 +79,17 @@ struct process {
     bool ended;                               // hooks: the VM ended or started again
     bool over;                                // the VM has ended, and gdb is to be told
     bool layout_32, layout_forced, forced_32; // registers as an i386
-    unsigned stepping_over;                   // the vCPU that leaves a breakpoint, or NO_VCPU
-    unsigned last;                            // the vCPU whose translation counts: last to stop
+    bool restart;           // to be held and let go again: a step over a breakpoint
+    unsigned stepping_over; // the vCPU that leaves a breakpoint, or NO_VCPU
+    unsigned last;          // the vCPU whose translation counts: last to stop
     struct hw_request hw[DEBUG_SLOTS];
     struct debug_slot slot[DEBUG_SLOTS];
     bool debug_registers; // ours at the moment
     struct thread thread[GDB_MAX_VCPUS];
 };
 
-struct session {
+// What a client has asked for, and which threads are its current ones: gone with it.
+struct client {
     bool running;                                       // gdb waits for a stop reply
     bool break_in;                                      // came while all stood: for the next start
     bool multiprocess, swbreak, hwbreak, error_message; // as gdb announced
@@ -94,6 +98,59 @@ struct session {
     unsigned general_pid, general_vcpu;                 // Hg; pid 0: none
     unsigned resume_pid, resume_vcpu;                   // Hc
     unsigned rotate;                                    // where to begin to look for a stop
+};
+
+#define MAX_BREAKPOINTS 256 // of all VMs together
+
+// What gdb asked for by Z0 (breakpoints.c).
+struct breakpoint {
+    bool used;
+    bool wanted;  // false: goes at the next breakpoints_apply()
+    bool unpaged; // its int3 was put in while the guest did not page
+    unsigned pid;
+    u64 address; // linear
+    u64 hits;
+    struct plant *plant; // NULL: waits for a page
+};
+
+// An int3 in guest memory (int3.c). hooks.
+struct plant {
+    unsigned refs; // breakpoints that share it; 0: free
+    unsigned pid;
+    gpa_t gpa;
+    u64 address; // linear, of the breakpoint that made it
+    bool in;     // the byte in memory is ours
+    bool lifted; // out for a step
+    u8 saved;    // what belongs there; meaningful while `in`
+};
+
+#define MONITOR_COMMAND 256   // bytes of a command of gdb's `monitor`, as it was typed
+#define MONITOR_OUTPUT  16384 // of what it says
+
+// A command of gdb's `monitor` (monitor.c).
+struct monitor {
+    char typed[MONITOR_COMMAND];
+    char expanded[2 * MONITOR_COMMAND]; // with registers' values for their names
+    char buffer[MONITOR_OUTPUT];
+    struct text out; // in the buffer
+};
+
+// A debugger's line, and all that the stub keeps for it. Outside of it are only the pointer to the
+// one session (events.c), which the hooks need, and what target.c has for COM2.
+struct session {
+    struct packet_codec line;
+    struct packet_args args; // of the packet that has arrived
+    struct text reply;       // to it, in line.out
+    bool reply_later;        // the reply comes later, or never
+    struct client client;
+    unsigned next_pid;                       // the VM that the next client gets; 0: any
+    struct process process[GDB_MAX_VMS + 1]; // by pid; [0] is not used
+    struct breakpoint breakpoint[MAX_BREAKPOINTS];
+    struct spinlock events_lock; // see events.h
+    struct plant plant[MAX_BREAKPOINTS];
+    struct monitor monitor;
+    u8 memory[GDB_PACKET_SIZE];         // for m and x
+    ALIGNED(64) u8 fpu[FPU_STATE_SIZE]; // for packets about registers: an XSAVE area
 };
 
 // As QEMU's packet qqemu.sstepbits names them.
@@ -112,28 +169,21 @@ struct session {
 #define E_FULL    0x1c // no room left
 #define E_RUNNING 0x23 // not while guests run
 
-extern struct session session;
-extern struct process processes[GDB_MAX_VMS + 1]; // by pid; [0] is not used
-extern struct packet_codec line;
-
-// The reply under construction in line.out. reply_start() empties it; reply_send() sends it.
-extern struct text reply;
-void reply_start(void);
-void reply_send(void);
-
-// Set by a packet whose reply comes later, or never.
-extern bool reply_later;
+// The reply under construction in the codec's `out`. reply_start() empties it; reply_send() sends
+// it.
+void reply_start(struct session *session);
+void reply_send(struct session *session);
 
 // Sets the whole reply.
-void reply_ok(void);
-void reply_error(unsigned number, const char *why);
+void reply_ok(struct session *session);
+void reply_error(struct session *session, unsigned number, const char *why);
 
 // A value that is refused, with the reason, which every gdb shows for a register.
-void reply_refused(const char *why);
+void reply_refused(struct session *session, const char *why);
 
 // Sends text ahead of a reply, for gdb to print. It takes that while it waits for a stop, and for
 // the reply to qRcmd.
-void reply_console(const char *text, size_t n);
+void reply_console(struct session *session, const char *text, size_t n);
 
 // A window of a longer text: only bytes [offset, offset + room) of all that is added are kept.
 struct window {
@@ -143,20 +193,20 @@ struct window {
 void window_add(struct window *w, const char *text, size_t n);
 
 // The process with this pid, or NULL when it is not attached.
-struct process *process_attached(unsigned pid);
+struct process *process_attached(struct session *session, unsigned pid);
 unsigned process_vcpus(unsigned pid); // never over GDB_MAX_VCPUS
 
 // The first attached pid after `pid`, or 0.
-unsigned next_attached(unsigned pid);
+unsigned next_attached(struct session *session, unsigned pid);
 
 // The same, without those whose end is known but not told yet.
-unsigned next_alive(unsigned pid);
+unsigned next_alive(struct session *session, unsigned pid);
 
 // Adds the thread as gdb wants to see it: p1.1, or 1 without multiprocess.
-void text_thread(struct text *t, unsigned pid, unsigned index);
+void text_thread(struct session *session, struct text *t, unsigned pid, unsigned index);
 
 // Resolves an id against the attached processes: the first match. False when there is none.
-bool find_thread(struct thread_id id, unsigned *pid, unsigned *index);
+bool find_thread(struct session *session, struct thread_id id, unsigned *pid, unsigned *index);
 
 // The current general thread's vCPU, or NULL (then the reply is already an error).
-struct vcpu *current_vcpu(void);
+struct vcpu *current_vcpu(struct session *session);

@@ -11,44 +11,39 @@
 #include "gdbstub/run.h"
 #include "lib/string.h"
 
-static bool restart[GDB_MAX_VMS + 1]; // VMs to be held and let go again: a step over a breakpoint
-
-void stop_init(void)
+static void record(struct session *session, unsigned pid, unsigned index, enum stop_reason reason,
+                   u64 rip, u64 address)
 {
-    memset(restart, 0, sizeof(restart));
-}
-
-static void record(unsigned pid, unsigned index, enum stop_reason reason, u64 rip, u64 address)
-{
-    processes[pid].thread[index].stop =
+    session->process[pid].thread[index].stop =
         (struct stop){.reason = reason, .rip = rip, .address = address};
 }
 
 // One instruction done: what was asked for, or a part of it.
-static void stepped(unsigned pid, unsigned index, u64 rip, bool quiet)
+static void stepped(struct session *session, unsigned pid, unsigned index, u64 rip, bool quiet)
 {
-    struct process *p = &processes[pid];
+    struct process *p = &session->process[pid];
     struct thread *t = &p->thread[index];
     bool over = t->step_over;
 
     if (p->stepping_over == index) {
-        int3_lower(pid);
+        int3_lower(session, pid);
         p->stepping_over = NO_VCPU;
     }
     t->step_over = false;
     if (t->want == WANT_STEP ||
         (t->want == WANT_RANGE && (rip < t->range_start || rip >= t->range_end)))
-        record(pid, index, STOP_SIGNAL, rip, 0);
+        record(session, pid, index, STOP_SIGNAL, rip, 0);
     else if (!quiet && over)
-        restart[pid] = true; // the others, too, wait for this step
+        session->process[pid].restart = true; // the others, too, wait for this step
     else if (!quiet)
-        thread_go(pid, index);
+        thread_go(session, pid, index);
 }
 
 // quiet: the VM is being held; nothing is to be let go.
-static void take_mail(unsigned pid, unsigned index, const struct mail *m, bool quiet)
+static void take_mail(struct session *session, unsigned pid, unsigned index, const struct mail *m,
+                      bool quiet)
 {
-    struct process *p = &processes[pid];
+    struct process *p = &session->process[pid];
     struct thread *t = &p->thread[index];
     struct vcpu_regs regs;
     struct stop stop;
@@ -60,30 +55,30 @@ static void take_mail(unsigned pid, unsigned index, const struct mail *m, bool q
     p->last = index;
     switch (m->event) {
     case DEBUG_STEP:
-        stepped(pid, index, regs.rip, quiet);
+        stepped(session, pid, index, regs.rip, quiet);
         break;
     case DEBUG_BREAKPOINT:
-        if (breakpoint_wanted(pid, linear)) {
-            breakpoint_count_hit(pid, linear);
-            record(pid, index, STOP_BREAKPOINT, regs.rip, linear);
+        if (breakpoint_wanted(session, pid, linear)) {
+            breakpoint_count_hit(session, pid, linear);
+            record(session, pid, index, STOP_BREAKPOINT, regs.rip, linear);
             break;
         }
         // The same memory at another address: not where gdb wants to stop.
         t->step_over = true;
         if (!quiet)
-            restart[pid] = true;
+            session->process[pid].restart = true;
         break;
     case DEBUG_REGISTER:
-        if (debug_registers_hit(pid, m->dr6, linear, &stop)) {
+        if (debug_registers_hit(session, pid, m->dr6, linear, &stop)) {
             if (stop.reason == STOP_BREAKPOINT)
-                breakpoint_count_hit(pid, stop.address);
-            record(pid, index, stop.reason, regs.rip, stop.address);
+                breakpoint_count_hit(session, pid, stop.address);
+            record(session, pid, index, stop.reason, regs.rip, stop.address);
         } else if (!quiet) {
-            thread_go(pid, index);
+            thread_go(session, pid, index);
         }
         break;
     case DEBUG_INTERCEPT:
-        record(pid, index, STOP_INTERCEPT, regs.rip, 0);
+        record(session, pid, index, STOP_INTERCEPT, regs.rip, 0);
         break;
     case DEBUG_ENDED:
         break;
@@ -91,60 +86,60 @@ static void take_mail(unsigned pid, unsigned index, const struct mail *m, bool q
 }
 
 // The VM's memory and vCPUs were made anew. Breakpoints stay wanted; a step ends here.
-static void started_again(unsigned pid)
+static void started_again(struct session *session, unsigned pid)
 {
-    struct process *p = &processes[pid];
+    struct process *p = &session->process[pid];
 
     for (unsigned i = 0; i < process_vcpus(pid); i++) {
         struct thread *t = &p->thread[i];
         struct mail stale;
         vcpu_hold(target_vcpu(pid, i));
         vcpu_catch_breakpoints(target_vcpu(pid, i), true);
-        events_take(pid, i, &stale);
+        events_take(session, pid, i, &stale);
         t->running = t->reported = t->step_over = false;
         t->stop.reason = STOP_NONE;
-        restart[pid] |= session.running && t->want == WANT_RUN;
+        session->process[pid].restart |= session->client.running && t->want == WANT_RUN;
         if (t->want == WANT_STEP || t->want == WANT_RANGE) {
             struct vcpu_regs regs;
             vcpu_read_regs(target_vcpu(pid, i), &regs);
-            record(pid, i, STOP_SIGNAL, regs.rip, 0);
+            record(session, pid, i, STOP_SIGNAL, regs.rip, 0);
         }
     }
-    breakpoints_forget(pid);
+    breakpoints_forget(session, pid);
     p->stepping_over = NO_VCPU;
     target_freeze_time(pid, true);
 }
 
-void stop_take_end(unsigned pid)
+void stop_take_end(struct session *session, unsigned pid)
 {
-    if (!events_take_end(pid))
+    if (!events_take_end(session, pid))
         return;
     if (target_vm_exists(pid))
-        started_again(pid);
+        started_again(session, pid);
     else
-        processes[pid].over = true;
+        session->process[pid].over = true;
 }
 
-static void drain(unsigned pid, bool quiet)
+static void drain(struct session *session, unsigned pid, bool quiet)
 {
     struct mail m;
 
-    stop_take_end(pid);
-    if (processes[pid].over)
+    stop_take_end(session, pid);
+    if (session->process[pid].over)
         return;
     for (unsigned i = 0; i < process_vcpus(pid); i++) {
-        if (events_take(pid, i, &m))
-            take_mail(pid, i, &m, quiet);
+        if (events_take(session, pid, i, &m))
+            take_mail(session, pid, i, &m, quiet);
     }
 }
 
-static bool anything_stopped(void)
+static bool anything_stopped(struct session *session)
 {
-    for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid)) {
-        if (processes[pid].over)
+    for (unsigned pid = next_attached(session, 0); pid != 0; pid = next_attached(session, pid)) {
+        if (session->process[pid].over)
             return true;
         for (unsigned i = 0; i < process_vcpus(pid); i++) {
-            const struct thread *t = &processes[pid].thread[i];
+            const struct thread *t = &session->process[pid].thread[i];
             if (t->want != WANT_HOLD && t->stop.reason != STOP_NONE)
                 return true;
         }
@@ -152,54 +147,54 @@ static bool anything_stopped(void)
     return false;
 }
 
-static void tell(void)
+static void tell(struct session *session)
 {
-    stop_report(true);
-    reply_send();
+    stop_report(session, true);
+    reply_send(session);
 }
 
-void stop_poll(void)
+void stop_poll(struct session *session)
 {
-    if (!session.running) {
-        for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid))
-            stop_take_end(pid);
+    if (!session->client.running) {
+        for (unsigned pid = next_attached(session, 0); pid != 0; pid = next_attached(session, pid))
+            stop_take_end(session, pid);
         return;
     }
-    for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid)) {
-        drain(pid, false);
-        if (restart[pid] && !processes[pid].over) {
-            hold_process(pid);
-            drain(pid, true);
+    for (unsigned pid = next_attached(session, 0); pid != 0; pid = next_attached(session, pid)) {
+        drain(session, pid, false);
+        if (session->process[pid].restart && !session->process[pid].over) {
+            hold_process(session, pid);
+            drain(session, pid, true);
         }
     }
-    if (anything_stopped()) {
-        tell();
+    if (anything_stopped(session)) {
+        tell(session);
         return;
     }
-    for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid)) {
-        if (restart[pid]) {
-            restart[pid] = false;
-            process_go(pid);
+    for (unsigned pid = next_attached(session, 0); pid != 0; pid = next_attached(session, pid)) {
+        if (session->process[pid].restart) {
+            session->process[pid].restart = false;
+            process_go(session, pid);
         }
     }
 }
 
-static void stop_all(void)
+static void stop_all(struct session *session)
 {
-    for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid)) {
-        restart[pid] = false;
-        if (!processes[pid].over && target_vm_exists(pid))
-            hold_process(pid);
-        drain(pid, true);
-        restart[pid] = false;
+    for (unsigned pid = next_attached(session, 0); pid != 0; pid = next_attached(session, pid)) {
+        session->process[pid].restart = false;
+        if (!session->process[pid].over && target_vm_exists(pid))
+            hold_process(session, pid);
+        drain(session, pid, true);
+        session->process[pid].restart = false;
     }
-    session.running = line.running = session.break_in = false;
+    session->client.running = session->line.running = session->client.break_in = false;
 }
 
 // Whether a stop that waited still means something.
-static bool still_holds(unsigned pid, unsigned index)
+static bool still_holds(struct session *session, unsigned pid, unsigned index)
 {
-    const struct stop *s = &processes[pid].thread[index].stop;
+    const struct stop *s = &session->process[pid].thread[index].stop;
     struct vcpu_regs regs;
 
     if (s->reason == STOP_NONE || s->reason == STOP_SIGNAL)
@@ -209,23 +204,24 @@ static bool still_holds(unsigned pid, unsigned index)
         return false;
     if (s->reason == STOP_INTERCEPT)
         return target_still_catches(pid, index);
-    return s->reason == STOP_BREAKPOINT ? breakpoint_wanted(pid, s->address) : hw_wanted(pid, s);
+    return s->reason == STOP_BREAKPOINT ? breakpoint_wanted(session, pid, s->address)
+                                        : hw_wanted(session, pid, s);
 }
 
-bool stop_is_due(void)
+bool stop_is_due(struct session *session)
 {
     bool due = false;
 
-    for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid)) {
-        stop_take_end(pid);
-        restart[pid] = false;
-        due |= processes[pid].over;
-        for (unsigned i = 0; !processes[pid].over && i < process_vcpus(pid); i++) {
-            struct thread *t = &processes[pid].thread[i];
+    for (unsigned pid = next_attached(session, 0); pid != 0; pid = next_attached(session, pid)) {
+        stop_take_end(session, pid);
+        session->process[pid].restart = false;
+        due |= session->process[pid].over;
+        for (unsigned i = 0; !session->process[pid].over && i < process_vcpus(pid); i++) {
+            struct thread *t = &session->process[pid].thread[i];
             // gdb takes its breakpoints out to step one thread: the others' stops wait.
             if (t->want == WANT_HOLD)
                 continue;
-            if (!still_holds(pid, i))
+            if (!still_holds(session, pid, i))
                 t->stop.reason = STOP_NONE;
             due |= t->stop.reason != STOP_NONE;
         }
@@ -234,16 +230,16 @@ bool stop_is_due(void)
 }
 
 // The stop to tell: a thread that gdb steps comes first, then each in turn.
-static bool choose(unsigned *pid, unsigned *index)
+static bool choose(struct session *session, unsigned *pid, unsigned *index)
 {
     unsigned total = GDB_MAX_VMS * GDB_MAX_VCPUS, found = total;
 
     for (unsigned n = 0; n < total; n++) {
-        unsigned at = (session.rotate + n) % total;
+        unsigned at = (session->client.rotate + n) % total;
         unsigned vm = at / GDB_MAX_VCPUS + 1, vcpu = at % GDB_MAX_VCPUS;
-        const struct thread *t = &processes[vm].thread[vcpu];
-        if (!processes[vm].attached || vcpu >= process_vcpus(vm) || t->stop.reason == STOP_NONE ||
-            t->want == WANT_HOLD)
+        const struct thread *t = &session->process[vm].thread[vcpu];
+        if (!session->process[vm].attached || vcpu >= process_vcpus(vm) ||
+            t->stop.reason == STOP_NONE || t->want == WANT_HOLD)
             continue;
         if (found == total)
             found = at;
@@ -254,18 +250,18 @@ static bool choose(unsigned *pid, unsigned *index)
     }
     if (found == total)
         return false;
-    session.rotate = (found + 1) % total;
+    session->client.rotate = (found + 1) % total;
     *pid = found / GDB_MAX_VCPUS + 1;
     *index = found % GDB_MAX_VCPUS;
     return true;
 }
 
 // A step that ended unasked for, because another stop came first, is not worth a word.
-static void drop_steps(void)
+static void drop_steps(struct session *session)
 {
-    for (unsigned pid = next_attached(0); pid != 0; pid = next_attached(pid)) {
+    for (unsigned pid = next_attached(session, 0); pid != 0; pid = next_attached(session, pid)) {
         for (unsigned i = 0; i < process_vcpus(pid); i++) {
-            struct stop *s = &processes[pid].thread[i].stop;
+            struct stop *s = &session->process[pid].thread[i].stop;
             if (s->reason == STOP_SIGNAL)
                 s->reason = STOP_NONE;
         }
@@ -273,23 +269,23 @@ static void drop_steps(void)
 }
 
 // What a thread that is about to be told of was caught at. Returns the signal to tell.
-static unsigned tell_caught(unsigned pid, unsigned index, bool gdb_waits)
+static unsigned tell_caught(struct session *session, unsigned pid, unsigned index, bool gdb_waits)
 {
     char buf[256] = "";
     struct text text = TEXT(buf);
 
-    if (processes[pid].thread[index].stop.reason != STOP_INTERCEPT)
+    if (session->process[pid].thread[index].stop.reason != STOP_INTERCEPT)
         return GDB_SIGTRAP;
     text_add(&text, "%s/%u caught %s\n", target_vm_name(pid), index, target_caught(pid, index));
     if (gdb_waits)
-        reply_console(buf, text.len);
+        reply_console(session, buf, text.len);
     // gdb takes a SIGTRAP in a step for the step's end, and goes on by itself if the line has not
     // ended, or if it only wanted to get past a breakpoint.
-    return processes[pid].thread[index].want == WANT_RUN ? GDB_SIGTRAP : GDB_SIGINT;
+    return session->process[pid].thread[index].want == WANT_RUN ? GDB_SIGTRAP : GDB_SIGINT;
 }
 
 // A signal is all that gdb shows of an end that the guest did not want; this says more.
-static void tell_end(unsigned pid)
+static void tell_end(struct session *session, unsigned pid)
 {
     char buf[256] = "";
     struct text text = TEXT(buf);
@@ -300,75 +296,75 @@ static void tell_end(unsigned pid)
     text_add(&text, "%s ended: ", target_vm_name(pid));
     target_end_text(pid, &text);
     text_add(&text, "\n");
-    reply_console(buf, text.len);
+    reply_console(session, buf, text.len);
 }
 
 // Tells what has happened. False: nothing has.
-static bool report(bool gdb_waits)
+static bool report(struct session *session, bool gdb_waits)
 {
     unsigned pid, index;
 
-    for (pid = next_attached(0); pid != 0; pid = next_attached(pid)) {
-        if (processes[pid].over) {
+    for (pid = next_attached(session, 0); pid != 0; pid = next_attached(session, pid)) {
+        if (session->process[pid].over) {
             if (gdb_waits)
-                tell_end(pid);
-            reply_ended(pid);
+                tell_end(session, pid);
+            reply_ended(session, pid);
             return true;
         }
     }
-    if (!choose(&pid, &index))
+    if (!choose(session, &pid, &index))
         return false;
-    unsigned signal = tell_caught(pid, index, gdb_waits);
-    reply_stop(pid, index, signal);
-    drop_steps();
+    unsigned signal = tell_caught(session, pid, index, gdb_waits);
+    reply_stop(session, pid, index, signal);
+    drop_steps(session);
     return true;
 }
 
-void stop_report(bool gdb_waits)
+void stop_report(struct session *session, bool gdb_waits)
 {
-    stop_all();
-    if (!report(gdb_waits))
-        reply_stopped();
+    stop_all(session);
+    if (!report(session, gdb_waits))
+        reply_stopped(session);
 }
 
 // The thread that a break-in is told of: the current one, if it was running.
-static bool interrupted(unsigned *pid, unsigned *index)
+static bool interrupted(struct session *session, unsigned *pid, unsigned *index)
 {
-    const struct process *p = process_attached(session.general_pid);
+    const struct process *p = process_attached(session, session->client.general_pid);
 
-    *pid = session.general_pid;
-    *index = session.general_vcpu;
+    *pid = session->client.general_pid;
+    *index = session->client.general_vcpu;
     if (p != NULL && p->thread[*index].want != WANT_HOLD)
         return true;
-    for (*pid = next_attached(0); *pid != 0; *pid = next_attached(*pid)) {
+    for (*pid = next_attached(session, 0); *pid != 0; *pid = next_attached(session, *pid)) {
         for (*index = 0; *index < process_vcpus(*pid); ++*index) {
-            if (processes[*pid].thread[*index].want != WANT_HOLD)
+            if (session->process[*pid].thread[*index].want != WANT_HOLD)
                 return true;
         }
     }
     return false;
 }
 
-void stop_interrupt(void)
+void stop_interrupt(struct session *session)
 {
     unsigned pid, index;
 
-    stop_all();
-    if (!report(true)) {
-        if (interrupted(&pid, &index))
-            reply_stop(pid, index, GDB_SIGINT);
+    stop_all(session);
+    if (!report(session, true)) {
+        if (interrupted(session, &pid, &index))
+            reply_stop(session, pid, index, GDB_SIGINT);
         else
-            reply_stopped();
+            reply_stopped(session);
     }
-    drop_steps();
+    drop_steps(session);
 }
 
-void stop_break_in(void)
+void stop_break_in(struct session *session)
 {
-    if (session.running) {
-        stop_interrupt();
-        reply_send();
-    } else if (next_attached(0) != 0) {
-        session.break_in = true;
+    if (session->client.running) {
+        stop_interrupt(session);
+        reply_send(session);
+    } else if (next_attached(session, 0) != 0) {
+        session->client.break_in = true;
     }
 }

@@ -7,6 +7,7 @@
 #include "boot/serial.h"
 #include "gdbstub/gdbstub.h"
 #include "gdbstub/line.h"
+#include "gdbstub/session.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
 #include "vcpu/cpuid.h"
@@ -16,10 +17,15 @@
 
 #define INPUT_SIZE 8192
 
-static u8 input_buffer[INPUT_SIZE];
-static struct ring input = RING(input_buffer);
-static u32 kicked, line_break;
-static struct core_work work;
+// COM2 is the only line: the calls of the lower rooms that take no argument, and the stub's own,
+// mean this one.
+static struct gdb_line {
+    u8 buffer[INPUT_SIZE];
+    struct ring input; // in the buffer
+    u32 kicked, line_break;
+    struct core_work work;
+    struct session session;
+} com2;
 
 static struct vm *vm_at(unsigned pid)
 {
@@ -169,8 +175,8 @@ bool target_is_32bit(unsigned pid)
 
 void target_kick_line_core(void)
 {
-    __atomic_store_n(&kicked, 1, __ATOMIC_RELEASE);
-    vmm_work_due(&work);
+    __atomic_store_n(&com2.kicked, 1, __ATOMIC_RELEASE);
+    vmm_work_due(&com2.work);
 }
 
 void gdb_line_put(const void *bytes, size_t n)
@@ -180,42 +186,42 @@ void gdb_line_put(const void *bytes, size_t n)
 
 static void receive(u8 byte)
 {
-    ring_put(&input, byte); // what overruns is lost; the checksum tells gdb
-    vmm_work_due(&work);
+    ring_put(&com2.input, byte); // what overruns is lost; the checksum tells gdb
+    vmm_work_due(&com2.work);
 }
 
 static void received_break(void)
 {
-    line_break = 1;
-    vmm_work_due(&work);
+    com2.line_break = 1;
+    vmm_work_due(&com2.work);
 }
 
 static void irq(void)
 {
     serial_pump(&serial_debug);
-    vmm_work_due(&work);
+    vmm_work_due(&com2.work);
 }
 
 static void run(void)
 {
     u8 byte;
     serial_pump(&serial_debug);
-    while (ring_get(&input, &byte)) {
-        gdbstub_input(byte);
+    while (ring_get(&com2.input, &byte)) {
+        gdbstub_input(&com2.session, byte);
         serial_pump(&serial_debug); // the line's own buffer has 16 bytes
     }
-    if (line_break) {
-        line_break = 0;
-        gdbstub_break();
+    if (com2.line_break) {
+        com2.line_break = 0;
+        gdbstub_break(&com2.session);
     }
-    if (__atomic_exchange_n(&kicked, 0, __ATOMIC_ACQ_REL))
-        gdbstub_poll();
+    if (__atomic_exchange_n(&com2.kicked, 0, __ATOMIC_ACQ_REL))
+        gdbstub_poll(&com2.session);
 }
 
 // The line interrupts this core, or it looks.
 static void take(void)
 {
-    work.always = !host_serial_route(&serial_debug, VECTOR_DEBUG);
+    com2.work.always = !host_serial_route(&serial_debug, VECTOR_DEBUG);
 }
 
 void gdb_line_init(void)
@@ -224,15 +230,16 @@ void gdb_line_init(void)
         log_line("gdb", "no serial line for the debugger");
         return;
     }
-    gdbstub_init();
+    com2.input = RING(com2.buffer);
+    gdbstub_init(&com2.session);
     vm_page_written = page_written;
     serial_debug.receive = receive;
     serial_debug.line_break = received_break;
     irq_set_handler(VECTOR_DEBUG, irq);
-    work.run = run;
-    work.take = take;
+    com2.work.run = run;
+    com2.work.take = take;
     take();
-    vmm_add_work(&work);
+    vmm_add_work(&com2.work);
     log_line("gdb", "waiting on the serial line at port %x: gdb -ex 'target extended-remote LINE'",
              serial_debug.port);
 }

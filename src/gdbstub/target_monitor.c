@@ -307,7 +307,6 @@ static void intercept(struct request *r)
 
 static void show_log(struct request *r)
 {
-    static char tail[8192];
     const char *args = r->args;
     unsigned wanted;
     if (*args == '\0') {
@@ -316,12 +315,17 @@ static void show_log(struct request *r)
         r->refused = true;
         return;
     }
-    size_t n = log_tail(tail, sizeof(tail)), from = n;
+    // The log's end is taken into what is free of the output, and its last lines are moved to where
+    // they belong.
+    char *tail = r->out->buf + r->out->len;
+    size_t n = log_tail(tail, MIN(r->out->size - r->out->len - 1, 8192ul)), from = n;
     for (unsigned lines = 0; from > 0; from--) {
         if (tail[from - 1] == '\n' && from != n && ++lines == wanted)
             break;
     }
-    text_add(r->out, "%.*s", (int)(n - from), tail + from);
+    memmove(tail, tail + from, n - from);
+    tail[n - from] = '\0';
+    r->out->len += n - from;
 }
 
 static const struct {

@@ -15,7 +15,7 @@
 static void raw(const u8 *data, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        gdbstub_input(data[i]);
+        gdbstub_input(&stub, data[i]);
 }
 
 static void packet(const u8 *data, size_t n)
@@ -23,14 +23,14 @@ static void packet(const u8 *data, size_t n)
     static const char digit[] = "0123456789abcdef";
     u8 sum = 0;
 
-    gdbstub_input('$');
+    gdbstub_input(&stub, '$');
     for (size_t i = 0; i < n; i++) {
         sum = (u8)(sum + data[i]);
-        gdbstub_input(data[i]);
+        gdbstub_input(&stub, data[i]);
     }
-    gdbstub_input('#');
-    gdbstub_input((u8)digit[sum >> 4]);
-    gdbstub_input((u8)digit[sum & 15]);
+    gdbstub_input(&stub, '#');
+    gdbstub_input(&stub, (u8)digit[sum >> 4]);
+    gdbstub_input(&stub, (u8)digit[sum & 15]);
 }
 
 static void outside(u8 what)
@@ -53,7 +53,7 @@ static void outside(u8 what)
         gdbstub_page_written(pid, GPA((u64)what << PAGE_SHIFT), (what & 4) != 0);
         break;
     case 4:
-        gdbstub_line_dead();
+        gdbstub_line_dead(&stub);
         break;
     case 5:
         fake[pid].is_32bit = true;
@@ -63,7 +63,7 @@ static void outside(u8 what)
         fake[pid].ram[0x1000 + 8 * (what & 3)] = (what & 8) != 0 ? 0xfb : 0xe4; // STI, IN
         break;
     default:
-        gdbstub_poll();
+        gdbstub_poll(&stub);
     }
 }
 
@@ -82,11 +82,11 @@ static void one_register(const u8 *data, size_t n)
         BIT(40), BIT(47), BIT(63), 0x4000, FAKE_HIGH, UINT64_MAX, 0x1f80,    0x40020,    0x18,
         0x23,    0x2b,    0x38,    0x48,   0x0ff000,  0xf000,     0x60000010};
     unsigned i;
-    const struct reg_entry *e = reg_lookup(session.general_pid, data[1] & 0x7f, &i);
+    const struct reg_entry *e = reg_lookup(&stub, stub.client.general_pid, data[1] & 0x7f, &i);
     u64 flips = 0;
     char body[64];
 
-    if (e == NULL || !processes[session.general_pid].attached)
+    if (e == NULL || !stub.process[stub.client.general_pid].attached)
         return;
     memcpy(&flips, data + 3, MIN(n - 3, sizeof(flips)));
     snprintf(body, sizeof(body), "P%x=", data[1] & 0x7f);
@@ -97,13 +97,13 @@ static void one_register(const u8 *data, size_t n)
 // G with other flags, cs and ss.
 static void rings(const u8 *data)
 {
-    unsigned pid = session.general_pid;
+    unsigned pid = stub.client.general_pid;
     char body[1024] = "G";
 
-    if (pid == 0 || processes[pid].layout_32 || !processes[pid].attached)
+    if (pid == 0 || stub.process[pid].layout_32 || !stub.process[pid].attached)
         return;
-    const struct vcpu_regs *r = &fake[pid].vcpu[session.general_vcpu].regs;
-    for (const struct reg_entry *e = reg_table(pid); reg_in_g(e); e++) {
+    const struct vcpu_regs *r = &fake[pid].vcpu[stub.client.general_vcpu].regs;
+    for (const struct reg_entry *e = reg_table(&stub, pid); reg_in_g(e); e++) {
         for (unsigned i = 0; i < e->count; i++) {
             u64 value = 0;
             if (e->kind == SELECTOR)
@@ -141,7 +141,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
     fake_reset(FAKE_VMS);
-    gdbstub_init();
+    gdbstub_init(&stub);
     for (size_t at = 0; at < size;) {
         const u8 *end = memchr(data + at, '\n', size - at);
         size_t n = end != NULL ? (size_t)(end - data) - at : size - at;
@@ -149,7 +149,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
         at += n + 1;
     }
     // Whatever was done, a line that goes away leaves guests that run and nothing in them.
-    gdbstub_line_dead();
+    gdbstub_line_dead(&stub);
     for (unsigned pid = 1; pid <= FAKE_VMS; pid++) {
         if (!fake[pid].exists)
             continue;

@@ -9,6 +9,7 @@
 #include "x86/walk.h"
 
 struct fake_vm fake[FAKE_VMS + 1];
+struct session stub;
 bool fake_kicked, fake_takes_all;
 const struct regs_limits fake_limits = {
     .cr4 = 0x3707ff, .xcr0 = 7, .maxphyaddr = 40, .mxcsr_mask = 0xffff};
@@ -292,7 +293,7 @@ void fake_run(unsigned n, unsigned late)
         if (fake_kicked && wait-- == 0) {
             fake_kicked = false;
             wait = late;
-            gdbstub_poll();
+            gdbstub_poll(&stub);
         }
     }
 }

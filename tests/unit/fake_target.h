@@ -9,6 +9,7 @@
 #pragma once
 
 #include "gdbstub/gdbstub.h"
+#include "gdbstub/session.h"
 #include "gdbstub/target.h"
 #include "x86/regs_check.h"
 
@@ -45,6 +46,9 @@ struct fake_vm {
 
 extern struct fake_vm fake[FAKE_VMS + 1]; // by pid
 extern bool fake_kicked;
+
+// The stub that fake_run() polls.
+extern struct session stub;
 
 // What the VMs' CPUs have; whether registers may nevertheless have any value.
 extern const struct regs_limits fake_limits;

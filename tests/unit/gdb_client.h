@@ -51,20 +51,20 @@ static void send_bytes(const char *payload, size_t n)
     u8 sum = 0;
     char tail[4];
 
-    gdbstub_input('$');
+    gdbstub_input(&stub, '$');
     for (size_t i = 0; i < n; i++) {
         u8 byte = (u8)payload[i];
         if (byte == '$' || byte == '#' || byte == '}' || byte == '*') {
-            gdbstub_input('}');
+            gdbstub_input(&stub, '}');
             sum = (u8)(sum + '}');
             byte ^= 0x20;
         }
         sum = (u8)(sum + byte);
-        gdbstub_input(byte);
+        gdbstub_input(&stub, byte);
     }
     snprintf(tail, sizeof(tail), "#%02x", sum);
     for (int i = 0; i < 3; i++)
-        gdbstub_input((u8)tail[i]);
+        gdbstub_input(&stub, (u8)tail[i]);
 }
 
 // Sends a packet and returns the answer, or NULL when there is none yet.
@@ -114,7 +114,7 @@ UNUSED static int two_vms(void **state)
 {
     (void)state;
     fake_reset(2);
-    gdbstub_init();
+    gdbstub_init(&stub);
     client_at = 0;
     return 0;
 }

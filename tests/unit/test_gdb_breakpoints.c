@@ -26,7 +26,7 @@ static void run_and_stop(unsigned rounds)
 {
     assert_null(ask("vCont;c"));
     fake_run(rounds, 0);
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
     assert_true(next_packet());
 }
 
@@ -134,7 +134,7 @@ static void a_break_in_during_a_step_over_leaves_the_int3(void **state)
     assert_ok("Z0,1000,1");
     assert_null(ask("vCont;c:p1.1"));
     assert_int_equal(fake[1].ram[0x1000], 0x90);
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
     assert_true(next_packet());
     assert_has(answer, "T02thread:p1.1;");
     assert_int_equal(fake[1].ram[0x1000], 0xcc);
@@ -144,12 +144,12 @@ static void a_break_in_during_a_step_over_leaves_the_int3(void **state)
     assert_has(ask_and_run("vCont;s:p1.1"), "swbreak:;");
     assert_null(ask("vCont;c:p1.1"));
     fake_run(1, 99);
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
     assert_true(next_packet());
     assert_has(answer, "T02thread:p1.1;");
     assert_int_equal(rip(1, 0), 0x1001);
     assert_int_equal(fake[1].ram[0x1000], 0xcc);
-    gdbstub_poll();
+    gdbstub_poll(&stub);
     assert_false(next_packet());
 }
 
@@ -171,7 +171,7 @@ static void one_waits_for_its_page(void **state)
     fake_run(2, 0);
     assert_int_equal(fake[1].ram[0x1040], 0xcc);
     assert_int_equal(fake[1].vcpu[0].dr7, 0);
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
     assert_ok("Hgp1.2");
     assert_ok("P10=3e100080ffffffff");
     assert_has(ask_and_run("vCont;c"), "swbreak:;");
@@ -344,7 +344,7 @@ static void a_guest_that_changes_its_code_sees_no_int3(void **state)
     gdbstub_page_written(1, GPA(0x2000), false);
     assert_int_equal(fake[1].ram[0x2010], 0xcc);
     gdbstub_page_written(1, GPA(0x2000), false);
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
     assert_answer("m2010,1", "91");
     // Other pages and other VMs are left alone.
     gdbstub_page_written(1, GPA(0x3000), true);
@@ -367,7 +367,7 @@ static void a_hit_during_anothers_write_is_ours(void **state)
     fake[1].vcpu[1].in_hook = false;
     fake[1].vcpu[1].held = true;
     gdbstub_page_written(1, GPA(0x1000), false);
-    gdbstub_poll();
+    gdbstub_poll(&stub);
     assert_true(next_packet());
     assert_has(answer, "T05thread:p1.2;swbreak:;");
 }

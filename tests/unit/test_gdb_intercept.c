@@ -164,7 +164,7 @@ static void a_breakpoint_there_comes_first(void **state)
     assert_null(wait_stop(10));
     assert_int_equal(fake[1].ram[0x1004], 0xcc);
     assert_int_equal(fake[1].vcpu[0].reads, 1);
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
     fake[1].vcpu[0].regs.rip = 0x1004;
     assert_has(ask_and_run("vCont;c"), "swbreak:;");
     assert_ok("z0,1004,1");
@@ -183,7 +183,7 @@ static void a_break_in_at_the_same_time(void **state)
         assert_null(ask("vCont;c"));
         fake_run(6, 100);
         if (packet == 0)
-            gdbstub_input(0x03);
+            gdbstub_input(&stub, 0x03);
         else
             ask("vCont;t:p1.-1");
         client_at = 0;
@@ -193,7 +193,7 @@ static void a_break_in_at_the_same_time(void **state)
         assert_has(next(), "T05thread:p1.2;");
         assert_null(ask("vCont;c"));
         fake_run(6, 0);
-        gdbstub_input(0x03);
+        gdbstub_input(&stub, 0x03);
         assert_has(next(), "T02thread:p1.2;");
     }
 }
@@ -238,7 +238,7 @@ static void a_vm_that_starts_again_has_nothing_to_tell(void **state)
     fake_run(6, 100);
     fake_restart(1);
     memcpy(fake[1].ram + 0x1000, "\xeb\xfe", 2);
-    gdbstub_poll();
+    gdbstub_poll(&stub);
     assert_null(wait_stop(10));
     assert_int_not_equal(fake[1].vcpu[1].executed, 0);
 }

@@ -68,7 +68,7 @@ static void turn(void)
     fake_run(23, 0); // not a multiple of the loops' lengths
     ssize_t n = read(master, buf, sizeof(buf));
     for (ssize_t i = 0; i < n; i++)
-        gdbstub_input(buf[i]);
+        gdbstub_input(&stub, buf[i]);
     if (passed_on > fake_sent_len)
         passed_on = 0;
     if (passed_on < fake_sent_len) {

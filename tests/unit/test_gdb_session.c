@@ -106,7 +106,12 @@ static void thread_texts(void **state)
 static void send_ctrl_c(void)
 {
     client_at = fake_sent_len = 0;
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
+}
+
+static void send_break(void)
+{
+    gdbstub_break(&stub);
 }
 
 static void send_vCtrlC(void)
@@ -130,13 +135,13 @@ static void continue_and_break_in(void **state)
     assert_true(running(1));
     fake_run(20, 0);
     assert_false(next_packet());
-    gdbstub_input('x'); // noise
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 'x'); // noise
+    gdbstub_input(&stub, 0x03);
     assert_true(next_packet());
     assert_has(answer, "T02thread:p1.1;");
     assert_true(stopped(1));
     assert_null(ask("vCont;c"));
-    gdbstub_break();
+    gdbstub_break(&stub);
     assert_true(next_packet());
     assert_has(answer, "T02thread:p1.1;");
 }
@@ -145,7 +150,7 @@ static void a_break_in_while_stopped_waits(void **state)
 {
     (void)state;
     loop_at(1, 0x1000);
-    static void (*const how[])(void) = {send_ctrl_c, gdbstub_break, send_vCtrlC};
+    static void (*const how[])(void) = {send_ctrl_c, send_break, send_vCtrlC};
     for (unsigned i = 0; i < ARRAY_SIZE(how); i++) {
         u64 executed = fake[1].vcpu[0].executed;
         how[i]();
@@ -156,14 +161,14 @@ static void a_break_in_while_stopped_waits(void **state)
         assert_true(stopped(1));
         assert_int_equal(fake[1].vcpu[0].executed, executed);
         assert_null(ask("vCont;c")); // once
-        gdbstub_input(0x03);
+        gdbstub_input(&stub, 0x03);
         assert_true(next_packet());
     }
     // In one write: what comes first is told first, and the other waits for the next start.
     assert_null(ask("vCont;c"));
     client_at = fake_sent_len = 0;
-    gdbstub_input(0x03);
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
+    gdbstub_input(&stub, 0x03);
     assert_true(next_packet());
     assert_has(answer, "T02");
     assert_false(next_packet());
@@ -175,18 +180,18 @@ static void a_break_in_while_stopped_waits(void **state)
     fake_run(20, 8);
     assert_true(next_packet());
     assert_has(answer, "T05thread:p1.1;swbreak:;");
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
     assert_has(ask("vCont;c"), "T05thread:p1.2;swbreak:;");
     assert_ok("z0,1104,1");
     assert_null(ask("vCont;c"));
     // Nobody is attached: there is nothing to stop.
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
     assert_ok("D");
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
     ask("vAttach;1");
     assert_null(ask("vCont;c"));
-    gdbstub_input(0x03);
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
+    gdbstub_input(&stub, 0x03);
     connect_gdb(); // another client
     assert_null(ask("vCont;c"));
 }
@@ -214,16 +219,16 @@ static void only_what_gdb_names_runs(void **state)
     assert_null(ask("vCont;c:p1.-1"));
     assert_true(running(1));
     assert_true(stopped(2));
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
     assert_null(ask("vCont;c:p2.2"));
     assert_true(stopped(1));
     assert_true(fake[2].vcpu[0].held && !fake[2].vcpu[1].held);
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
     assert_true(next_packet());
     assert_has(answer, "T02thread:p2.2;");
     assert_null(ask("vCont;c:-1"));
     assert_true(running(1) && running(2));
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
     assert_true(stopped(1) && stopped(2));
 }
 
@@ -361,10 +366,10 @@ static void a_vm_that_starts_again_while_held_stays_held(void **state)
     (void)state;
     assert_ok("Z0,1100,1");
     assert_null(ask("vCont;c:p1.1"));
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
     fake[1].vcpu[1].held = false; // as it is when a VM starts
     fake_restart(1);
-    gdbstub_poll();
+    gdbstub_poll(&stub);
     assert_true(stopped(1));
     assert_has(ask_and_run("vCont;c"), "swbreak:;");
 }
@@ -375,7 +380,7 @@ static void detach_lets_go_and_attach_stops_again(void **state)
     assert_ok("Z0,1100,1");
     assert_ok("Z1,1200,1");
     assert_null(ask("vCont;c"));
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
     assert_int_equal(fake[1].ram[0x1100], 0xcc);
     assert_int_not_equal(fake[1].vcpu[1].dr7, 0);
     assert_ok("D;1");
@@ -445,7 +450,7 @@ static void two_vms_that_end_at_once_are_told_one_by_one(void **state)
         fake[pid].exists = false;
         debug_hooks->event(&fake[pid].vcpu[0], DEBUG_ENDED, 0);
     }
-    gdbstub_poll();
+    gdbstub_poll(&stub);
     assert_true(next_packet());
     assert_string_equal(told(answer), "X09;process:1");
     assert_answer("g", "E03");
@@ -488,7 +493,7 @@ static void two_stops_are_told_one_by_one(void **state)
     assert_int_equal(fake[1].vcpu[0].regs.rip, 0x1005);
     // Told once only.
     assert_null(ask("vCont;c"));
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
 }
 
 static void a_stop_whose_breakpoint_has_gone_is_dropped(void **state)
@@ -515,7 +520,7 @@ static void a_stop_of_a_vcpu_that_gdb_has_moved_is_dropped(void **state)
     assert_ok("Hgp1.2");
     assert_ok("P10=0020000000000000");
     assert_null(ask("vCont;c"));
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
 }
 
 static void a_new_client_takes_over_from_a_dead_one(void **state)
@@ -531,9 +536,9 @@ static void a_new_client_takes_over_from_a_dead_one(void **state)
     fake_run(3, 0);
     // It dies in mid-packet.
     for (const char *s = "$vCont;s:p1"; *s != '\0'; s++)
-        gdbstub_input((u8)*s);
+        gdbstub_input(&stub, (u8)*s);
     fake_sent_len = client_at = 0;
-    gdbstub_input('+');
+    gdbstub_input(&stub, '+');
     connect_gdb();
     assert_int_equal(fake_sent[0], '+');
     assert_true(stopped(1));
@@ -558,7 +563,7 @@ static void a_dead_line_lets_everything_run(void **state)
     assert_null(ask("vHangUp"));
     assert_true(running(1) && running(2));
     assert_int_equal(fake[2].ram[0x1100], 0x90);
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
     assert_true(running(1) && running(2));
     connect_gdb();
     assert_true(stopped(1));
@@ -573,7 +578,7 @@ static void garbage_on_the_line_does_no_harm(void **state)
     for (unsigned i = 0; i < 200000; i++) {
         int byte = rand() % 256;
         if (byte != '#')
-            gdbstub_input((u8)byte);
+            gdbstub_input(&stub, (u8)byte);
     }
     connect_gdb();
     assert_has(ask("?"), "T05");
@@ -581,10 +586,10 @@ static void garbage_on_the_line_does_no_harm(void **state)
     for (unsigned i = 0; i < 1000; i++) {
         int byte = rand() % 256;
         if (byte != '#' && byte != 3)
-            gdbstub_input((u8)byte);
+            gdbstub_input(&stub, (u8)byte);
     }
     assert_true(running(1));
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
     assert_true(next_packet());
     assert_has(answer, "T02");
 }
@@ -614,14 +619,14 @@ static void the_next_client_gets_the_vm_that_was_asked_for(void **state)
 {
     (void)state;
     static char text[4096];
-    gdbstub_line_dead();
+    gdbstub_line_dead(&stub);
     monitor("vms", text);
     assert_string_equal(text, "2 VMs\n");
     monitor("connect <two> 32", text);
     assert_string_equal(text, "the next gdb that connects gets <two>\n");
     assert_true(running(1));
     assert_true(running(2));
-    gdbstub_line_dead();
+    gdbstub_line_dead(&stub);
     connect_gdb();
     assert_has(ask("?"), "T05thread:p2.1;");
     assert_true(running(1));
@@ -671,7 +676,7 @@ static void monitor_commands(void **state)
     assert_ok("Z0,ffffffff81000000,1");
     assert_ok("Z2,8000,4");
     assert_null(ask("vCont;c"));
-    gdbstub_input(0x03);
+    gdbstub_input(&stub, 0x03);
     monitor("breakpoints", text);
     assert_has(text, "0000000000001000 int3 at physical 1000, 0 hits");
     assert_has(text, "ffffffff81000000 waits for its page, by debug register");
@@ -746,6 +751,28 @@ static void memory_is_seen_as_by_the_cpu(void **state)
     assert_answer("m8000001000,2", "E0e");
 }
 
+// Two lines, each in the middle of something.
+static void sessions_share_nothing(void **state)
+{
+    (void)state;
+    static struct session other;
+    gdbstub_init(&other);
+    two_vms(state); // the hooks know this one
+    connect_gdb();
+    assert_ok("Hgp1.2");
+    client_at = fake_sent_len = 0;
+    gdbstub_input(&stub, '$');
+    gdbstub_input(&stub, 'q');
+    for (const char *s = "$qC#b4"; *s != '\0'; s++)
+        gdbstub_input(&other, (u8)*s);
+    assert_true(next_packet());
+    assert_string_equal(answer, "E03");
+    for (const char *s = "C#b4"; *s != '\0'; s++)
+        gdbstub_input(&stub, (u8)*s);
+    assert_true(next_packet());
+    assert_string_equal(answer, "QCp1.2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -778,6 +805,7 @@ int main(void)
         cmocka_unit_test_setup(wrong_arguments_of_the_monitor, connected),
         cmocka_unit_test_setup(a_break_in_while_stopped_waits, connected),
         cmocka_unit_test_setup(some_packets_have_no_reply, connected),
+        cmocka_unit_test_setup(sessions_share_nothing, connected),
         cmocka_unit_test_setup(memory_is_seen_as_by_the_cpu, connected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
