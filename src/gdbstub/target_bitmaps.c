@@ -28,10 +28,10 @@ void monitor_bitmaps(const struct vcpu *v, struct text *out)
     text_add(out, "ports let through:");
     add_clear(v->guest->io_bitmap, 0, 0x10000, out);
     text_add(out, "\nMSRs read without an exit:");
-    add_clear(v->msr_bitmap, 0, LOW_MSRS, out);
-    add_clear(v->msr_bitmap + 1024, HIGH_MSRS, LOW_MSRS, out);
+    add_clear(v->run.msr_bitmap, 0, LOW_MSRS, out);
+    add_clear(v->run.msr_bitmap + 1024, HIGH_MSRS, LOW_MSRS, out);
     text_add(out, "\nMSRs written without an exit:");
-    add_clear(v->msr_bitmap + 2048, 0, LOW_MSRS, out);
-    add_clear(v->msr_bitmap + 3072, HIGH_MSRS, LOW_MSRS, out);
+    add_clear(v->run.msr_bitmap + 2048, 0, LOW_MSRS, out);
+    add_clear(v->run.msr_bitmap + 3072, HIGH_MSRS, LOW_MSRS, out);
     text_add(out, "\n");
 }

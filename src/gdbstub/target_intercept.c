@@ -11,21 +11,21 @@
 
 const char *target_caught(unsigned pid, unsigned index)
 {
-    return target_vcpu(pid, index)->caught;
+    return target_vcpu(pid, index)->intercept.text;
 }
 
 bool target_still_catches(unsigned pid, unsigned index)
 {
     const struct vcpu *v = target_vcpu(pid, index);
     for (unsigned n = intercept_count(v->guest); n-- > 0;) {
-        char item[sizeof(v->caught)] = "";
+        char item[sizeof(v->intercept.text)] = "";
         struct text t = TEXT(item);
         struct intercept i;
         u64 hits;
         intercept_get(v->guest, n, &i, &hits);
         intercept_print(&i, false, &t);
-        if (i.action == INTERCEPT_STOP && memcmp(v->caught, item, t.len) == 0 &&
-            (t.cut || v->caught[t.len] == ':'))
+        if (i.action == INTERCEPT_STOP && memcmp(v->intercept.text, item, t.len) == 0 &&
+            (t.cut || v->intercept.text[t.len] == ':'))
             return true;
     }
     return false;

@@ -64,13 +64,13 @@ static void list_vcpus(struct request *r)
     for (unsigned i = 0; i < vm_count; i++) {
         for (unsigned n = 0; n < vms[i]->vcpus; n++) {
             const struct vcpu *v = vms[i]->vcpu[n];
-            u64 ran = v->runtime;
+            u64 ran = v->schedule.runtime;
             if (v->state == VCPU_RUNNING)
-                ran += rdtsc() - v->started;
+                ran += rdtsc() - v->schedule.started;
             target_describe(i + 1, n, r->out);
             text_add(r->out, ", ran %lu ms, posted %lu, injected %lu, woken %lu, moved %lu\n",
-                     LL(ran / (host_tsc_hz / 1000)), LL(v->interrupts_posted),
-                     LL(v->interrupts_injected), LL(v->wakeups), LL(v->moves));
+                     LL(ran / (host_tsc_hz / 1000)), LL(v->events.interrupts_posted),
+                     LL(v->events.injected), LL(v->events.wakeups), LL(v->move.count));
         }
     }
 }
@@ -209,7 +209,7 @@ static void show_pending(struct request *r)
     list_bits(r, "in service (ISR)", &a->lapic.regs[APIC_ISR / 4]);
     text_add(r->out, "posted (PIR): %016lx %016lx %016lx %016lx\n", LL(a->pid.pir[3]),
              LL(a->pid.pir[2]), LL(a->pid.pir[1]), LL(a->pid.pir[0]));
-    text_add(r->out, "event at the next entry: %x; 8259 %s\n", r->v->event,
+    text_add(r->out, "event at the next entry: %x; 8259 %s\n", r->v->events.info,
              board_pic_level(&vm_of(r->v)->board) ? "requests" : "quiet");
 }
 
@@ -225,12 +225,12 @@ static void show_exits(struct request *r)
     for (unsigned n = 0; n < vm->vcpus; n++) {
         u64 total = 0;
         for (unsigned reason = 0; reason < EXIT_REASONS; reason++)
-            total += vm->vcpu[n]->exits[reason];
+            total += vm->vcpu[n]->run.exits[reason];
         text_add(r->out, "%s/%u: %lu\n", vm->config->name, n, LL(total));
         for (unsigned reason = 0; reason < EXIT_REASONS; reason++) {
-            if (vm->vcpu[n]->exits[reason] != 0)
+            if (vm->vcpu[n]->run.exits[reason] != 0)
                 text_add(r->out, "  %-28s %lu\n", exit_reason_name(reason),
-                         LL(vm->vcpu[n]->exits[reason]));
+                         LL(vm->vcpu[n]->run.exits[reason]));
         }
     }
 }

@@ -141,7 +141,7 @@ static void want(struct wanted *w, const struct intercept *i)
 // Composed with other wishes before the next entry.
 static void set_controls(struct vcpu *v, const struct wanted *w)
 {
-    struct control_wishes *wishes = &v->wishes;
+    struct control_wishes *wishes = &v->run.wishes;
     wishes->primary = w->primary;
     wishes->secondary = w->secondary;
     wishes->exceptions = w->exceptions;
@@ -181,7 +181,7 @@ void intercept_apply(struct vcpu *v)
     for (unsigned n = 0; n < fields; n++)
         vmwrite(CR3_TARGET0 + 2 * n, n < targets ? w.cr3_target[n] : 0);
     msr_bitmap_build(v);
-    v->plain_reasons = set->count == 0 && !v->guest->hlt_through ? EXIT_REASONS : 0;
+    v->run.plain_reasons = set->count == 0 && !v->guest->hlt_through ? EXIT_REASONS : 0;
 }
 
 // ---- the list ----------------------------------------------------------------------------------

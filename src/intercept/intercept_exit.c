@@ -128,7 +128,7 @@ static void log_hit(struct vcpu *v, u32 items, const struct hit *h, enum interce
 // Tells the debugger, which has v from now on. False: nobody listens.
 static bool stop(struct vcpu *v, u32 items, const struct hit *h)
 {
-    struct text t = TEXT(v->caught);
+    struct text t = TEXT(v->intercept.text);
     intercept_print(&v->guest->intercepts.list[first_with(v, items, INTERCEPT_STOP)].item, false,
                     &t);
     text_add(&t, ": ");
@@ -144,10 +144,10 @@ static bool stop(struct vcpu *v, u32 items, const struct hit *h)
 // As if nobody had wanted to know.
 static void carry_out(struct vcpu *v)
 {
-    if (v->reason == EXIT_REASON_EPT_VIOLATION && memory_withheld(v))
+    if (v->run.reason == EXIT_REASON_EPT_VIOLATION && memory_withheld(v))
         step_over(v, STEP_OVER_VIEW);
     else
-        exit_handlers[v->reason](v);
+        exit_handlers[v->run.reason](v);
 }
 
 // Of the two accesses of a MOVS or CMPS, the one that exited may be of no interest, and the other
@@ -167,7 +167,7 @@ static void act(struct vcpu *v, struct hit *h, const struct verdict *d)
 {
     struct hit other;
     struct verdict o = {.what = INTERCEPT_COUNT};
-    v->io_elements = 0;
+    v->intercept.io_elements = 0;
     if (h->what == INTERCEPT_MEM && d->what != INTERCEPT_DENY && hit_describe_other(v, h, &other)) {
         o = judge(v, &other);
         add_hits(v, o.items, 1);
@@ -184,7 +184,7 @@ static void act(struct vcpu *v, struct hit *h, const struct verdict *d)
         carry_out(v);
     // A string instruction hits once for each element that it has moved.
     if (h->string && d->what != INTERCEPT_DENY)
-        add_hits(v, d->items, v->io_elements);
+        add_hits(v, d->items, v->intercept.io_elements);
 }
 
 static void caught(struct vcpu *v, struct hit *h)
@@ -203,8 +203,8 @@ static void caught(struct vcpu *v, struct hit *h)
         if (d.stop)
             stop(v, d.items, h);
     } else if (d.stop && stop(v, d.items, h)) {
-        v->caught_waits = true;
-        v->caught_rip = h->rip;
+        v->intercept.waits = true;
+        v->intercept.rip = h->rip;
     } else {
         act(v, h, &d);
     }
@@ -215,8 +215,8 @@ static void caught(struct vcpu *v, struct hit *h)
 bool intercept_resume(struct vcpu *v)
 {
     struct hit h;
-    v->caught_waits = false;
-    if (vmread(GUEST_RIP) != v->caught_rip || !hit_describe(v, &h))
+    v->intercept.waits = false;
+    if (vmread(GUEST_RIP) != v->intercept.rip || !hit_describe(v, &h))
         return true;
     struct verdict d = judge_access(v, &h);
     act(v, &h, &d);
@@ -230,11 +230,11 @@ static void watch_halted(struct vcpu *v)
 {
     if (vmread(GUEST_ACTIVITY) != ACTIVITY_HLT)
         return;
-    v->sleeps_interruptible = vmread(GUEST_RFLAGS) & RFLAGS_IF;
+    v->events.sleeps_interruptible = vmread(GUEST_RFLAGS) & RFLAGS_IF;
     if (vcpu_would_wake(v)) {
         vmwrite(GUEST_ACTIVITY, 0);
-    } else if (!v->sleeps_interruptible && !v->halted_for_good) {
-        v->halted_for_good = true;
+    } else if (!v->events.sleeps_interruptible && !v->events.halted_for_good) {
+        v->events.halted_for_good = true;
         v->guest->ops->halted(v);
     }
 }
@@ -242,11 +242,11 @@ static void watch_halted(struct vcpu *v)
 static void handle(struct vcpu *v)
 {
     struct hit h;
-    if ((v->guest->intercepts.kinds & hit_kinds(v->reason)) == 0) {
-        exit_handlers[v->reason](v);
+    if ((v->guest->intercepts.kinds & hit_kinds(v->run.reason)) == 0) {
+        exit_handlers[v->run.reason](v);
         return;
     }
-    if (v->reason == EXIT_REASON_EPT_VIOLATION)
+    if (v->run.reason == EXIT_REASON_EPT_VIOLATION)
         events_take_back_ept(v, vmread(EXIT_QUALIFICATION));
     if (hit_describe(v, &h))
         caught(v, &h);
@@ -264,7 +264,7 @@ void intercept_exit(struct vcpu *v)
 void intercept_exception(struct vcpu *v)
 {
     struct hit h;
-    if (!(v->guest->intercepts.kinds & BIT(INTERCEPT_EXCEPTION)) || !(v->event & EVENT_VALID))
+    if (!(v->guest->intercepts.kinds & BIT(INTERCEPT_EXCEPTION)) || !(v->events.info & EVENT_VALID))
         return;
     hit_describe_exception(v, &h);
     struct verdict d = judge(v, &h);

@@ -95,7 +95,7 @@ static bool describe_io(struct vcpu *v, struct hit *h)
     if ((q & IO_STRING) && (q & IO_REP)) {
         unsigned size = vmread(EXIT_INSTRUCTION_INFO) >> 7 & 3; // of addresses, and of the count
         u64 mask = size == 0 ? UINT16_MAX : size == 1 ? UINT32_MAX : UINT64_MAX;
-        if ((v->gpr[RCX] & mask) == 0)
+        if ((v->run.gpr[RCX] & mask) == 0)
             return false;
     }
     bool in = q & IO_IN;
@@ -106,19 +106,19 @@ static bool describe_io(struct vcpu *v, struct hit *h)
     set(h, INTERCEPT_IO, h->string ? (in ? "INS" : "OUTS") : in ? "IN" : "OUT");
     set_number(h, port, port + h->size - 1u);
     if (!in && !h->string)
-        set_value(h, "value", v->gpr[RAX] & (BIT(8 * h->size) - 1));
+        set_value(h, "value", v->run.gpr[RAX] & (BIT(8 * h->size) - 1));
     return true;
 }
 
 static void describe_msr(struct vcpu *v, struct hit *h)
 {
-    bool write = v->reason == EXIT_REASON_WRMSR;
-    u32 msr = (u32)v->gpr[RCX];
+    bool write = v->run.reason == EXIT_REASON_WRMSR;
+    u32 msr = (u32)v->run.gpr[RCX];
     h->access = write ? INTERCEPT_WRITE : INTERCEPT_READ;
     set(h, INTERCEPT_MSR, write ? "WRMSR" : "RDMSR");
     set_number(h, msr, msr);
     if (write)
-        set_value(h, "value", v->gpr[RDX] << 32 | (u32)v->gpr[RAX]);
+        set_value(h, "value", v->run.gpr[RDX] << 32 | (u32)v->run.gpr[RAX]);
 }
 
 static u64 written_gpr(struct vcpu *v, unsigned gpr)
@@ -161,7 +161,7 @@ static void describe_desc(struct vcpu *v, struct hit *h)
                                             {"SLDT", "STR", "LLDT", "LTR"}};
     unsigned identity = vmread(EXIT_INSTRUCTION_INFO) >> 28 & 3;
     h->access = identity >= 2 ? INTERCEPT_WRITE : INTERCEPT_READ;
-    set(h, INTERCEPT_DESC, names[v->reason == EXIT_REASON_LDTR_TR_ACCESS][identity]);
+    set(h, INTERCEPT_DESC, names[v->run.reason == EXIT_REASON_LDTR_TR_ACCESS][identity]);
 }
 
 static void describe_dr(struct vcpu *v, struct hit *h)
@@ -178,13 +178,13 @@ static void describe_dr(struct vcpu *v, struct hit *h)
 bool hit_describe(struct vcpu *v, struct hit *h)
 {
     *h = (struct hit){.rip = vmread(GUEST_RIP)};
-    switch (v->reason) {
+    switch (v->run.reason) {
     case EXIT_REASON_EXTERNAL_INTERRUPT:
         set(h, INTERCEPT_EXTINT, "external interrupt");
         set_value(h, "vector", EVENT_VECTOR(vmread(EXIT_INTERRUPTION_INFO)));
         return true;
     case EXIT_REASON_PAUSE: // of a loop, if PAUSE alone does not exit
-        if (v->controls.primary & PRIMARY_PAUSE_EXITING)
+        if (v->run.controls.primary & PRIMARY_PAUSE_EXITING)
             set(h, INTERCEPT_PAUSE, "PAUSE");
         else
             set(h, INTERCEPT_PLE, "PAUSE in a loop");
@@ -210,11 +210,11 @@ bool hit_describe(struct vcpu *v, struct hit *h)
         return true;
     case EXIT_REASON_XSETBV:
         set(h, INTERCEPT_XSETBV, "XSETBV");
-        set_value(h, "value", v->gpr[RDX] << 32 | (u32)v->gpr[RAX]);
+        set_value(h, "value", v->run.gpr[RDX] << 32 | (u32)v->run.gpr[RAX]);
         return true;
     case EXIT_REASON_CPUID:
         set(h, INTERCEPT_CPUID, "CPUID");
-        set_value(h, "leaf", (u32)v->gpr[RAX]);
+        set_value(h, "leaf", (u32)v->run.gpr[RAX]);
         return true;
     case EXIT_REASON_EPT_VIOLATION:
         return hit_describe_memory(v, h);
@@ -222,7 +222,7 @@ bool hit_describe(struct vcpu *v, struct hit *h)
         break;
     }
     for (unsigned i = 0; i < ARRAY_SIZE(plain); i++) {
-        if (plain[i].reason == v->reason) {
+        if (plain[i].reason == v->run.reason) {
             set(h, (enum intercept_what)plain[i].what, plain[i].name);
             return true;
         }
@@ -234,9 +234,9 @@ void hit_describe_exception(struct vcpu *v, struct hit *h)
 {
     *h = (struct hit){.rip = vmread(GUEST_RIP)};
     set(h, INTERCEPT_EXCEPTION, "exception");
-    set_number(h, EVENT_VECTOR(v->event), EVENT_VECTOR(v->event));
-    if (v->event & EVENT_HAS_ERROR)
-        set_value(h, "error code", v->event_error);
+    set_number(h, EVENT_VECTOR(v->events.info), EVENT_VECTOR(v->events.info));
+    if (v->events.info & EVENT_HAS_ERROR)
+        set_value(h, "error code", v->events.error);
 }
 
 void hit_print(const struct hit *h, struct text *t)
@@ -267,9 +267,9 @@ void hit_deny(struct vcpu *v, const struct hit *h)
 static void ignore_io(struct vcpu *v, const struct hit *h)
 {
     if (h->string) {
-        v->io_ignored = true;
+        v->intercept.io_ignored = true;
         exit_io(v);
-        v->io_ignored = false;
+        v->intercept.io_ignored = false;
         return;
     }
     if (h->access == INTERCEPT_READ)
@@ -296,14 +296,14 @@ static void ignore_cr(struct vcpu *v, const struct hit *h, u64 kept)
 // An INT3 or INTO is over, a debug trap is forgotten; one that is like a fault would come again.
 static void ignore_exception(struct vcpu *v, const struct hit *h)
 {
-    bool software = EVENT_TYPE(v->event) == EVENT_SOFTWARE_EXCEPTION ||
-                    EVENT_TYPE(v->event) == EVENT_PRIVILEGED_SOFTWARE_EXCEPTION; // INT1
-    v->event = 0;
+    bool software = EVENT_TYPE(v->events.info) == EVENT_SOFTWARE_EXCEPTION ||
+                    EVENT_TYPE(v->events.info) == EVENT_PRIVILEGED_SOFTWARE_EXCEPTION; // INT1
+    v->events.info = 0;
     if (software)
-        vcpu_skip_bytes(v, v->event_length);
+        vcpu_skip_bytes(v, v->events.length);
     else if (h->first == VECTOR_DB)
         vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) | RFLAGS_RF);
-    v->event_length = 0;
+    v->events.length = 0;
 }
 
 void hit_ignore(struct vcpu *v, const struct hit *h, u64 kept)
@@ -330,19 +330,19 @@ void hit_ignore(struct vcpu *v, const struct hit *h, u64 kept)
             return;
         break;
     case INTERCEPT_CPUID:
-        v->gpr[RAX] = v->gpr[RBX] = v->gpr[RCX] = v->gpr[RDX] = 0;
+        v->run.gpr[RAX] = v->run.gpr[RBX] = v->run.gpr[RCX] = v->run.gpr[RDX] = 0;
         break;
     case INTERCEPT_RDTSCP:
-        v->gpr[RCX] = 0;
-        v->gpr[RAX] = v->gpr[RDX] = 0;
+        v->run.gpr[RCX] = 0;
+        v->run.gpr[RAX] = v->run.gpr[RDX] = 0;
         break;
     case INTERCEPT_RDTSC:
     case INTERCEPT_RDPMC:
-        v->gpr[RAX] = v->gpr[RDX] = 0;
+        v->run.gpr[RAX] = v->run.gpr[RDX] = 0;
         break;
     case INTERCEPT_MSR:
         if (read)
-            v->gpr[RAX] = v->gpr[RDX] = 0;
+            v->run.gpr[RAX] = v->run.gpr[RDX] = 0;
         break;
     case INTERCEPT_DR:
         if (read)

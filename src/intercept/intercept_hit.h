@@ -38,7 +38,7 @@ void hit_ignore(struct vcpu *v, const struct hit *h, u64 kept);
 
 // ---- memory (intercept_mem.c) ------------------------------------------------------------------
 
-// v->event is what was being delivered when the access was made, for these and those below.
+// v->events.info is what was being delivered when the access was made, for these and those below.
 bool hit_describe_memory(struct vcpu *v, struct hit *h);
 
 // MOVS and CMPS access memory twice: the access that did not exit, since the first did. False: the

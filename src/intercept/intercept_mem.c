@@ -94,8 +94,8 @@ void guest_flush(const struct guest *g)
 u64 vcpu_ept_pointer(const struct vcpu *v)
 {
     const struct guest *g = v->guest;
-    bool caught = (g->intercepts.kinds & BIT(INTERCEPT_MEM)) &&
-                  !(v->stepping_over & STEP_OVER_VIEW) && g->ept_caught.root != NULL;
+    bool caught = (g->intercepts.kinds & BIT(INTERCEPT_MEM)) && !(v->step.over & STEP_OVER_VIEW) &&
+                  g->ept_caught.root != NULL;
     return ept_pointer(caught ? &g->ept_caught : &g->ept);
 }
 
@@ -104,7 +104,7 @@ u64 vcpu_ept_pointer(const struct vcpu *v)
 // No instruction made the access: it is to a descriptor table or the stack, for an event.
 static bool delivers(const struct vcpu *v)
 {
-    return v->event & EVENT_VALID;
+    return v->events.info & EVENT_VALID;
 }
 
 // The instruction that made the access; NULL: it cannot be had, or there is none.
@@ -195,7 +195,7 @@ bool memory_withheld(struct vcpu *v)
     u32 permissions;
     u64 size;
     // The second EPT withholds it, and the first does not.
-    return !(v->stepping_over & STEP_OVER_VIEW) &&
+    return !(v->step.over & STEP_OVER_VIEW) &&
            ept_lookup(&v->guest->ept, GPA(vmread(GUEST_PHYSICAL_ADDRESS)), &hpa, &permissions,
                       &size) &&
            (q & EPT_RWX & ~(u64)permissions) == 0;
@@ -213,26 +213,26 @@ void memory_ignore(struct vcpu *v)
 {
     u64 gpa = vmread(GUEST_PHYSICAL_ADDRESS);
     if (delivers(v)) {
-        vcpu_crash(v, "event %x cannot be delivered: its access to %lx is to be ignored", v->event,
-                   gpa);
+        vcpu_crash(v, "event %x cannot be delivered: its access to %lx is to be ignored",
+                   v->events.info, gpa);
         return;
     }
     struct guest_access a;
     struct emulation e;
     const struct instruction *i = present(v, &a, &e);
     enum emulate_status status = EMULATE_UNSUPPORTED;
-    v->memory_ignored = true;
+    v->intercept.memory_ignored = true;
     e.repeats = 1; // each element is a hit of its own
     if (i != NULL)
         status = emulate(&e, i);
-    v->memory_ignored = false;
+    v->intercept.memory_ignored = false;
     guest_access_finish(v, &e, status, gpa);
 }
 
 bool memory_is_ignored(const struct vcpu *v, gpa_t gpa, u32 access)
 {
     const struct intercepts *set = &v->guest->intercepts;
-    for (unsigned n = 0; v->memory_ignored && n < set->count; n++) {
+    for (unsigned n = 0; v->intercept.memory_ignored && n < set->count; n++) {
         const struct intercept *i = &set->list[n].item;
         if (i->what == INTERCEPT_MEM && i->action == INTERCEPT_IGNORE && (i->access & access) &&
             gpa.v >= i->first && gpa.v <= i->last)

@@ -34,7 +34,7 @@ static gva_t operand(struct vcpu *v, u64 info, enum code_size code)
 bool hit_store_zero(struct vcpu *v)
 {
     u64 info = vmread(EXIT_INSTRUCTION_INFO);
-    bool table = v->reason == EXIT_REASON_GDTR_IDTR_ACCESS;
+    bool table = v->run.reason == EXIT_REASON_GDTR_IDTR_ACCESS;
     if (!table && (info & INFO_IN_REGISTER)) {
         vcpu_set_gpr(v, INFO_REGISTER(info), 0);
         return true;

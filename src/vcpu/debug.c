@@ -63,7 +63,7 @@ static void run_release(void *arg)
         if (c->step)
             end_sleep(v);
         vcpu_set_single_step(v, c->step, c->mask);
-        v->emulated_step = false;
+        v->step.emulated = false;
         vcpu_note(v, REQUEST_DEBUG | REQUEST_EVENT);
     }
     release_here(v, c->why);
@@ -126,9 +126,9 @@ static void run_write_regs(void *arg)
     end_sleep(v);
     step_over_end(v);
     // An exception that was on its way was the old instruction's.
-    if (v->event != 0 && EVENT_TYPE(v->event) != EVENT_EXTERNAL &&
-        EVENT_TYPE(v->event) != EVENT_NMI)
-        v->event = 0;
+    if (v->events.info != 0 && EVENT_TYPE(v->events.info) != EVENT_EXTERNAL &&
+        EVENT_TYPE(v->events.info) != EVENT_NMI)
+        v->events.info = 0;
 }
 
 void vcpu_read_regs(struct vcpu *v, struct vcpu_regs *out)
@@ -157,7 +157,7 @@ static void run_read_fpu(void *arg)
 {
     struct regs_call *c = arg;
     switch_save(c->v);
-    memcpy(c->out, c->v->xsave, FPU_STATE_SIZE);
+    memcpy(c->out, c->v->switched.xsave, FPU_STATE_SIZE);
     if (c->v->guest->xcr0_allowed == 0) { // FXSAVE has no header
         u64 xstate_bv = XSTATE_FXSR;
         memcpy((u8 *)c->out + XSTATE_BV, &xstate_bv, sizeof(xstate_bv));
@@ -175,8 +175,8 @@ static void run_write_fpu(void *arg)
         return;
     }
     switch_save(v);
-    memcpy(v->xsave, c->in, FPU_STATE_SIZE);
-    v->extended = v->guest->xcr0_allowed != 0;
+    memcpy(v->switched.xsave, c->in, FPU_STATE_SIZE);
+    v->switched.extended = v->guest->xcr0_allowed != 0;
     if (v->core->vmm->on_core == v)
         switch_load(v);
     c->error = OK;
@@ -214,12 +214,12 @@ static void run_set_registers(void *arg)
     bool take = (c->dr7 & 0xff) != 0;
     vcpu_load(v);
     switch_save(v);
-    if (take && !v->debug_registers)
-        v->guest_dr7 = vmread(GUEST_DR7);
-    v->debug_registers = take;
-    memcpy(v->debug_dr, c->dr, sizeof(v->debug_dr));
-    v->debug_dr7 = (c->dr7 | DR7_FIXED) & ~DR7_GD;
-    vmwrite(GUEST_DR7, take ? v->debug_dr7 : v->guest_dr7);
+    if (take && !v->debug.registers)
+        v->debug.guest_dr7 = vmread(GUEST_DR7);
+    v->debug.registers = take;
+    memcpy(v->debug.dr, c->dr, sizeof(v->debug.dr));
+    v->debug.dr7 = (c->dr7 | DR7_FIXED) & ~DR7_GD;
+    vmwrite(GUEST_DR7, take ? v->debug.dr7 : v->debug.guest_dr7);
     if (v->core->vmm->on_core == v)
         switch_load(v);
     vcpu_note(v, REQUEST_DEBUG);
@@ -234,7 +234,7 @@ void vcpu_set_breakpoint_registers(struct vcpu *v, const u64 dr[4], u64 dr7)
 static void run_catch(void *arg)
 {
     struct debug_call *c = arg;
-    c->v->catch_breakpoints = c->on;
+    c->v->debug.breakpoints = c->on;
     vcpu_note(c->v, REQUEST_DEBUG);
 }
 
@@ -250,8 +250,8 @@ static void run_inject(void *arg)
     vcpu_load(c->v);
     vcpu_raise(c->v, c->vector, c->has_error, c->error_code);
     if (c->vector == VECTOR_BP || c->vector == 4) {
-        c->v->event = (u32)(EVENT_VALID | EVENT_SOFTWARE_EXCEPTION << 8 | c->vector);
-        c->v->event_length = c->length;
+        c->v->events.info = (u32)(EVENT_VALID | EVENT_SOFTWARE_EXCEPTION << 8 | c->vector);
+        c->v->events.length = c->length;
     }
 }
 
@@ -270,12 +270,12 @@ void vcpu_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error_
 void debug_before_entry(struct vcpu *v)
 {
     // Blocking by STI and MOV SS lasts for one instruction, which is the one we step over.
-    if (v->step_masks_interrupts || (v->stepping_over & STEP_OVER_PAGE)) {
+    if (v->step.masks_interrupts || (v->step.over & STEP_OVER_PAGE)) {
         u64 blocking = vmread(GUEST_INTERRUPTIBILITY);
         vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
     }
-    if (v->debug_registers)
-        vmwrite(GUEST_DR7, v->debug_dr7); // a reset of the vCPU has cleared it
+    if (v->debug.registers)
+        vmwrite(GUEST_DR7, v->debug.dr7); // a reset of the vCPU has cleared it
     vmwrite(EPT_POINTER, vcpu_ept_pointer(v));
     vmcs_compose_controls(v);
 }
@@ -294,7 +294,7 @@ bool debug_report(struct vcpu *v, enum debug_event event, u64 dr6)
 
 static void step_done(struct vcpu *v)
 {
-    v->emulated_step = false;
+    v->step.emulated = false;
     if (!debug_report(v, DEBUG_STEP, 0)) {
         vcpu_set_single_step(v, false, false);
         vcpu_note(v, REQUEST_DEBUG | REQUEST_EVENT);
@@ -303,9 +303,9 @@ static void step_done(struct vcpu *v)
 
 void exit_monitor_trap(struct vcpu *v)
 {
-    if (v->stepping_over != 0) {
+    if (v->step.over != 0) {
         step_over_end(v);
-        if (!v->single_step)
+        if (!v->step.single)
             return;
     }
     step_done(v);
@@ -313,17 +313,17 @@ void exit_monitor_trap(struct vcpu *v)
 
 void step_over(struct vcpu *v, enum step_over what)
 {
-    v->stepping_over |= (u8)what;
+    v->step.over |= (u8)what;
     vcpu_set_skip_flags(v);
     vcpu_note(v, REQUEST_DEBUG | REQUEST_EVENT);
 }
 
 void step_over_end(struct vcpu *v)
 {
-    bool page = v->stepping_over & STEP_OVER_PAGE;
-    if (v->stepping_over == 0)
+    bool page = v->step.over & STEP_OVER_PAGE;
+    if (v->step.over == 0)
         return;
-    v->stepping_over = 0;
+    v->step.over = 0;
     vcpu_set_skip_flags(v);
     vcpu_note(v, REQUEST_DEBUG | REQUEST_EVENT);
     if (page)
@@ -333,9 +333,9 @@ void step_over_end(struct vcpu *v)
 bool debug_exception(struct vcpu *v, u32 info)
 {
     u8 vector = EVENT_VECTOR(info);
-    if (vector == VECTOR_BP && v->catch_breakpoints)
+    if (vector == VECTOR_BP && v->debug.breakpoints)
         return debug_report(v, DEBUG_BREAKPOINT, 0);
-    if (vector == VECTOR_DB && v->debug_registers) {
+    if (vector == VECTOR_DB && v->debug.registers) {
         u64 q = vmread(EXIT_QUALIFICATION);
         return (q & DR6_HITS) != 0 && debug_report(v, DEBUG_REGISTER, q);
     }
@@ -349,7 +349,7 @@ void exit_mov_dr(struct vcpu *v)
     u64 q = vmread(EXIT_QUALIFICATION);
     unsigned n = q & 7, gpr = q >> 8 & 15;
     bool from = q & BIT(4);
-    if (!v->debug_registers) {
+    if (!v->debug.registers) {
         step_over(v, STEP_OVER_MOV_DR);
         return;
     }
@@ -364,15 +364,16 @@ void exit_mov_dr(struct vcpu *v)
         vcpu_raise_gp(v, 0);
         return;
     }
-    if (v->guest_dr7 & DR7_GD) {
-        v->guest_dr7 &= ~DR7_GD;
+    if (v->debug.guest_dr7 & DR7_GD) {
+        v->debug.guest_dr7 &= ~DR7_GD;
         write_dr6(read_dr6() | DR6_BD);
         vcpu_end_debugctl(v);
         vcpu_raise(v, VECTOR_DB, false, 0);
         return;
     }
     u64 operand = guest_code_size() == CODE_64 ? UINT64_MAX : UINT32_MAX;
-    u64 *kept = n < 4 ? &v->dr[n] : &v->guest_dr7, value = vcpu_get_gpr(v, gpr) & operand;
+    u64 *kept = n < 4 ? &v->switched.dr[n] : &v->debug.guest_dr7,
+        value = vcpu_get_gpr(v, gpr) & operand;
     if (!from && n >= 6 && value >> 32 != 0) {
         vcpu_raise_gp(v, 0);
         return;
@@ -392,7 +393,7 @@ void exit_mov_dr(struct vcpu *v)
 
 bool debug_emulated_step(struct vcpu *v)
 {
-    if (!v->emulated_step || !v->single_step)
+    if (!v->step.emulated || !v->step.single)
         return false;
     step_done(v);
     return v->hold != 0;

@@ -14,19 +14,19 @@ static bool is_contributory(u8 vector)
 
 static void set_event(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 error, u32 length)
 {
-    v->event = (u32)(EVENT_VALID | type << 8 | vector | (has_error ? EVENT_HAS_ERROR : 0));
-    v->event_error = error;
-    v->event_length = length;
+    v->events.info = (u32)(EVENT_VALID | type << 8 | vector | (has_error ? EVENT_HAS_ERROR : 0));
+    v->events.error = error;
+    v->events.length = length;
 }
 
-// Keeps an interrupt or NMI that v->event holds for later.
+// Keeps an interrupt or NMI that v->events.info holds for later.
 static void put_off(struct vcpu *v)
 {
-    if (EVENT_TYPE(v->event) == EVENT_NMI)
-        v->nmi_latched = true;
-    else if (EVENT_TYPE(v->event) == EVENT_EXTERNAL)
-        v->deferred_interrupt = v->event;
-    v->event = 0;
+    if (EVENT_TYPE(v->events.info) == EVENT_NMI)
+        v->events.nmi_latched = true;
+    else if (EVENT_TYPE(v->events.info) == EVENT_EXTERNAL)
+        v->events.deferred_interrupt = v->events.info;
+    v->events.info = 0;
 }
 
 void events_exception(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 error, u32 length)
@@ -34,13 +34,14 @@ void events_exception(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 e
     // While another event is being delivered (SDM Table 6-5): most come one after the other. The
     // instruction that a fault interrupted, INT n too, raises it again; interrupts do not come
     // again.
-    if (v->event & EVENT_VALID) {
-        u8 first =
-            EVENT_TYPE(v->event) == EVENT_HARDWARE_EXCEPTION ? EVENT_VECTOR(v->event) : VECTOR_NMI;
+    if (v->events.info & EVENT_VALID) {
+        u8 first = EVENT_TYPE(v->events.info) == EVENT_HARDWARE_EXCEPTION
+                       ? EVENT_VECTOR(v->events.info)
+                       : VECTOR_NMI;
         bool worse = is_contributory(vector) || vector == VECTOR_PF;
         put_off(v);
         if (first == VECTOR_DF && worse) {
-            v->reason = EXIT_REASON_TRIPLE_FAULT; // for the record
+            v->run.reason = EXIT_REASON_TRIPLE_FAULT; // for the record
             exit_triple_fault(v);
             return;
         }
@@ -77,7 +78,7 @@ void vcpu_raise_gp(struct vcpu *v, u32 error)
 
 void vcpu_raise_pf(struct vcpu *v, u64 address, u32 error)
 {
-    v->cr2 = address;
+    v->switched.cr2 = address;
     write_cr2(address);
     vcpu_raise(v, VECTOR_PF, true, error);
 }
@@ -99,7 +100,7 @@ void events_redeliver(struct vcpu *v, u32 info)
 
 static void set_window(struct vcpu *v, bool interrupt, bool nmi)
 {
-    struct control_wishes *w = &v->wishes;
+    struct control_wishes *w = &v->run.wishes;
     if (interrupt == w->interrupt_window && nmi == w->nmi_window)
         return;
     w->interrupt_window = interrupt;
@@ -123,10 +124,10 @@ static bool can_take_nmi(void)
 // state that a debugger has written and that cannot take it (SDM 27.3.1.4).
 static void defer_event(struct vcpu *v)
 {
-    u32 type = EVENT_TYPE(v->event);
+    u32 type = EVENT_TYPE(v->events.info);
     bool nmi = type == EVENT_NMI;
     if ((type == EVENT_EXTERNAL || nmi) &&
-        (v->step_masks_interrupts || !(nmi ? can_take_nmi() : can_take_interrupt())))
+        (v->step.masks_interrupts || !(nmi ? can_take_nmi() : can_take_interrupt())))
         put_off(v);
 }
 
@@ -134,21 +135,21 @@ static void defer_event(struct vcpu *v)
 // only an entry clears its valid bit. False: it has been delivered.
 static bool take_out_event(struct vcpu *v)
 {
-    bool loaded = v->event_loaded;
-    v->event_loaded = false;
+    bool loaded = v->events.loaded;
+    v->events.loaded = false;
     if (!loaded)
         return false;
     u32 info = (u32)vmread(ENTRY_INTERRUPTION_INFO);
     if (!(info & EVENT_VALID))
         return false;
     vmwrite(ENTRY_INTERRUPTION_INFO, 0);
-    if (!(v->event & EVENT_VALID))
+    if (!(v->events.info & EVENT_VALID))
         set_event(v, EVENT_TYPE(info), EVENT_VECTOR(info), info & EVENT_HAS_ERROR,
                   (u32)vmread(ENTRY_EXCEPTION_ERROR_CODE), (u32)vmread(ENTRY_INSTRUCTION_LENGTH));
     else if (EVENT_TYPE(info) == EVENT_EXTERNAL) // a newer exception replaces other exceptions
-        v->deferred_interrupt = info;
+        v->events.deferred_interrupt = info;
     else if (EVENT_TYPE(info) == EVENT_NMI)
-        v->nmi_latched = true;
+        v->events.nmi_latched = true;
     return true;
 }
 
@@ -163,53 +164,53 @@ void events_prepare(struct vcpu *v)
 {
     take_out_event(v);
     bool nmi_waits = false, interrupt_waits = v->guest->ops->sync(v);
-    u32 requests = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE);
+    u32 requests = __atomic_load_n(&v->run.requests, __ATOMIC_ACQUIRE);
 
-    if (!interrupt_waits && v->event == 0 && v->deferred_interrupt == 0 &&
-        !(requests & REQUEST_NMI) && !v->nmi_latched && !v->wishes.interrupt_window &&
-        !v->wishes.nmi_window)
+    if (!interrupt_waits && v->events.info == 0 && v->events.deferred_interrupt == 0 &&
+        !(requests & REQUEST_NMI) && !v->events.nmi_latched && !v->run.wishes.interrupt_window &&
+        !v->run.wishes.nmi_window)
         return;
     // It must not stay among the requests: they keep the vCPU out of the guest.
     if (requests & REQUEST_NMI) {
-        __atomic_fetch_and(&v->requests, ~(u32)REQUEST_NMI, __ATOMIC_ACQ_REL);
-        v->nmi_latched = true;
+        __atomic_fetch_and(&v->run.requests, ~(u32)REQUEST_NMI, __ATOMIC_ACQ_REL);
+        v->events.nmi_latched = true;
     }
-    if (v->event & EVENT_VALID)
+    if (v->events.info & EVENT_VALID)
         defer_event(v);
-    if (v->deferred_interrupt == 0) {
+    if (v->events.deferred_interrupt == 0) {
         // Nothing has been put off.
-    } else if (!(v->event & EVENT_VALID) && !vcpu_runs_alone(v) && can_take_interrupt()) {
-        v->event = v->deferred_interrupt;
-        v->deferred_interrupt = 0;
+    } else if (!(v->events.info & EVENT_VALID) && !vcpu_runs_alone(v) && can_take_interrupt()) {
+        v->events.info = v->events.deferred_interrupt;
+        v->events.deferred_interrupt = 0;
     } else {
         interrupt_waits = true;
     }
-    if (v->nmi_latched) {
-        if (!(v->event & EVENT_VALID) && !vcpu_runs_alone(v) && can_take_nmi()) {
-            v->nmi_latched = false;
+    if (v->events.nmi_latched) {
+        if (!(v->events.info & EVENT_VALID) && !vcpu_runs_alone(v) && can_take_nmi()) {
+            v->events.nmi_latched = false;
             set_event(v, EVENT_NMI, 2, false, 0, 0);
         } else {
             nmi_waits = true;
         }
     }
-    if (interrupt_waits && !(v->event & EVENT_VALID) && !vcpu_runs_alone(v) &&
+    if (interrupt_waits && !(v->events.info & EVENT_VALID) && !vcpu_runs_alone(v) &&
         can_take_interrupt()) {
         set_event(v, EVENT_EXTERNAL, v->guest->ops->accept(v), false, 0, 0);
-        v->interrupts_injected++;
+        v->events.injected++;
         interrupt_waits = v->guest->ops->sync(v);
     }
     if (vcpu_runs_alone(v))
         interrupt_waits = nmi_waits = false; // a window would open before the step
     set_window(v, interrupt_waits, nmi_waits);
 
-    if (v->event & EVENT_VALID) {
-        vmwrite(ENTRY_INTERRUPTION_INFO, v->event);
-        if (v->event & EVENT_HAS_ERROR)
-            vmwrite(ENTRY_EXCEPTION_ERROR_CODE, v->event_error);
-        if (v->event_length != 0)
-            vmwrite(ENTRY_INSTRUCTION_LENGTH, v->event_length);
-        v->event = 0;
-        v->event_length = 0;
-        v->event_loaded = true;
+    if (v->events.info & EVENT_VALID) {
+        vmwrite(ENTRY_INTERRUPTION_INFO, v->events.info);
+        if (v->events.info & EVENT_HAS_ERROR)
+            vmwrite(ENTRY_EXCEPTION_ERROR_CODE, v->events.error);
+        if (v->events.length != 0)
+            vmwrite(ENTRY_INSTRUCTION_LENGTH, v->events.length);
+        v->events.info = 0;
+        v->events.length = 0;
+        v->events.loaded = true;
     }
 }

@@ -25,7 +25,7 @@ const char *exit_reason_name(unsigned reason)
 // A reason that we asked for by no control, or that has no business here: the VM stops.
 static COLD void exit_unexpected(struct vcpu *v)
 {
-    vcpu_crash(v, "unexpected VM exit %u (%s)", v->reason, exit_reason_name(v->reason));
+    vcpu_crash(v, "unexpected VM exit %u (%s)", v->run.reason, exit_reason_name(v->run.reason));
 }
 
 // An instruction that the guest has not got, by CPUID.
@@ -128,7 +128,7 @@ static void entry_failed(struct vcpu *v)
 {
     char why[160];
     const char *field = vmcs_check(v, why, sizeof(why));
-    vcpu_crash(v, "VM entry failed, %s: %s", exit_reason_name(v->reason),
+    vcpu_crash(v, "VM entry failed, %s: %s", exit_reason_name(v->run.reason),
                field != NULL ? field : "our checks of the guest state find nothing");
 }
 
@@ -141,10 +141,10 @@ void vmx_entry_refused(struct vcpu *v, bool invalid);
 // An exit of a VM of which something is to be caught, or whose reason is not in the table.
 void vmx_exit_odd(struct vcpu *v)
 {
-    if (v->reason < EXIT_REASONS) {
-        v->exits[v->reason]++;
+    if (v->run.reason < EXIT_REASONS) {
+        v->run.exits[v->run.reason]++;
         intercept_exit(v);
-    } else if (v->reason & EXIT_REASON_ENTRY_FAILURE) {
+    } else if (v->run.reason & EXIT_REASON_ENTRY_FAILURE) {
         entry_failed(v);
     } else {
         exit_unexpected(v);
@@ -156,12 +156,12 @@ void vmx_exit_odd(struct vcpu *v)
 bool vmx_requested(struct vcpu *v)
 {
     if (__atomic_load_n(&v->core->attention, __ATOMIC_ACQUIRE) != 0 ||
-        (__atomic_load_n(&v->requests, __ATOMIC_RELAXED) & ~(u32)REQUEST_EVENT) != 0) {
-        if (v->event_loaded)
+        (__atomic_load_n(&v->run.requests, __ATOMIC_RELAXED) & ~(u32)REQUEST_EVENT) != 0) {
+        if (v->events.loaded)
             events_withdraw(v);
         return false;
     }
-    __atomic_fetch_and(&v->requests, ~(u32)REQUEST_EVENT, __ATOMIC_SEQ_CST);
+    __atomic_fetch_and(&v->run.requests, ~(u32)REQUEST_EVENT, __ATOMIC_SEQ_CST);
     events_prepare(v);
     return true;
 }
@@ -206,8 +206,8 @@ static NOINLINE bool see_to_requests(struct vcpu *v, u32 requests)
     }
     if (requests & REQUEST_FLUSH)
         guest_flush(v->guest);
-    if ((requests & REQUEST_TSC) || v->tsc_offset != v->guest->tsc_offset + v->tsc_adjust) {
-        v->tsc_offset = v->guest->tsc_offset + v->tsc_adjust;
+    if ((requests & REQUEST_TSC) || v->tsc_offset != v->guest->tsc_offset + v->msrs.tsc_adjust) {
+        v->tsc_offset = v->guest->tsc_offset + v->msrs.tsc_adjust;
         vmwrite(TSC_OFFSET, v->tsc_offset);
     }
     if (requests & REQUEST_TIMER)
@@ -219,15 +219,15 @@ static NOINLINE bool see_to_requests(struct vcpu *v, u32 requests)
 
 bool vcpu_prepare(struct vcpu *v)
 {
-    if (v->caught_waits && !intercept_resume(v))
+    if (v->intercept.waits && !intercept_resume(v))
         return false;
-    if (v->emulated_step && debug_emulated_step(v))
+    if (v->step.emulated && debug_emulated_step(v))
         return false;
-    u32 requests = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & ~(u32)REQUEST_NMI;
+    u32 requests = __atomic_load_n(&v->run.requests, __ATOMIC_ACQUIRE) & ~(u32)REQUEST_NMI;
     if (requests != 0)
-        requests = __atomic_fetch_and(&v->requests, REQUEST_NMI, __ATOMIC_SEQ_CST);
+        requests = __atomic_fetch_and(&v->run.requests, REQUEST_NMI, __ATOMIC_SEQ_CST);
     if (((requests & ~(u32)(REQUEST_EVENT | REQUEST_NMI)) != 0 ||
-         v->tsc_offset != v->guest->tsc_offset + v->tsc_adjust) &&
+         v->tsc_offset != v->guest->tsc_offset + v->msrs.tsc_adjust) &&
         !see_to_requests(v, requests))
         return false;
     events_prepare(v);

@@ -13,8 +13,8 @@
 void exit_rdtsc(struct vcpu *v)
 {
     u64 tsc = vcpu_guest_tsc(v, rdtsc());
-    v->gpr[RAX] = (u32)tsc;
-    v->gpr[RDX] = tsc >> 32;
+    v->run.gpr[RAX] = (u32)tsc;
+    v->run.gpr[RDX] = tsc >> 32;
     vcpu_skip_instruction(v);
 }
 
@@ -24,7 +24,7 @@ void exit_rdtscp(struct vcpu *v)
         vcpu_raise_ud(v);
         return;
     }
-    v->gpr[RCX] = (u32)v->tsc_aux; // always up to date: writing it exits
+    v->run.gpr[RCX] = (u32)v->switched.tsc_aux; // always up to date: writing it exits
     exit_rdtsc(v);
 }
 
@@ -49,7 +49,7 @@ void exit_random(struct vcpu *v)
 {
     u64 value;
     bool ok;
-    if (v->reason == EXIT_REASON_RDRAND)
+    if (v->run.reason == EXIT_REASON_RDRAND)
         __asm__ volatile("rdrand %0" : "=r"(value), "=@ccc"(ok));
     else
         __asm__ volatile("rdseed %0" : "=r"(value), "=@ccc"(ok));
@@ -60,7 +60,7 @@ void exit_random(struct vcpu *v)
 // 4.10.4.1), which INVVPID of one address does not.
 void exit_invlpg(struct vcpu *v)
 {
-    vpid_flush(v->vpid);
+    vpid_flush(v->run.vpid);
     vcpu_skip_instruction(v);
 }
 

@@ -300,16 +300,16 @@ void cpuid_show_apic(struct vcpu *v, bool on)
 
 static void answer(struct vcpu *v, const struct cpuid *r)
 {
-    v->gpr[RAX] = r->eax;
-    v->gpr[RBX] = r->ebx;
-    v->gpr[RCX] = r->ecx;
-    v->gpr[RDX] = r->edx;
+    v->run.gpr[RAX] = r->eax;
+    v->run.gpr[RBX] = r->ebx;
+    v->run.gpr[RCX] = r->ecx;
+    v->run.gpr[RDX] = r->edx;
     vcpu_skip_instruction(v);
 }
 
 static NOINLINE void work_out(struct vcpu *v)
 {
-    u32 leaf = (u32)v->gpr[RAX], subleaf = (u32)v->gpr[RCX];
+    u32 leaf = (u32)v->run.gpr[RAX], subleaf = (u32)v->run.gpr[RCX];
     struct cpuid r;
     if (leaf <= BASIC_MAX) {
         r = special_leaf(v, leaf, subleaf);
@@ -327,7 +327,7 @@ static NOINLINE void work_out(struct vcpu *v)
 
 void exit_cpuid(struct vcpu *v)
 {
-    u32 leaf = (u32)v->gpr[RAX];
+    u32 leaf = (u32)v->run.gpr[RAX];
     if (leaf <= BASIC_MAX && v->cpuid.plain[leaf] != NULL)
         answer(v, v->cpuid.plain[leaf]);
     else

@@ -16,13 +16,13 @@ static void debug_exception_taken(struct vcpu *v, u32 type)
 {
     if (type == EVENT_HARDWARE_EXCEPTION) // else INT1, which leaves DR6 alone
         write_dr6((read_dr6() & ~DR6_HITS) | (vmread(EXIT_QUALIFICATION) & DEBUG_EVENTS));
-    if (v->debug_registers)
-        v->guest_dr7 &= ~DR7_GD;
+    if (v->debug.registers)
+        v->debug.guest_dr7 &= ~DR7_GD;
     vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~DR7_GD);
     vcpu_end_debugctl(v);
 }
 
-// Makes it v->event as it came, merged with nothing.
+// Makes it v->events.info as it came, merged with nothing.
 static void hand_on(struct vcpu *v, u32 info)
 {
     u32 type = EVENT_TYPE(info);
@@ -31,10 +31,10 @@ static void hand_on(struct vcpu *v, u32 info)
     if (vector == VECTOR_DB) {
         debug_exception_taken(v, type);
     } else if (vector == VECTOR_PF) {
-        v->cr2 = vmread(EXIT_QUALIFICATION);
-        write_cr2(v->cr2);
+        v->switched.cr2 = vmread(EXIT_QUALIFICATION);
+        write_cr2(v->switched.cr2);
     }
-    v->event = 0;
+    v->events.info = 0;
     events_exception(v, type, vector, info & EVENT_HAS_ERROR,
                      info & EVENT_HAS_ERROR ? (u32)vmread(EXIT_INTERRUPTION_ERROR_CODE) : 0,
                      software ? (u32)vmread(EXIT_INSTRUCTION_LENGTH) : 0);
@@ -47,20 +47,20 @@ static void hand_on(struct vcpu *v, u32 info)
 // another exception if it is a double fault.
 static void handle(struct vcpu *v, u32 info)
 {
-    u32 first = v->event, error = v->event_error, length = v->event_length;
+    u32 first = v->events.info, error = v->events.error, length = v->events.length;
     hand_on(v, info);
     intercept_exception(v);
     if (!(first & EVENT_VALID))
         return;
-    u32 second = v->event, second_error = v->event_error;
-    v->event = first;
-    v->event_error = error;
-    v->event_length = length;
+    u32 second = v->events.info, second_error = v->events.error;
+    v->events.info = first;
+    v->events.error = error;
+    v->events.length = length;
     if (!(second & EVENT_VALID)) // it is ignored
         return;
     events_exception(v, EVENT_TYPE(second), EVENT_VECTOR(second), second & EVENT_HAS_ERROR,
                      second_error, 0);
-    if ((v->event & EVENT_VALID) && EVENT_VECTOR(v->event) != EVENT_VECTOR(second))
+    if ((v->events.info & EVENT_VALID) && EVENT_VECTOR(v->events.info) != EVENT_VECTOR(second))
         intercept_exception(v);
 }
 
@@ -69,7 +69,7 @@ void exit_exception(struct vcpu *v)
     u32 info = (u32)vmread(EXIT_INTERRUPTION_INFO);
     u8 vector = EVENT_VECTOR(info);
     events_take_back(v);
-    bool delivering = v->event & EVENT_VALID;
+    bool delivering = v->events.info & EVENT_VALID;
     if (EVENT_TYPE(info) == EVENT_NMI) { // the host's
         if (nmi_handler != NULL)
             nmi_handler(NULL);

@@ -32,20 +32,20 @@ static NOINLINE void string_io(struct vcpu *v, u64 q)
 void io_set_rax(struct vcpu *v, unsigned size, u32 value)
 {
     if (size == 1)
-        v->gpr[RAX] = (v->gpr[RAX] & ~0xfful) | (u8)value;
+        v->run.gpr[RAX] = (v->run.gpr[RAX] & ~0xfful) | (u8)value;
     else if (size == 4)
-        v->gpr[RAX] = value;
+        v->run.gpr[RAX] = value;
     else
-        v->gpr[RAX] = (v->gpr[RAX] & ~0xfffful) | (u16)value;
+        v->run.gpr[RAX] = (v->run.gpr[RAX] & ~0xfffful) | (u16)value;
 }
 
 bool vcpu_follow(struct vcpu *v, const struct follow *f)
 {
-    if (v->debug_registers || (vmread(GUEST_DR7) & 0xff) != 0)
+    if (v->debug.registers || (vmread(GUEST_DR7) & 0xff) != 0)
         return false;
     if (f->steps != 0) {
         u64 rflags = vmread(GUEST_RFLAGS);
-        follow_steps(f, v->gpr, &rflags);
+        follow_steps(f, v->run.gpr, &rflags);
         vmwrite(GUEST_RFLAGS, rflags);
     }
     return true;
@@ -76,14 +76,14 @@ static bool is_data_port(u16 port, u16 data, unsigned size)
 // to see of this VM what we carry out.
 static NOINLINE void follow_in(struct vcpu *v, u16 port, u64 rip, u64 length)
 {
-    if (v->plain_reasons != EXIT_REASONS || guest_code_size() != CODE_64 || guest_cpl() != 0)
+    if (v->run.plain_reasons != EXIT_REASONS || guest_code_size() != CODE_64 || guest_cpl() != 0)
         return;
     const struct follow *f = find_follow(v, rip, length);
     if (f == NULL || f->access != FOLLOW_IN)
         return;
     if (!vcpu_follow(v, f))
         return;
-    u16 data = f->where < 0 ? (u16)v->gpr[RDX] : (u16)f->where;
+    u16 data = f->where < 0 ? (u16)v->run.gpr[RDX] : (u16)f->where;
     bool ours = is_data_port(port, data, f->size);
     if (ours)
         io_set_rax(v, f->size, v->guest->ops->port_in(v, data, f->size));
@@ -94,7 +94,7 @@ static NOINLINE void out(struct vcpu *v, u64 q)
 {
     u16 port = IO_PORT(q);
     unsigned size = IO_SIZE(q);
-    u32 value = (u32)v->gpr[RAX];
+    u32 value = (u32)v->run.gpr[RAX];
     if (size < 4)
         value &= (1u << 8 * size) - 1;
     v->guest->ops->port_out(v, port, size, value);

@@ -32,9 +32,9 @@ static NOINLINE void follow_access(struct vcpu *v, const struct follow *f, u64 r
         return;
     gpa.v = (gpa.v & PAGE_MASK) | offset;
     if (f->access == FOLLOW_LOAD)
-        v->gpr[f->reg] = (u32)v->guest->ops->mmio_read(v, gpa, 4);
+        v->run.gpr[f->reg] = (u32)v->guest->ops->mmio_read(v, gpa, 4);
     else
-        v->guest->ops->mmio_write(v, gpa, 4, (u32)v->gpr[f->reg]);
+        v->guest->ops->mmio_write(v, gpa, 4, (u32)v->run.gpr[f->reg]);
     vmwrite(GUEST_RIP, rip + f->length);
 }
 
@@ -46,12 +46,12 @@ static bool plain_access(struct vcpu *v, gpa_t gpa, u64 q)
     const struct instruction *i = fetch_cached(&v->fetch, GVA(rip), cr3, guest_code_size());
     if (i == NULL || i->code_size != CODE_64)
         return false;
-    v->gpr[RSP] = vmread(GUEST_RSP);
+    v->run.gpr[RSP] = vmread(GUEST_RSP);
     struct emulation e;
     e.ops = &plain_ops;
     e.ctx = v;
     e.code_size = CODE_64;
-    e.gpr = v->gpr;
+    e.gpr = v->run.gpr;
     e.rip = rip;
     e.rflags = 0; // not looked at; RF is seen to below
     gva_t linear = GVA(vmread(GUEST_LINEAR_ADDRESS));
@@ -59,7 +59,7 @@ static bool plain_access(struct vcpu *v, gpa_t gpa, u64 q)
     if (!emulate_plain_mov(&e, i, linear, gpa, write))
         return false;
     if (__builtin_expect(i->reg == RSP, 0))
-        vmwrite(GUEST_RSP, v->gpr[RSP]);
+        vmwrite(GUEST_RSP, v->run.gpr[RSP]);
     const struct follow *f = fetch_follow(i);
     if (vcpu_skip_from(v, rip, i->length, true) && f->access != FOLLOW_NOTHING)
         follow_access(v, f, rip + i->length, gpa);
@@ -91,10 +91,10 @@ static void follow_first(struct vcpu *v, u64 rip, gpa_t gpa)
     const struct instruction *i =
         fetch_cached(&v->fetch, GVA(rip), vmread(GUEST_CR3), guest_code_size());
     if (i == NULL || fetch_follow(i)->access == FOLLOW_NOTHING ||
-        vmread(GUEST_RIP) != rip + i->length || (vmread(GUEST_RFLAGS) & v->skip_flags) != 0)
+        vmread(GUEST_RIP) != rip + i->length || (vmread(GUEST_RFLAGS) & v->step.skip_flags) != 0)
         return;
     // gpa is where its operand begins, and not what of it lies in another page.
-    if (memory_offset(i, v->gpr, rip) == vmread(GUEST_LINEAR_ADDRESS) &&
+    if (memory_offset(i, v->run.gpr, rip) == vmread(GUEST_LINEAR_ADDRESS) &&
         (gpa.v & ~PAGE_MASK) + i->operand_size <= PAGE_SIZE)
         follow_access(v, fetch_follow(i), rip + i->length, gpa);
 }
@@ -110,7 +110,7 @@ void exit_ept_violation(struct vcpu *v)
     gpa_t gpa = GPA(vmread(GUEST_PHYSICAL_ADDRESS));
     events_take_back_ept(v, q);
     u64 kind = EPT_VIOLATION_LINEAR_VALID | EPT_VIOLATION_TRANSLATED | EPT_VIOLATION_FETCH;
-    if ((q & kind) == (kind & ~EPT_VIOLATION_FETCH) && !(v->event & EVENT_VALID) &&
+    if ((q & kind) == (kind & ~EPT_VIOLATION_FETCH) && !(v->events.info & EVENT_VALID) &&
         !is_ram(v, gpa) && plain_access(v, gpa, q))
         return;
 
@@ -126,9 +126,9 @@ void exit_ept_violation(struct vcpu *v)
     } else if (q & EPT_VIOLATION_FETCH) {
         v->guest->ops->no_memory(v, gpa);
         vcpu_raise_ud(v); // code outside RAM reads as ones, an undefined opcode
-    } else if (v->event & EVENT_VALID) {
+    } else if (v->events.info & EVENT_VALID) {
         // A descriptor table or stack outside RAM while an event is delivered.
-        vcpu_crash(v, "event %x cannot be delivered: %lx is not RAM", v->event, gpa.v);
+        vcpu_crash(v, "event %x cannot be delivered: %lx is not RAM", v->events.info, gpa.v);
     } else {
         u64 rip = vmread(GUEST_RIP);
         emulate_access(v, gpa);

@@ -17,12 +17,12 @@ void exit_external_interrupt(struct vcpu *v)
 void exit_hlt(struct vcpu *v)
 {
     vcpu_skip_instruction(v);
-    v->sleeps_interruptible = vmread(GUEST_RFLAGS) & RFLAGS_IF;
+    v->events.sleeps_interruptible = vmread(GUEST_RFLAGS) & RFLAGS_IF;
     // A debugger's step ends here, and a step ends HLT as a trap would.
-    if (v->single_step || vcpu_would_wake(v))
+    if (v->step.single || vcpu_would_wake(v))
         return;
-    if (!v->sleeps_interruptible && !v->halted_for_good) {
-        v->halted_for_good = true;
+    if (!v->events.sleeps_interruptible && !v->events.halted_for_good) {
+        v->events.halted_for_good = true;
         v->guest->ops->halted(v);
     }
     vmm_sleep(v);
@@ -38,8 +38,8 @@ void exit_preemption_timer(struct vcpu *v)
 
 void exit_xsetbv(struct vcpu *v)
 {
-    u64 value = (v->gpr[RDX] << 32) | (u32)v->gpr[RAX];
-    if ((u32)v->gpr[RCX] != 0 || !xcr0_ok(value, v->guest->xcr0_allowed)) {
+    u64 value = (v->run.gpr[RDX] << 32) | (u32)v->run.gpr[RAX];
+    if ((u32)v->run.gpr[RCX] != 0 || !xcr0_ok(value, v->guest->xcr0_allowed)) {
         vcpu_raise_gp(v, 0);
         return;
     }
@@ -49,13 +49,13 @@ void exit_xsetbv(struct vcpu *v)
 
 static NOINLINE void hypercall(struct vcpu *v)
 {
-    v->gpr[RAX] = v->guest->ops->hypercall(v, v->gpr[RAX]);
+    v->run.gpr[RAX] = v->guest->ops->hypercall(v, v->run.gpr[RAX]);
     vcpu_skip_instruction(v);
 }
 
 void exit_vmcall(struct vcpu *v)
 {
-    if (v->gpr[RAX] == 0)
+    if (v->run.gpr[RAX] == 0)
         vcpu_skip_instruction(v);
     else
         hypercall(v);

@@ -27,21 +27,21 @@ static u64 *remembered(struct vcpu *v, u32 msr)
 {
     switch (msr) {
     case MSR_IA32_MISC_ENABLE:
-        return &v->misc_enable;
+        return &v->msrs.misc_enable;
     case MSR_IA32_MTRR_DEF_TYPE:
-        return &v->mtrr_def_type;
+        return &v->msrs.mtrr_def_type;
     case MSR_IA32_BIOS_SIGN_ID:
-        return &v->bios_sign_id;
+        return &v->msrs.bios_sign_id;
     case MSR_IA32_TSC_ADJUST:
-        return &v->tsc_adjust;
+        return &v->msrs.tsc_adjust;
     default:
         break;
     }
     if (msr >= MSR_IA32_MTRR_PHYSBASE0 && msr <= MSR_IA32_MTRR_PHYSMASK7)
-        return &v->mtrr_variable[msr - MSR_IA32_MTRR_PHYSBASE0];
+        return &v->msrs.mtrr_variable[msr - MSR_IA32_MTRR_PHYSBASE0];
     for (unsigned i = 0; i < ARRAY_SIZE(mtrr_fixed_msr); i++) {
         if (mtrr_fixed_msr[i] == msr)
-            return &v->mtrr_fixed[i];
+            return &v->msrs.mtrr_fixed[i];
     }
     return NULL;
 }
@@ -58,7 +58,7 @@ bool msr_read_caught(struct vcpu *v, u32 msr, u64 *value)
         *value = MTRRCAP;
         return true;
     case MSR_IA32_DEBUGCTL:
-        *value = v->debugctl;
+        *value = v->msrs.debugctl;
         return true;
     case MSR_P5_MC_ADDR:
     case MSR_P5_MC_TYPE:
@@ -104,9 +104,9 @@ static bool mtrr_value_ok(const struct vcpu *v, u32 msr, u64 value)
 static void set_tsc_adjust(struct vcpu *v, u64 adjust)
 {
     u64 before = vcpu_guest_tsc(v, rdtsc());
-    v->tsc_offset += adjust - v->tsc_adjust;
-    v->guest->ops->tsc_written(v, before, before + adjust - v->tsc_adjust);
-    v->tsc_adjust = adjust;
+    v->tsc_offset += adjust - v->msrs.tsc_adjust;
+    v->guest->ops->tsc_written(v, before, before + adjust - v->msrs.tsc_adjust);
+    v->msrs.tsc_adjust = adjust;
     vmwrite(TSC_OFFSET, v->tsc_offset);
 }
 
@@ -114,7 +114,8 @@ static bool set_misc_enable(struct vcpu *v, u64 value)
 {
     if ((value & ~(MISC_ENABLE_WRITABLE | MISC_ENABLE_READ_ONLY)) != 0)
         return false;
-    v->misc_enable = (v->misc_enable & ~MISC_ENABLE_WRITABLE) | (value & MISC_ENABLE_WRITABLE);
+    v->msrs.misc_enable =
+        (v->msrs.misc_enable & ~MISC_ENABLE_WRITABLE) | (value & MISC_ENABLE_WRITABLE);
     return true;
 }
 
@@ -122,7 +123,7 @@ static bool set_debugctl(struct vcpu *v, u64 value)
 {
     if ((value & ~(DEBUGCTL_LBR | DEBUGCTL_BTF)) != 0)
         return false;
-    v->debugctl = value;
+    v->msrs.debugctl = value;
     vmwrite(GUEST_DEBUGCTL, value & DEBUGCTL_BTF);
     return true;
 }
@@ -162,7 +163,7 @@ bool msr_write_caught(struct vcpu *v, u32 msr, u64 value)
     case MSR_TSC_AUX:
         return v->guest->has_rdtscp && vcpu_write_msr(v, msr, value);
     case MSR_IA32_TSC: // moves TSC_ADJUST by as much (SDM 18.17.3)
-        set_tsc_adjust(v, v->tsc_adjust + value - vcpu_guest_tsc(v, rdtsc()));
+        set_tsc_adjust(v, v->msrs.tsc_adjust + value - vcpu_guest_tsc(v, rdtsc()));
         return true;
     case MSR_IA32_BIOS_UPDT_TRIG: // where the update lies; none is taken
         return canonical(value);
@@ -188,23 +189,23 @@ bool msr_write_caught(struct vcpu *v, u32 msr, u64 value)
 void exit_rdmsr(struct vcpu *v)
 {
     u64 value;
-    if (!msr_read_caught(v, (u32)v->gpr[RCX], &value)) {
+    if (!msr_read_caught(v, (u32)v->run.gpr[RCX], &value)) {
         vcpu_raise_gp(v, 0);
         return;
     }
-    v->gpr[RAX] = (u32)value;
-    v->gpr[RDX] = value >> 32;
+    v->run.gpr[RAX] = (u32)value;
+    v->run.gpr[RDX] = value >> 32;
     vcpu_skip_instruction(v);
 }
 
 static u64 written_value(const struct vcpu *v)
 {
-    return (v->gpr[RDX] << 32) | (u32)v->gpr[RAX];
+    return (v->run.gpr[RDX] << 32) | (u32)v->run.gpr[RAX];
 }
 
 static NOINLINE void write_any(struct vcpu *v)
 {
-    if (msr_write_caught(v, (u32)v->gpr[RCX], written_value(v)))
+    if (msr_write_caught(v, (u32)v->run.gpr[RCX], written_value(v)))
         vcpu_skip_instruction(v);
     else
         vcpu_raise_gp(v, 0);
@@ -212,12 +213,12 @@ static NOINLINE void write_any(struct vcpu *v)
 
 void exit_wrmsr(struct vcpu *v)
 {
-    u32 msr = (u32)v->gpr[RCX];
+    u32 msr = (u32)v->run.gpr[RCX];
     // What kernels write most: the timer, and the interrupt command.
     if (msr == MSR_IA32_TSC_DEADLINE) {
         v->guest->ops->set_deadline(v, written_value(v));
     } else if (msr != MSR_IA32_X2APIC_ICR ||
-               !v->guest->ops->send_ipi(v, (u32)v->gpr[RAX], (u32)v->gpr[RDX])) {
+               !v->guest->ops->send_ipi(v, (u32)v->run.gpr[RAX], (u32)v->run.gpr[RDX])) {
         write_any(v);
         return;
     }

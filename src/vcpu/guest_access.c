@@ -49,7 +49,7 @@ static u64 read(void *ctx, gpa_t gpa, unsigned size)
     u64 value = 0;
     if (guest_read(&a->v->guest->memory, gpa, &value, size) != OK)
         value = a->v->guest->ops->mmio_read(a->v, gpa, size);
-    if (a->v->memory_ignored)
+    if (a->v->intercept.memory_ignored)
         ignore_bytes(a->v, gpa, &value, size);
     return value;
 }
@@ -57,7 +57,7 @@ static u64 read(void *ctx, gpa_t gpa, unsigned size)
 static void write(void *ctx, gpa_t gpa, unsigned size, u64 value)
 {
     struct guest_access *a = ctx;
-    if (a->v->memory_ignored)
+    if (a->v->intercept.memory_ignored)
         write_rest(a->v, gpa, size, value);
     else if (!a->v->guest->ops->write_ram(a->v, gpa, &value, size))
         a->v->guest->ops->mmio_write(a->v, gpa, size, value);
@@ -72,15 +72,15 @@ static void segment(void *ctx, enum segment_name name, struct segment *s)
 static u32 port_read(void *ctx, u16 port, unsigned size)
 {
     struct guest_access *a = ctx;
-    a->v->io_elements++;
-    return a->v->io_ignored ? 0 : a->v->guest->ops->port_in(a->v, port, size);
+    a->v->intercept.io_elements++;
+    return a->v->intercept.io_ignored ? 0 : a->v->guest->ops->port_in(a->v, port, size);
 }
 
 static void port_write(void *ctx, u16 port, unsigned size, u32 value)
 {
     struct guest_access *a = ctx;
-    a->v->io_elements++;
-    if (!a->v->io_ignored)
+    a->v->intercept.io_elements++;
+    if (!a->v->intercept.io_ignored)
         a->v->guest->ops->port_out(a->v, port, size, value);
 }
 
@@ -120,7 +120,7 @@ static bool set_status_word(void *ctx, u64 cr0)
 static void invalidate(void *ctx)
 {
     struct guest_access *a = ctx;
-    vpid_flush(a->v->vpid);
+    vpid_flush(a->v->run.vpid);
 }
 
 static const struct emulate_ops ops = {
@@ -142,11 +142,11 @@ void guest_access_begin(struct vcpu *v, struct emulation *e, struct guest_access
 {
     a->v = v;
     vcpu_paging_state(v, &a->paging);
-    v->gpr[RSP] = vmread(GUEST_RSP);
+    v->run.gpr[RSP] = vmread(GUEST_RSP);
     e->ops = &ops; // one after the other: zeroes for what is not set yet would cost more than these
     e->ctx = a;
     e->code_size = guest_code_size();
-    e->gpr = v->gpr;
+    e->gpr = v->run.gpr;
     e->rip = vmread(GUEST_RIP);
     e->rflags = a->paging.rflags;
     e->cr0 = a->paging.cr0;
@@ -200,7 +200,7 @@ void guest_access_finish(struct vcpu *v, struct emulation *e, enum emulate_statu
     u64 before = vmread(GUEST_RIP);
     switch (status) {
     case EMULATE_DONE:
-        vmwrite(GUEST_RSP, v->gpr[RSP]);
+        vmwrite(GUEST_RSP, v->run.gpr[RSP]);
         vcpu_skip_bytes(v, e->rip - before); // by TF as it was before POPF
         vmwrite(GUEST_RFLAGS, e->rflags);
         if (e->blocks)
@@ -208,7 +208,7 @@ void guest_access_finish(struct vcpu *v, struct emulation *e, enum emulate_statu
         break;
     case EMULATE_AGAIN: // between two iterations
         vmwrite(GUEST_RFLAGS, e->rflags);
-        vmwrite(GUEST_RSP, v->gpr[RSP]);
+        vmwrite(GUEST_RSP, v->run.gpr[RSP]);
         break;
     case EMULATE_FAULT:
         vmwrite(GUEST_RFLAGS, e->rflags);

@@ -40,32 +40,32 @@ bool vcpu_call(struct vcpu *v, void (*fn)(void *arg), void *arg)
 void vcpu_depart(struct vcpu *v, struct core *to)
 {
     const struct vmm *vmm = v->core->vmm;
-    v->moved_as = v->state == VCPU_RUNNING ? VCPU_RUNNABLE : v->state;
+    v->move.as = v->state == VCPU_RUNNING ? VCPU_RUNNABLE : v->state;
     vmm_take_off(v, VCPU_MOVING);
     timer_stop(&v->timer);
     vcpu_forget_wake(v);
     vcpu_unload(v);
     // What it has had more of than others goes with it.
-    v->vruntime -= MIN(v->vruntime, vmm->min_vruntime);
-    v->moves++;
-    v->arriving = true;
+    v->schedule.vruntime -= MIN(v->schedule.vruntime, vmm->min_vruntime);
+    v->move.count++;
+    v->move.arriving = true;
     __atomic_store_n(&v->core, to, __ATOMIC_RELEASE);
-    message_post(to, &v->arrival);
+    message_post(to, &v->move.arrival);
 }
 
 void vcpu_arrive(struct message *m)
 {
-    struct vcpu *v = CONTAINER_OF(m, struct vcpu, arrival);
+    struct vcpu *v = CONTAINER_OF(m, struct vcpu, move.arrival);
     struct vmm *vmm = this_vmm();
     __atomic_store_n(&vmm->expects, 0, __ATOMIC_RELEASE);
-    v->arriving = false;
-    v->vruntime += vmm->min_vruntime;
+    v->move.arriving = false;
+    v->schedule.vruntime += vmm->min_vruntime;
     v->guest->ops->moved(v);
     vcpu_note(v, REQUEST_EVENT);
     if (v->state != VCPU_MOVING) // its VM has been reset meanwhile
         return;
-    __atomic_store_n(&v->state, v->moved_as, __ATOMIC_SEQ_CST);
-    if (v->moved_as == VCPU_RUNNABLE && v->hold == 0)
+    __atomic_store_n(&v->state, v->move.as, __ATOMIC_SEQ_CST);
+    if (v->move.as == VCPU_RUNNABLE && v->hold == 0)
         vmm_enqueue(v);
     if (!(v->hold & HOLD_VM))
         v->guest->ops->timer(v); // which also wakes it, if there is a reason
@@ -83,7 +83,7 @@ static void run_move(void *arg)
     struct vcpu *v = c->v;
     if (c->to == v->core)
         return;
-    if (v->state == VCPU_OFF || v->arriving || (v->hold & HOLD_VM))
+    if (v->state == VCPU_OFF || v->move.arriving || (v->hold & HOLD_VM))
         c->error = ERR_BUSY;
     else
         vcpu_depart(v, c->to);

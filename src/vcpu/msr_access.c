@@ -24,12 +24,12 @@ static const struct {
     u32 msr;
     size_t offset; // in struct vcpu, after switch_save()
 } switched[] = {
-    {MSR_STAR, offsetof(struct vcpu, star)},
-    {MSR_LSTAR, offsetof(struct vcpu, lstar)},
-    {MSR_CSTAR, offsetof(struct vcpu, cstar)},
-    {MSR_FMASK, offsetof(struct vcpu, fmask)},
-    {MSR_KERNEL_GS_BASE, offsetof(struct vcpu, kernel_gs_base)},
-    {MSR_TSC_AUX, offsetof(struct vcpu, tsc_aux)},
+    {MSR_STAR, offsetof(struct vcpu, switched.star)},
+    {MSR_LSTAR, offsetof(struct vcpu, switched.lstar)},
+    {MSR_CSTAR, offsetof(struct vcpu, switched.cstar)},
+    {MSR_FMASK, offsetof(struct vcpu, switched.fmask)},
+    {MSR_KERNEL_GS_BASE, offsetof(struct vcpu, switched.kernel_gs_base)},
+    {MSR_TSC_AUX, offsetof(struct vcpu, switched.tsc_aux)},
 };
 
 static u64 *kept(struct vcpu *v, size_t offset)
@@ -76,7 +76,7 @@ bool vcpu_write_msr(struct vcpu *v, u32 msr, u64 value)
                 return false;
             vmwrite(in_vmcs[i].field, value);
             if (msr == MSR_EFER) // what NXE = 0 made of translations
-                vpid_flush(v->vpid);
+                vpid_flush(v->run.vpid);
             return true;
         }
     }

@@ -29,7 +29,7 @@ void vmcs_set_segment(enum segment_name n, const struct segment *s)
 
 u64 vcpu_get_gpr(struct vcpu *v, unsigned n)
 {
-    return n == RSP ? vmread(GUEST_RSP) : v->gpr[n];
+    return n == RSP ? vmread(GUEST_RSP) : v->run.gpr[n];
 }
 
 void vcpu_set_gpr(struct vcpu *v, unsigned n, u64 value)
@@ -37,7 +37,7 @@ void vcpu_set_gpr(struct vcpu *v, unsigned n, u64 value)
     if (n == RSP)
         vmwrite(GUEST_RSP, value);
     else
-        v->gpr[n] = value;
+        v->run.gpr[n] = value;
 }
 
 u64 vcpu_cr0(const struct vcpu *v)
@@ -60,9 +60,9 @@ static void update_long_mode(struct vcpu *v, u64 efer, u64 cr0)
     bool active = (efer & EFER_LME) && (cr0 & CR0_PG);
     efer = active ? efer | EFER_LMA : efer & ~EFER_LMA;
     vmwrite(GUEST_EFER, efer);
-    if (active == v->wishes.long_mode)
+    if (active == v->run.wishes.long_mode)
         return;
-    v->wishes.long_mode = active;
+    v->run.wishes.long_mode = active;
     vmcs_compose_controls(v);
 }
 
@@ -118,7 +118,7 @@ bool vcpu_set_cr0(struct vcpu *v, u64 value)
     vmwrite(GUEST_CR0, real);
     update_long_mode(v, efer, real);
     if ((value ^ old) & (CR0_PG | CR0_WP))
-        vpid_flush(v->vpid);
+        vpid_flush(v->run.vpid);
     return true;
 }
 
@@ -135,7 +135,7 @@ bool vcpu_set_cr3(struct vcpu *v, u64 value)
         return false;
     vmwrite(GUEST_CR3, value);
     if (!keep)
-        vpid_flush(v->vpid);
+        vpid_flush(v->run.vpid);
     return true;
 }
 
@@ -167,7 +167,7 @@ bool vcpu_set_cr4(struct vcpu *v, u64 value)
         return false;
     write_cr4_field(value);
     follow_cr4(v, value);
-    vpid_flush(v->vpid);
+    vpid_flush(v->run.vpid);
     return true;
 }
 
@@ -205,12 +205,12 @@ void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *r)
     r->cr8 = v->guest->ops->cr8_read(v);
     r->efer = vmread(GUEST_EFER);
     switch_save(v);
-    r->cr2 = v->cr2;
-    r->kernel_gs_base = v->kernel_gs_base;
-    r->xcr0 = v->xcr0;
-    memcpy(r->dr, v->dr, sizeof(r->dr));
-    r->dr6 = v->dr6;
-    r->dr7 = v->debug_registers ? v->guest_dr7 : vmread(GUEST_DR7);
+    r->cr2 = v->switched.cr2;
+    r->kernel_gs_base = v->switched.kernel_gs_base;
+    r->xcr0 = v->switched.xcr0;
+    memcpy(r->dr, v->switched.dr, sizeof(r->dr));
+    r->dr6 = v->switched.dr6;
+    r->dr7 = v->debug.registers ? v->debug.guest_dr7 : vmread(GUEST_DR7);
 }
 
 void vcpu_limits(const struct vcpu *v, struct regs_limits *l)
@@ -238,7 +238,7 @@ static void write_fields(struct vcpu *v, const struct vcpu_regs *r)
     vmwrite(GUEST_CR3, r->cr3);
     write_cr4_field(r->cr4);
     update_long_mode(v, r->efer, r->cr0);
-    if (!v->debug_registers)
+    if (!v->debug.registers)
         vmwrite(GUEST_DR7, r->dr7);
 }
 
@@ -279,7 +279,7 @@ static bool enter_fields(struct vcpu *v, const struct vcpu_regs *old, const stru
     const char *field = vmcs_check(v, buf, sizeof(buf));
     if (field == NULL) {
         if (tables)
-            vpid_flush(v->vpid);
+            vpid_flush(v->run.vpid);
         return true;
     }
     write_fields(v, old);
@@ -304,16 +304,16 @@ enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r, struct text 
         follow_cr4(v, r->cr4);
     v->guest->ops->cr8_write(v, r->cr8);
     if (r->rflags != old.rflags)
-        v->sleeps_interruptible = r->rflags & RFLAGS_IF;
+        v->events.sleeps_interruptible = r->rflags & RFLAGS_IF;
 
-    v->cr2 = r->cr2;
-    v->kernel_gs_base = r->kernel_gs_base;
-    v->xcr0 = r->xcr0;
+    v->switched.cr2 = r->cr2;
+    v->switched.kernel_gs_base = r->kernel_gs_base;
+    v->switched.xcr0 = r->xcr0;
     if ((r->xcr0 & ~XSTATE_FXSR) != 0)
         switch_extend(v);
-    memcpy(v->dr, r->dr, sizeof(v->dr));
-    v->dr6 = r->dr6;
-    v->guest_dr7 = r->dr7;
+    memcpy(v->switched.dr, r->dr, sizeof(v->switched.dr));
+    v->switched.dr6 = r->dr6;
+    v->debug.guest_dr7 = r->dr7;
     if (v->core->vmm->on_core == v)
         switch_load(v);
     vcpu_note(v, REQUEST_CHECK);

@@ -27,8 +27,9 @@ static unsigned next_reason(const struct vcpu *v, u64 below, unsigned after)
 {
     unsigned best = EXIT_REASONS;
     for (unsigned i = 0; i < EXIT_REASONS; i++) {
-        bool left = v->exits[i] < below || (v->exits[i] == below && i > after);
-        if (left && v->exits[i] > 0 && (best == EXIT_REASONS || v->exits[i] > v->exits[best]))
+        bool left = v->run.exits[i] < below || (v->run.exits[i] == below && i > after);
+        if (left && v->run.exits[i] > 0 &&
+            (best == EXIT_REASONS || v->run.exits[i] > v->run.exits[best]))
             best = i;
     }
     return best;
@@ -41,7 +42,8 @@ static void log_counts(const struct vcpu *v)
     u64 n[COUNTS];
     for (unsigned i = 0; i < COUNTS; i++)
         n[i] = __atomic_load_n(&vmx_counts[i], __ATOMIC_RELAXED);
-    log_line("vm", "%s vcpu %u: %lu ticks on its core", v->guest->name, v->index, v->runtime);
+    log_line("vm", "%s vcpu %u: %lu ticks on its core", v->guest->name, v->index,
+             v->schedule.runtime);
     log_line("vm",
              "so far: %lu VMREADs, %lu VMWRITEs, %lu MSR accesses, %lu exits, "
              "%lu ticks in root mode",
@@ -53,7 +55,7 @@ void stats_log_exits(const struct vcpu *v)
 {
     u64 sum = 0, below = UINT64_MAX;
     for (unsigned i = 0; i < EXIT_REASONS; i++)
-        sum += v->exits[i];
+        sum += v->run.exits[i];
     char buf[240];
     struct text t = TEXT(buf);
     text_add(&t, "%lu exits", sum);
@@ -63,8 +65,8 @@ void stats_log_exits(const struct vcpu *v)
                  shown == 0                      ? ":"
                  : shown % REASONS_PER_LINE == 0 ? ""
                                                  : ",",
-                 exit_reason_name(i), v->exits[i]);
-        below = v->exits[i];
+                 exit_reason_name(i), v->run.exits[i]);
+        below = v->run.exits[i];
         shown++;
         if (shown % REASONS_PER_LINE == 0) {
             log_line("vm", "%s vcpu %u: %s", v->guest->name, v->index, buf);
@@ -75,8 +77,8 @@ void stats_log_exits(const struct vcpu *v)
     if (shown == 0 || shown % REASONS_PER_LINE != 0)
         log_line("vm", "%s vcpu %u: %s", v->guest->name, v->index, buf);
     log_line("vm", "%s vcpu %u: interrupts posted %lu, injected %lu; woken %lu, moved %lu",
-             v->guest->name, v->index, v->interrupts_posted, v->interrupts_injected, v->wakeups,
-             v->moves);
+             v->guest->name, v->index, v->events.interrupts_posted, v->events.injected,
+             v->events.wakeups, v->move.count);
 #ifdef COUNT_VMX
     log_counts(v);
 #endif

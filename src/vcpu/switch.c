@@ -55,8 +55,8 @@ static void set_core_xcr0(struct vmm *vmm, u64 value)
 
 static void fxsave(struct vcpu *v)
 {
-    u64 *xstate_bv = (u64 *)(void *)(v->xsave + XSTATE_BV);
-    __asm__ volatile("fxsave64 (%0)" ::"r"(v->xsave) : "memory");
+    u64 *xstate_bv = (u64 *)(void *)(v->switched.xsave + XSTATE_BV);
+    __asm__ volatile("fxsave64 (%0)" ::"r"(v->switched.xsave) : "memory");
     *xstate_bv |= XSTATE_FXSR;
 }
 
@@ -71,12 +71,13 @@ static COLD NOINLINE void refuse_vectors(struct vcpu *v, u64 mask)
 {
     u32 mxcsr;
     u64 value, xstate_bv;
-    memcpy(&mxcsr, v->xsave + XSAVE_MXCSR, sizeof(mxcsr));
-    memcpy(&xstate_bv, v->xsave + XSTATE_BV, sizeof(xstate_bv));
-    bool header = v->extended && (xstate_bv & ~mask) != 0;
+    memcpy(&mxcsr, v->switched.xsave + XSAVE_MXCSR, sizeof(mxcsr));
+    memcpy(&xstate_bv, v->switched.xsave + XSTATE_BV, sizeof(xstate_bv));
+    bool header = v->switched.extended && (xstate_bv & ~mask) != 0;
     value = header ? xstate_bv : mxcsr;
     refuse(v, header ? "XSTATE_BV" : "MXCSR", &value, 0);
-    enum error e = v->extended ? try_xrstor(&initial_state, mask) : try_fxrstor(&initial_state);
+    enum error e =
+        v->switched.extended ? try_xrstor(&initial_state, mask) : try_fxrstor(&initial_state);
     if (e != OK)
         panic("the CPU does not take the vector state of a reset");
 }
@@ -85,7 +86,7 @@ static void xrstor(struct vcpu *v)
 {
     u64 mask = v->guest->xcr0_allowed;
     set_core_xcr0(v->core->vmm, mask);
-    if (try_xrstor(v->xsave, mask) != OK)
+    if (try_xrstor(v->switched.xsave, mask) != OK)
         refuse_vectors(v, mask);
 }
 
@@ -93,33 +94,33 @@ static void xrstor(struct vcpu *v)
 static inline void load_xcr0(struct vcpu *v)
 {
     struct vmm *vmm = v->core->vmm;
-    if (vmm->xcr0 == v->xcr0)
+    if (vmm->xcr0 == v->switched.xcr0)
         return;
-    if (try_xsetbv(0, v->xcr0) != OK) {
-        refuse(v, "XCR0", &v->xcr0, 1);
-        xsetbv(0, v->xcr0);
+    if (try_xsetbv(0, v->switched.xcr0) != OK) {
+        refuse(v, "XCR0", &v->switched.xcr0, 1);
+        xsetbv(0, v->switched.xcr0);
     }
-    vmm->xcr0 = v->xcr0;
+    vmm->xcr0 = v->switched.xcr0;
 }
 
 static void vector_save(struct vcpu *v)
 {
     u64 mask = v->guest->xcr0_allowed;
-    if (!v->extended) {
+    if (!v->switched.extended) {
         fxsave(v);
         return;
     }
     set_core_xcr0(v->core->vmm, mask);
-    __asm__ volatile("xsave64 (%0)" ::"r"(v->xsave), "a"((u32)mask), "d"((u32)(mask >> 32))
+    __asm__ volatile("xsave64 (%0)" ::"r"(v->switched.xsave), "a"((u32)mask), "d"((u32)(mask >> 32))
                      : "memory");
-    set_core_xcr0(v->core->vmm, v->xcr0);
+    set_core_xcr0(v->core->vmm, v->switched.xcr0);
 }
 
 static void vector_load(struct vcpu *v)
 {
-    if (v->extended)
+    if (v->switched.extended)
         xrstor(v);
-    else if (try_fxrstor(v->xsave) != OK)
+    else if (try_fxrstor(v->switched.xsave) != OK)
         refuse_vectors(v, 0);
     if (v->guest->xcr0_allowed != 0)
         load_xcr0(v);
@@ -127,9 +128,9 @@ static void vector_load(struct vcpu *v)
 
 void switch_extend(struct vcpu *v)
 {
-    if (v->extended || v->guest->xcr0_allowed == 0)
+    if (v->switched.extended || v->guest->xcr0_allowed == 0)
         return;
-    v->extended = true;
+    v->switched.extended = true;
     if (v->core->vmm->on_core != v)
         return;
     fxsave(v); // the rest, which the core still has from others, begins as after RESET
@@ -142,7 +143,7 @@ void switch_set_xcr0(struct vcpu *v, u64 value)
 {
     if ((value & ~XSTATE_FXSR) != 0)
         switch_extend(v);
-    v->xcr0 = value;
+    v->switched.xcr0 = value;
     load_xcr0(v);
     look_for_refusal(v, v->core->vmm);
 }
@@ -174,15 +175,15 @@ void switch_save(struct vcpu *v)
 {
     if (v->core->vmm->on_core != v)
         return;
-    v->cr2 = read_cr2();
-    v->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
-    if (!v->debug_registers) {
-        v->dr[0] = read_dr0();
-        v->dr[1] = read_dr1();
-        v->dr[2] = read_dr2();
-        v->dr[3] = read_dr3();
+    v->switched.cr2 = read_cr2();
+    v->switched.kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+    if (!v->debug.registers) {
+        v->switched.dr[0] = read_dr0();
+        v->switched.dr[1] = read_dr1();
+        v->switched.dr[2] = read_dr2();
+        v->switched.dr[3] = read_dr3();
     }
-    v->dr6 = read_dr6();
+    v->switched.dr6 = read_dr6();
     vector_save(v);
 }
 
@@ -190,24 +191,24 @@ void switch_load(struct vcpu *v)
 {
     struct vmm *vmm = v->core->vmm;
     vmm->on_core = v;
-    write_cr2(v->cr2);
-    if (try_wrmsr(MSR_KERNEL_GS_BASE, v->kernel_gs_base) != OK) {
-        refuse(v, "IA32_KERNEL_GS_BASE", &v->kernel_gs_base, 0);
+    write_cr2(v->switched.cr2);
+    if (try_wrmsr(MSR_KERNEL_GS_BASE, v->switched.kernel_gs_base) != OK) {
+        refuse(v, "IA32_KERNEL_GS_BASE", &v->switched.kernel_gs_base, 0);
         wrmsr(MSR_KERNEL_GS_BASE, 0);
     }
-    load_msr(v, MSR_STAR, "IA32_STAR", &vmm->star, &v->star);
-    load_msr(v, MSR_LSTAR, "IA32_LSTAR", &vmm->lstar, &v->lstar);
-    load_msr(v, MSR_CSTAR, "IA32_CSTAR", &vmm->cstar, &v->cstar);
-    load_msr(v, MSR_FMASK, "IA32_FMASK", &vmm->fmask, &v->fmask);
+    load_msr(v, MSR_STAR, "IA32_STAR", &vmm->star, &v->switched.star);
+    load_msr(v, MSR_LSTAR, "IA32_LSTAR", &vmm->lstar, &v->switched.lstar);
+    load_msr(v, MSR_CSTAR, "IA32_CSTAR", &vmm->cstar, &v->switched.cstar);
+    load_msr(v, MSR_FMASK, "IA32_FMASK", &vmm->fmask, &v->switched.fmask);
     if (v->guest->has_rdtscp)
-        load_msr(v, MSR_TSC_AUX, "IA32_TSC_AUX", &vmm->tsc_aux, &v->tsc_aux);
-    const u64 *dr = v->debug_registers ? v->debug_dr : v->dr;
+        load_msr(v, MSR_TSC_AUX, "IA32_TSC_AUX", &vmm->tsc_aux, &v->switched.tsc_aux);
+    const u64 *dr = v->debug.registers ? v->debug.dr : v->switched.dr;
     write_dr0(dr[0]);
     write_dr1(dr[1]);
     write_dr2(dr[2]);
     write_dr3(dr[3]);
-    if (try_write_dr6(v->dr6) != OK) {
-        refuse(v, "DR6", &v->dr6, DR6_RESET);
+    if (try_write_dr6(v->switched.dr6) != OK) {
+        refuse(v, "DR6", &v->switched.dr6, DR6_RESET);
         write_dr6(DR6_RESET);
     }
     vector_load(v);

@@ -17,12 +17,12 @@
 #include "vmx/offsets.h"
 #include "x86/bits.h"
 
-_Static_assert(offsetof(struct vcpu, launched) == VCPU_LAUNCHED, "offsets.h");
-_Static_assert(offsetof(struct vcpu, host_rsp) == VCPU_HOST_RSP, "offsets.h");
-_Static_assert(offsetof(struct vcpu, reason) == VCPU_REASON, "offsets.h");
-_Static_assert(offsetof(struct vcpu, plain_reasons) == VCPU_PLAIN_REASONS, "offsets.h");
-_Static_assert(offsetof(struct vcpu, exits) == VCPU_EXITS, "offsets.h");
-_Static_assert(offsetof(struct vcpu, requests) == VCPU_REQUESTS, "offsets.h");
+_Static_assert(offsetof(struct vcpu, run.launched) == VCPU_LAUNCHED, "offsets.h");
+_Static_assert(offsetof(struct vcpu, run.host_rsp) == VCPU_HOST_RSP, "offsets.h");
+_Static_assert(offsetof(struct vcpu, run.reason) == VCPU_REASON, "offsets.h");
+_Static_assert(offsetof(struct vcpu, run.plain_reasons) == VCPU_PLAIN_REASONS, "offsets.h");
+_Static_assert(offsetof(struct vcpu, run.exits) == VCPU_EXITS, "offsets.h");
+_Static_assert(offsetof(struct vcpu, run.requests) == VCPU_REQUESTS, "offsets.h");
 _Static_assert(offsetof(struct core, guest_deadline) == CORE_DEADLINE, "offsets.h");
 _Static_assert(offsetof(struct core, exit_tsc) == CORE_EXIT_TSC, "offsets.h");
 _Static_assert(offsetof(struct core, attention) == CORE_ATTENTION, "offsets.h");
@@ -57,37 +57,38 @@ static void timer_expired(struct timer *t)
 // more from this one than that.
 static void woken(struct message *m)
 {
-    struct vcpu *v = CONTAINER_OF(m, struct vcpu, wake);
+    struct vcpu *v = CONTAINER_OF(m, struct vcpu, wake.message);
     struct core *core = vcpu_core(v);
     if (core != this_core()) { // it has moved meanwhile
         message_post(core, m);
-    } else if (rdtsc() >= v->wake_again) {
+    } else if (rdtsc() >= v->wake.again) {
         vcpu_check_wake(v);
         if (v->state == VCPU_SLEEPING || v->state == VCPU_WAIT_SIPI)
-            v->wake_again = rdtsc() + host_tsc_hz / TIMER_EVENTS_PER_SECOND;
+            v->wake.again = rdtsc() + host_tsc_hz / TIMER_EVENTS_PER_SECOND;
     } else if (__atomic_exchange_n(&m->pending, 1, __ATOMIC_ACQ_REL) == 0) {
-        timer_set(&v->wake_timer, v->wake_again);
+        timer_set(&v->wake.timer, v->wake.again);
     }
 }
 
 static void wake_due(struct timer *t)
 {
-    struct vcpu *v = CONTAINER_OF(t, struct vcpu, wake_timer);
-    __atomic_store_n(&v->wake.pending, 0, __ATOMIC_SEQ_CST);
-    woken(&v->wake);
+    struct vcpu *v = CONTAINER_OF(t, struct vcpu, wake.timer);
+    __atomic_store_n(&v->wake.message.pending, 0, __ATOMIC_SEQ_CST);
+    woken(&v->wake.message);
 }
 
 void vcpu_forget_wake(struct vcpu *v)
 {
-    if (v->wake_timer.deadline != UINT64_MAX)
-        __atomic_store_n(&v->wake.pending, 0, __ATOMIC_SEQ_CST);
-    timer_stop(&v->wake_timer);
+    if (v->wake.timer.deadline != UINT64_MAX)
+        __atomic_store_n(&v->wake.message.pending, 0, __ATOMIC_SEQ_CST);
+    timer_stop(&v->wake.timer);
 }
 
 // An NMI waits that is not blocked by an earlier one. Another vCPU's VMCS may be current.
 static bool nmi_wakes(struct vcpu *v)
 {
-    if (!(__atomic_load_n(&v->requests, __ATOMIC_SEQ_CST) & REQUEST_NMI) && !v->nmi_latched)
+    if (!(__atomic_load_n(&v->run.requests, __ATOMIC_SEQ_CST) & REQUEST_NMI) &&
+        !v->events.nmi_latched)
         return false;
     struct vcpu *before = vcpu_core(v)->vmm->current;
     vcpu_load(v);
@@ -99,7 +100,7 @@ static bool nmi_wakes(struct vcpu *v)
 
 bool vcpu_would_wake(struct vcpu *v)
 {
-    return nmi_wakes(v) || (v->sleeps_interruptible && v->guest->ops->wakes(v));
+    return nmi_wakes(v) || (v->events.sleeps_interruptible && v->guest->ops->wakes(v));
 }
 
 void vcpu_check_wake(struct vcpu *v)
@@ -107,7 +108,7 @@ void vcpu_check_wake(struct vcpu *v)
     if (v->state != VCPU_SLEEPING && v->state != VCPU_WAIT_SIPI)
         return;
     u32 now = REQUEST_TIMER | REQUEST_INIT | REQUEST_SIPI;
-    u32 requests = __atomic_fetch_and(&v->requests, ~now, __ATOMIC_SEQ_CST) & now;
+    u32 requests = __atomic_fetch_and(&v->run.requests, ~now, __ATOMIC_SEQ_CST) & now;
     if (requests & REQUEST_INIT) {
         if (v->state == VCPU_SLEEPING) { // it is reset at its turn, in its own time
             vcpu_note(v, requests & (REQUEST_INIT | REQUEST_SIPI));
@@ -115,7 +116,7 @@ void vcpu_check_wake(struct vcpu *v)
             return;
         }
         // It has been, and waits.
-        __atomic_fetch_and(&v->requests, ~(u32)REQUEST_NMI, __ATOMIC_SEQ_CST);
+        __atomic_fetch_and(&v->run.requests, ~(u32)REQUEST_NMI, __ATOMIC_SEQ_CST);
     }
     if ((requests & REQUEST_SIPI) && v->state == VCPU_WAIT_SIPI) {
         struct vcpu *before = v->core->vmm->current; // perhaps about to be entered
@@ -126,7 +127,7 @@ void vcpu_check_wake(struct vcpu *v)
     if (requests & REQUEST_TIMER)
         v->guest->ops->timer(v);
     if (v->state == VCPU_SLEEPING && vcpu_would_wake(v)) {
-        v->wakeups++;
+        v->events.wakeups++;
         vmm_make_runnable(v);
     }
 }
@@ -142,18 +143,18 @@ COLD struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *cor
     v->guest = guest;
     v->index = index;
     v->core = core;
-    v->vmcs = vmcs;
-    v->xsave = phys_to_virt(xsave);
-    v->msr_bitmap = phys_to_virt(bitmap);
-    v->vpid = (u16)__atomic_fetch_add(&next_vpid, 1, __ATOMIC_RELAXED);
-    v->weight = 100;
+    v->run.vmcs = vmcs;
+    v->switched.xsave = phys_to_virt(xsave);
+    v->run.msr_bitmap = phys_to_virt(bitmap);
+    v->run.vpid = (u16)__atomic_fetch_add(&next_vpid, 1, __ATOMIC_RELAXED);
+    v->schedule.weight = 100;
     v->state = VCPU_OFF;
     vcpu_set_single_step(v, false, false);
-    heap_node_init(&v->run_link);
+    heap_node_init(&v->schedule.link);
     timer_init(&v->timer, timer_expired);
-    timer_init(&v->wake_timer, wake_due);
-    v->wake.run = woken;
-    v->arrival.run = vcpu_arrive;
+    timer_init(&v->wake.timer, wake_due);
+    v->wake.message.run = woken;
+    v->move.arrival.run = vcpu_arrive;
     struct vmcs *region = phys_to_virt(vmcs);
     region->revision = (u32)vmx_caps.basic & 0x7fffffff;
     return v;
@@ -161,31 +162,31 @@ COLD struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *cor
 
 static void reset_vector_state(struct vcpu *v)
 {
-    memset(v->xsave, 0, FPU_STATE_SIZE);
+    memset(v->switched.xsave, 0, FPU_STATE_SIZE);
     u16 fcw = FCW_RESET;
     u32 mxcsr = MXCSR_RESET;
-    memcpy(v->xsave, &fcw, sizeof(fcw));
-    memcpy(v->xsave + XSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
-    v->xcr0 = 1;
-    v->extended = false;
+    memcpy(v->switched.xsave, &fcw, sizeof(fcw));
+    memcpy(v->switched.xsave + XSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
+    v->switched.xcr0 = 1;
+    v->switched.extended = false;
 }
 
 // What RESET and INIT do alike. Its VMCS is current.
 static void begin_again(struct vcpu *v)
 {
-    memset(v->gpr, 0, sizeof(v->gpr));
-    v->gpr[RDX] = cpuid(1, 0).eax;
-    v->event = v->deferred_interrupt = 0;
-    v->nmi_latched = false;
-    v->caught_waits = false;
-    v->cr2 = 0;
-    memset(v->dr, 0, sizeof(v->dr));
-    v->dr6 = DR6_RESET;
+    memset(v->run.gpr, 0, sizeof(v->run.gpr));
+    v->run.gpr[RDX] = cpuid(1, 0).eax;
+    v->events.info = v->events.deferred_interrupt = 0;
+    v->events.nmi_latched = false;
+    v->intercept.waits = false;
+    v->switched.cr2 = 0;
+    memset(v->switched.dr, 0, sizeof(v->switched.dr));
+    v->switched.dr6 = DR6_RESET;
     step_over_end(v);
     vmcs_setup(v);
     vmcs_init_guest(v);
     vcpu_note(v, REQUEST_DEBUG);
-    vpid_flush(v->vpid);
+    vpid_flush(v->run.vpid);
     guest_flush(v->guest);
 }
 
@@ -193,13 +194,14 @@ COLD void vcpu_reset(struct vcpu *v)
 {
     if (v->core->vmm->on_core == v)
         v->core->vmm->on_core = NULL;
-    v->kernel_gs_base = v->star = v->lstar = v->cstar = v->fmask = v->tsc_aux = 0;
-    v->misc_enable = MISC_ENABLE_RESET;
-    v->mtrr_def_type = MTRR_DEF_TYPE_RESET;
-    for (unsigned i = 0; i < ARRAY_SIZE(v->mtrr_fixed); i++)
-        v->mtrr_fixed[i] = MTRR_FIXED_WRITE_BACK;
-    memset(v->mtrr_variable, 0, sizeof(v->mtrr_variable));
-    v->tsc_adjust = 0;
+    v->switched.kernel_gs_base = v->switched.star = v->switched.lstar = v->switched.cstar =
+        v->switched.fmask = v->switched.tsc_aux = 0;
+    v->msrs.misc_enable = MISC_ENABLE_RESET;
+    v->msrs.mtrr_def_type = MTRR_DEF_TYPE_RESET;
+    for (unsigned i = 0; i < ARRAY_SIZE(v->msrs.mtrr_fixed); i++)
+        v->msrs.mtrr_fixed[i] = MTRR_FIXED_WRITE_BACK;
+    memset(v->msrs.mtrr_variable, 0, sizeof(v->msrs.mtrr_variable));
+    v->msrs.tsc_adjust = 0;
     reset_vector_state(v);
     vcpu_load(v);
     vmcs_reset_guest(v);
@@ -217,8 +219,8 @@ COLD void vcpu_init(struct vcpu *v)
 
 COLD void vcpu_start(struct vcpu *v)
 {
-    vmwrite(GUEST_CS_SELECTOR, (u64)v->sipi_vector << 8);
-    vmwrite(GUEST_CS_BASE, (u64)v->sipi_vector << 12);
+    vmwrite(GUEST_CS_SELECTOR, (u64)v->events.sipi_vector << 8);
+    vmwrite(GUEST_CS_BASE, (u64)v->events.sipi_vector << 12);
     vmwrite(GUEST_RIP, 0);
     vmm_make_runnable(v);
 }
@@ -228,17 +230,17 @@ void vcpu_load(struct vcpu *v)
     struct vmm *vmm = v->core->vmm;
     if (vmm->current == v)
         return;
-    if (!v->loaded) {
-        vmclear(v->vmcs); // gives the region its initial launch state
-        v->launched = 0;
-        v->host_rsp = 0;
+    if (!v->run.loaded) {
+        vmclear(v->run.vmcs); // gives the region its initial launch state
+        v->run.launched = 0;
+        v->run.host_rsp = 0;
     }
-    vmptrld(v->vmcs);
+    vmptrld(v->run.vmcs);
     vmm->current = v;
-    if (!v->loaded) {
-        v->loaded = true;
+    if (!v->run.loaded) {
+        v->run.loaded = true;
         vmcs_set_core(v);
-        vpid_flush(v->vpid);
+        vpid_flush(v->run.vpid);
         guest_flush(v->guest);
     }
 }
@@ -249,23 +251,23 @@ void vcpu_unload(struct vcpu *v)
     switch_save(v);
     if (vmm->on_core == v)
         vmm->on_core = NULL;
-    if (v->loaded)
-        vmclear(v->vmcs);
+    if (v->run.loaded)
+        vmclear(v->run.vmcs);
     if (vmm->current == v)
         vmm->current = NULL;
-    v->loaded = false;
-    v->launched = 0;
+    v->run.loaded = false;
+    v->run.launched = 0;
 }
 
 void vcpu_request(struct vcpu *v, u32 request)
 {
-    __atomic_fetch_or(&v->requests, request, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&v->run.requests, request, __ATOMIC_SEQ_CST);
     // First the state: one that runs or sleeps does so on the core that we find then, or has since
     // left it and will see the request when it arrives elsewhere.
     u32 state = __atomic_load_n(&v->state, __ATOMIC_SEQ_CST);
     struct core *c = vcpu_core(v);
     if (state == VCPU_SLEEPING || state == VCPU_WAIT_SIPI) {
-        message_post(c, &v->wake);
+        message_post(c, &v->wake.message);
     } else if (state == VCPU_RUNNING && c != this_core()) {
         core_attention(c);
         apic_send(c->apic_id, VECTOR_WAKE);
@@ -274,15 +276,15 @@ void vcpu_request(struct vcpu *v, u32 request)
 
 void vcpu_set_single_step(struct vcpu *v, bool step, bool mask_interrupts)
 {
-    v->single_step = step;
-    v->step_masks_interrupts = step && mask_interrupts;
+    v->step.single = step;
+    v->step.masks_interrupts = step && mask_interrupts;
     vcpu_set_skip_flags(v);
 }
 
 void vcpu_set_skip_flags(struct vcpu *v)
 {
-    bool always = v->single_step || v->stepping_over != 0;
-    v->skip_flags = (u32)(RFLAGS_TF | RFLAGS_RF | (always ? RFLAGS_FIXED : 0));
+    bool always = v->step.single || v->step.over != 0;
+    v->step.skip_flags = (u32)(RFLAGS_TF | RFLAGS_RF | (always ? RFLAGS_FIXED : 0));
 }
 
 void vcpu_skip_wrapped(struct vcpu *v, u64 rip)
@@ -297,11 +299,11 @@ void vcpu_skip_rare(struct vcpu *v, u64 blocking, u64 rflags)
     if (rflags & RFLAGS_RF)
         vmwrite(GUEST_RFLAGS, rflags & ~RFLAGS_RF);
     // An instruction that we carried out is stepped over like any other. It was no branch.
-    if ((rflags & RFLAGS_TF) && !(v->debugctl & DEBUGCTL_BTF))
+    if ((rflags & RFLAGS_TF) && !(v->msrs.debugctl & DEBUGCTL_BTF))
         vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | DR6_BS);
     step_over_end(v);
-    if (v->single_step) {
-        v->emulated_step = true;
+    if (v->step.single) {
+        v->step.emulated = true;
         vcpu_note(v, REQUEST_DEBUG);
     }
 }
@@ -312,8 +314,8 @@ COLD void vcpu_dump(struct vcpu *v)
     vcpu_get_regs(v, &r);
     const char *n = v->guest->name;
     log_line("vm", "%s vcpu %u: exit %s, qualification %lx, linear %lx, physical %lx", n, v->index,
-             exit_reason_name(v->reason), vmread(EXIT_QUALIFICATION), vmread(GUEST_LINEAR_ADDRESS),
-             vmread(GUEST_PHYSICAL_ADDRESS));
+             exit_reason_name(v->run.reason), vmread(EXIT_QUALIFICATION),
+             vmread(GUEST_LINEAR_ADDRESS), vmread(GUEST_PHYSICAL_ADDRESS));
     log_line("vm", "%s rip %04x:%016lx rsp %016lx rflags %08lx", n, r.seg[SEG_CS].selector, r.rip,
              r.gpr[RSP], r.rflags);
     log_line("vm", "%s rax %016lx rbx %016lx rcx %016lx rdx %016lx", n, r.gpr[RAX], r.gpr[RBX],

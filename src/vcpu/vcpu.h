@@ -16,9 +16,7 @@
 #include "smp/timer.h"
 #include "vcpu/cpuid.h"
 #include "vcpu/debug.h"
-#include "vmx/caps.h"
-#include "vmx/exit_reasons.h"
-#include "vmx/vmcs.h"
+#include "vmx/backend.h"
 #include "x86/fetch.h"
 #include "x86/guest_memory.h"
 #include "x86/walk.h"
@@ -77,7 +75,7 @@ struct guest_ops {
     // Whether v may run on that core; v has come to another core.
     bool (*may_run)(const struct vcpu *v, unsigned core);
     void (*moved)(struct vcpu *v);
-    // INIT or a start-up IPI arrived: resets v, or starts it at v->sipi_vector.
+    // INIT or a start-up IPI arrived: resets v, or starts it at v->events.sipi_vector.
     void (*startup)(struct vcpu *v, bool init, bool sipi);
     // The VM is at its end (triple fault, or something the hypervisor will not run).
     void (*triple_fault)(struct vcpu *v);
@@ -145,105 +143,107 @@ enum step_over {
     STEP_OVER_INVPCID = 1 << 4,     // INVLPG exiting
 };
 
-// What is wished of a vCPU's controls, beside what every vCPU has and what the members that say how
-// it is stepped and debugged come to. vmcs_controls.c composes the VMCS's words: before the next
-// entry after REQUEST_DEBUG, or at once.
-struct control_wishes {
-    // What the guest's items want to see, and what the vCPU is to do without.
-    u32 primary, secondary, no_primary, exceptions;
-    u32 apic; // how accesses to its local APIC are virtualized: secondary controls (SDM 30)
-    // Exits when an interrupt, or an NMI, that waits could be delivered.
-    bool interrupt_window, nmi_window;
-    bool long_mode; // it enters in IA-32e mode
+// How it is stepped: by the monitor trap flag, for the debugger or over one instruction.
+struct vcpu_step {
+    bool single, masks_interrupts; // the debugger's
+    bool emulated;                 // the stepped instruction was carried out by us
+    u8 over;                       // bits of enum step_over
+    u32 skip_flags;                // bits of RFLAGS that make vcpu_skip_instruction look closer
+    u8 pages;                      // so many of these are writable meanwhile; under the watch lock
+    gpa_t page[STEP_PAGES];
 };
 
-struct vcpu {
-    // Offsets known to entry.S (offsets.h); requests below too.
-    u64 gpr[GPR_COUNT]; // RSP's place is not used: it is in the VMCS
-    u8 launched;        // the VMCS's launch state (SDM 25.1)
-    u64 host_rsp;       // as in the VMCS
-    u32 reason;         // of the present exit
-    u32 plain_reasons;  // exits with a reason below this are looked at no closer: all or none
-    u64 exits[EXIT_REASONS];
-
-    // Hot.
-    u32 requests ALIGNED(64); // public
-    u32 state;                // enum vcpu_state; read by others
-    struct core *core;        // owner; changes only while the vCPU is moving; read by others
-    struct guest *guest;
-    u32 index;                               // number in its VM, from 0
-    bool single_step, step_masks_interrupts; // monitor trap flag for the debugger
-    u32 skip_flags;     // bits of RFLAGS that make vcpu_skip_instruction look closer
-    bool emulated_step; // the stepped instruction was carried out by us
-    u8 stepping_over;   // bits of enum step_over: monitor trap flag for one instruction
-    u8 pages_stepped;   // so many of these are writable meanwhile; under the VM's watch lock
-    gpa_t page_stepped[STEP_PAGES];
-    const u64 *posted;         // bit 0: something waits in its posted-interrupt descriptor
+// What waits to be delivered, and what its sleep waits for.
+struct vcpu_events {
+    u32 info; // of what is to be delivered at the next entry; 0: nothing. VMCS format (SDM 25.8.3)
+    u32 error, length;
+    u32 deferred_interrupt;    // like info: one that was acknowledged and must wait; 0: none
+    bool loaded;               // what info says was put into the VMCS for the next entry
+    bool nmi_latched;          // an NMI was taken from the requests and must wait
     bool sleeps_interruptible; // RFLAGS.IF when it went to sleep
     bool halted_for_good;      // HLT with interrupts off was reported
-    bool loaded;               // its VMCS is active on `core`
+    u8 sipi_vector;
+    const u64 *posted; // bit 0: something waits in its posted-interrupt descriptor
+    u64 injected, interrupts_posted, wakeups;
+};
 
-    hpa_t vmcs;
-    u16 vpid;
-    struct control_wishes wishes;
-    struct vmx_controls controls; // as in the VMCS
-    u32 exception_bitmap;         // the same
-
-    // An event to be delivered at the next entry; 0: none. VMCS format (SDM 25.8.3).
-    u32 event;
-    u32 event_error;
-    u32 event_length;
-    bool event_loaded;      // one was put into the VMCS for the next entry
-    u32 deferred_interrupt; // like event: one that was acknowledged and must wait; 0: none
-    bool nmi_latched;       // an NMI was taken from the requests and must wait
-
-    // Registers that stay on the core until another vCPU takes it.
+// Registers that stay on the core until another vCPU takes it (switch.c).
+struct vcpu_switched {
     u64 cr2, kernel_gs_base, star, lstar, cstar, fmask, tsc_aux, xcr0;
     u64 dr[4], dr6;
-    u8 *xsave;      // FPU_STATE_SIZE bytes, the XSAVE area's standard format
-    bool extended;  // more of it than FXSAVE holds may be in use
-    u8 *msr_bitmap; // 4 KiB; the vCPU's own, since the x2APIC's part follows its APIC's mode
-    u64 x2apic_reads, x2apic_writes; // registers that the processor virtualizes
+    u8 *xsave;     // FPU_STATE_SIZE bytes, the XSAVE area's standard format
+    bool extended; // more of it than FXSAVE holds may be in use
+};
 
-    // Interception (intercept_exit.c).
-    bool caught_waits;   // the debugger has it before its instruction is carried out
-    u64 caught_rip;      // of that instruction
-    bool memory_ignored; // emulated accesses to memory that is to be ignored vanish
-    bool io_ignored;     // INS gives zeros, OUTS vanishes
-    u32 io_elements;     // of the present INS or OUTS so far
-
-    struct vcpu_cpuid cpuid;
-    struct fetch_cache fetch;
-
-    // MSRs that are only remembered.
+// MSRs that are only remembered, and those of the x2APIC that the processor virtualizes.
+struct vcpu_msrs {
     u64 misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_variable[16], bios_sign_id;
     u64 debugctl; // the CPU has of it what works for guests
     u64 tsc_adjust;
-    u64 tsc_offset; // as in the VMCS
+    u64 x2apic_reads, x2apic_writes; // bit n: register 800H + n
+};
 
-    // Scheduling; the owner core's.
-    struct heap_node run_link;
+// The present hit of an item (src/intercept).
+struct vcpu_intercept {
+    u64 rip;             // of the instruction that waits
+    u32 io_elements;     // of the present INS or OUTS so far
+    bool waits;          // the debugger has it before its instruction is carried out
+    bool memory_ignored; // emulated accesses to memory that is to be ignored vanish
+    bool io_ignored;     // INS gives zeros, OUTS vanishes
+    char text[120];      // of the last DEBUG_INTERCEPT: `io:0x3f8:w: OUT 0x3f8, 1 byte, value 0x41`
+};
+
+// Its place among others on its core (vmm.c).
+struct vcpu_schedule {
+    struct heap_node link;
     u64 vruntime, weight, started; // ticks weighted; share; when it got the core
     u64 waits_since;               // when it came into the queue
     u64 runtime;                   // ticks on a core in all
-    struct timer timer;
-    struct timer wake_timer; // owner: has `wake` run at wake_again, and kept pending until then
-    u64 wake_again;
-    struct message wake;    // from whoever posted an event while it slept
+};
+
+struct vcpu_wake {
+    struct message message; // from whoever posted an event while it slept
+    struct timer timer;     // has `message` run at `again`, and kept pending until then
+    u64 again;
+};
+
+struct vcpu_move {
     struct message arrival; // to the core that it moves to
     bool arriving;          // that is on its way
-    u32 moved_as;           // enum vcpu_state on the old core
-    u64 moves;
+    u32 as;                 // enum vcpu_state on the old core
+    u64 count;
+};
 
-    // Debugger; changed by the owner core, on request.
-    u32 hold; // enum hold_reason bits
-    u64 debug_dr[4], debug_dr7;
+// What the debugger has of it; changed by the owner core, on request.
+struct vcpu_debug {
+    u64 dr[4], dr7; // its own
     u64 guest_dr7;
-    bool debug_registers, catch_breakpoints;
-    char caught[120]; // of the last DEBUG_INTERCEPT: `io:0x3f8:w: OUT 0x3f8, 1 byte, value 0x41`
+    bool registers;   // dr and dr7 are in use, and the guest works on its own values
+    bool breakpoints; // #BP is the debugger's
+};
 
-    u8 sipi_vector;
-    u64 interrupts_injected, interrupts_posted, wakeups;
+struct vcpu {
+    struct backend_vcpu run; // first
+
+    u32 state;         // enum vcpu_state; read by others
+    u32 index;         // number in its VM, from 0
+    struct core *core; // owner; changes only while the vCPU is moving; read by others
+    struct guest *guest;
+    u64 tsc_offset; // as the CPU has it
+    u32 hold;       // enum hold_reason bits
+    struct timer timer;
+
+    struct vcpu_step step;
+    struct vcpu_events events;
+    struct vcpu_switched switched;
+    struct vcpu_msrs msrs;
+    struct vcpu_intercept intercept;
+    struct vcpu_schedule schedule;
+    struct vcpu_wake wake;
+    struct vcpu_move move;
+    struct vcpu_debug debug;
+    struct vcpu_cpuid cpuid;
+    struct fetch_cache fetch;
     void *apic; // of the room above
 };
 
@@ -259,7 +259,7 @@ void vcpu_reset(struct vcpu *v);
 void vcpu_init(struct vcpu *v);
 
 // After vcpu_init(): it becomes runnable at the page that the start-up IPI's vector names,
-// v->sipi_vector (SDM 9.4.4.1). Its own core, VMCS current.
+// v->events.sipi_vector (SDM 9.4.4.1). Its own core, VMCS current.
 void vcpu_start(struct vcpu *v);
 
 // Makes v's VMCS current on the calling core, which owns it.
@@ -305,7 +305,7 @@ void vcpu_set_single_step(struct vcpu *v, bool step, bool mask_interrupts);
 // Sets request bits on v's own core, outside the guest.
 static inline void vcpu_note(struct vcpu *v, u32 request)
 {
-    __atomic_fetch_or(&v->requests, request, __ATOMIC_RELAXED);
+    __atomic_fetch_or(&v->run.requests, request, __ATOMIC_RELAXED);
 }
 
 // Raises an exception at the present instruction, merging with one that was being delivered
@@ -329,7 +329,7 @@ void step_over_end(struct vcpu *v);
 // The next instruction is to run alone: what waits for delivery waits on.
 static inline bool vcpu_runs_alone(const struct vcpu *v)
 {
-    return v->step_masks_interrupts || v->stepping_over != 0;
+    return v->step.masks_interrupts || v->step.over != 0;
 }
 
 // Keeps v out of the guest, or lets it go, for one of several reasons. Any core; waits.

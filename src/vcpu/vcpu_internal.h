@@ -53,7 +53,7 @@ static inline bool vcpu_skip_from(struct vcpu *v, u64 from, u64 length, bool fau
         vmwrite(GUEST_RFLAGS, rflags);
     }
     if (__builtin_expect((blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)) != 0 ||
-                             (rflags & v->skip_flags) != 0,
+                             (rflags & v->step.skip_flags) != 0,
                          0)) {
         vcpu_skip_rare(v, blocking, rflags);
         return false;
@@ -122,9 +122,9 @@ void io_set_rax(struct vcpu *v, unsigned size, u32 value);
 // injected (SDM 28.1, 27.6.1).
 static inline void vcpu_end_debugctl(struct vcpu *v)
 {
-    if (v->debugctl == 0)
+    if (v->msrs.debugctl == 0)
         return;
-    v->debugctl = 0;
+    v->msrs.debugctl = 0;
     vmwrite(GUEST_DEBUGCTL, 0);
 }
 
@@ -167,7 +167,7 @@ static inline void events_take_back_ept(struct vcpu *v, u64 qualification)
 {
     events_take_back(v);
     if (__builtin_expect((qualification & NMI_UNBLOCKED_BY_IRET) != 0, 0) &&
-        !(v->event & EVENT_VALID))
+        !(v->events.info & EVENT_VALID))
         vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKING_BY_NMI);
 }
 
@@ -200,7 +200,7 @@ bool memory_is_ignored(const struct vcpu *v, gpa_t gpa, u32 access);
 // intercept_exit.c. An exit of a guest that has items.
 void intercept_exit(struct vcpu *v);
 
-// An exception that v has caused and that will be delivered to it (v->event).
+// An exception that v has caused and that will be delivered to it (v->events.info).
 void intercept_exception(struct vcpu *v);
 
 // Carries out what v was stopped at by an item. False: v does not run now.
@@ -221,7 +221,7 @@ void vmm_deadline(struct core *c);
 
 // debug.c
 // Tells the debugger, which may want the vCPU held: true, then it is. Its core. Before
-// DEBUG_INTERCEPT: v->caught.
+// DEBUG_INTERCEPT: v->intercept.text.
 bool debug_report(struct vcpu *v, enum debug_event event, u64 dr6);
 bool debug_exception(struct vcpu *v, u32 info); // true: the debugger took it
 void debug_before_entry(struct vcpu *v);

@@ -84,14 +84,14 @@ COLD const char *vmm_init(void)
 
 static void enqueue(struct vmm *vmm, struct vcpu *v, u64 now)
 {
-    v->waits_since = now;
-    heap_insert(&vmm->queue, &v->run_link, v->vruntime);
+    v->schedule.waits_since = now;
+    heap_insert(&vmm->queue, &v->schedule.link, v->schedule.vruntime);
     vmm->queued++;
 }
 
 static void dequeue(struct vmm *vmm, struct vcpu *v)
 {
-    heap_remove(&vmm->queue, &v->run_link);
+    heap_remove(&vmm->queue, &v->schedule.link);
     vmm->queued--;
     if (vmm->favoured == v)
         vmm->favoured = NULL;
@@ -100,7 +100,7 @@ static void dequeue(struct vmm *vmm, struct vcpu *v)
 static struct vcpu *head(struct vmm *vmm)
 {
     struct heap_node *first = heap_first(&vmm->queue);
-    return first != NULL ? CONTAINER_OF(first, struct vcpu, run_link) : NULL;
+    return first != NULL ? CONTAINER_OF(first, struct vcpu, schedule.link) : NULL;
 }
 
 // Charges the running vCPU for the time since it got the core or was last charged. min_vruntime is
@@ -108,11 +108,12 @@ static struct vcpu *head(struct vmm *vmm)
 static void charge(struct vmm *vmm, u64 now)
 {
     struct vcpu *v = vmm->running;
-    u64 ticks = now - v->started;
-    v->started = now;
-    v->runtime += ticks;
-    v->vruntime += ticks * 100 / v->weight;
-    u64 least = vmm->queued > 0 ? MIN(v->vruntime, head(vmm)->vruntime) : v->vruntime;
+    u64 ticks = now - v->schedule.started;
+    v->schedule.started = now;
+    v->schedule.runtime += ticks;
+    v->schedule.vruntime += ticks * 100 / v->schedule.weight;
+    u64 least = vmm->queued > 0 ? MIN(v->schedule.vruntime, head(vmm)->schedule.vruntime)
+                                : v->schedule.vruntime;
     vmm->min_vruntime = MAX(vmm->min_vruntime, least);
 }
 
@@ -141,10 +142,10 @@ void vmm_enqueue(struct vcpu *v)
     if (vmm->running != NULL)
         charge(vmm, now);
     u64 floor = vmm->min_vruntime > slice_ticks ? vmm->min_vruntime - slice_ticks : 0;
-    v->vruntime = MAX(v->vruntime, floor);
+    v->schedule.vruntime = MAX(v->schedule.vruntime, floor);
     enqueue(vmm, v, now);
     if (vmm->running != NULL) {
-        u64 end = v->vruntime < vmm->running->vruntime ? now : now + slice_ticks;
+        u64 end = v->schedule.vruntime < vmm->running->schedule.vruntime ? now : now + slice_ticks;
         set_slice_end(v->core, MIN(v->core->slice_end, end));
     }
     core_reschedule(v->core);
@@ -157,7 +158,7 @@ void vmm_take_off(struct vcpu *v, enum vcpu_state state)
         charge(vmm, rdtsc());
         vmm->running = NULL;
         core_reschedule(v->core);
-    } else if (heap_has(&vmm->queue, &v->run_link)) {
+    } else if (heap_has(&vmm->queue, &v->schedule.link)) {
         dequeue(vmm, v);
     }
     __atomic_store_n(&v->state, state, __ATOMIC_SEQ_CST);
@@ -175,13 +176,13 @@ void vmm_sleep(struct vcpu *v)
 static struct vcpu *waiting_sibling(const struct vcpu *v)
 {
     struct vmm *vmm = v->core->vmm;
-    u64 least = head(vmm)->vruntime + slice_ticks;
+    u64 least = head(vmm)->schedule.vruntime + slice_ticks;
     struct vcpu *best = NULL;
     for (unsigned i = 0; i < v->guest->vcpu_count; i++) {
         struct vcpu *s = v->guest->vcpu[i];
-        if (s != v && vcpu_core(s) == v->core && heap_has(&vmm->queue, &s->run_link) &&
-            s->vruntime <= least) {
-            least = s->vruntime;
+        if (s != v && vcpu_core(s) == v->core && heap_has(&vmm->queue, &s->schedule.link) &&
+            s->schedule.vruntime <= least) {
+            least = s->schedule.vruntime;
             best = s;
         }
     }
@@ -206,7 +207,7 @@ void vmm_yield(struct vcpu *v)
 static void share_work(struct vmm *vmm, u64 now)
 {
     struct vcpu *v = head(vmm);
-    if (now - v->waits_since < patience_ticks)
+    if (now - v->schedule.waits_since < patience_ticks)
         return;
     struct core *to = find_idle_core(v);
     if (to != NULL)
@@ -235,7 +236,8 @@ static struct vcpu *pick(struct core *c, u64 now)
     struct vcpu *next = vmm->favoured != NULL ? vmm->favoured : head(vmm);
     if (v != NULL) {
         charge(vmm, now);
-        if (v->vruntime < next->vruntime && vmm->favoured == NULL) { // it has the greater weight
+        if (v->schedule.vruntime < next->schedule.vruntime &&
+            vmm->favoured == NULL) { // it has the greater weight
             set_slice_end(c, now + slice_ticks);
             return v;
         }
@@ -250,7 +252,7 @@ static struct vcpu *pick(struct core *c, u64 now)
     }
     // Whoever sees it run from now on notifies it; what was posted before is looked for after this.
     __atomic_store_n(&next->state, VCPU_RUNNING, __ATOMIC_SEQ_CST);
-    next->started = now;
+    next->schedule.started = now;
     set_slice_end(c, vmm->queued > 0 ? now + slice_ticks : end_alone(next, now));
     return next;
 }
@@ -394,8 +396,8 @@ static void take_core(struct vmm *vmm, struct vcpu *v)
 {
     if (vmm->on_core != NULL)
         switch_save(vmm->on_core);
-    if (v->loaded) { // vcpu_load without its call: so it is at nearly every switch
-        vmptrld(v->vmcs);
+    if (v->run.loaded) { // vcpu_load without its call: so it is at nearly every switch
+        vmptrld(v->run.vmcs);
         vmm->current = v;
     } else {
         vcpu_load(v);
@@ -408,8 +410,8 @@ static void take_core(struct vmm *vmm, struct vcpu *v)
 // holds.
 static inline bool is_settled(const struct vcpu *v)
 {
-    return __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) == 0 &&
-           !(__atomic_load_n(v->posted, __ATOMIC_ACQUIRE) & 1);
+    return __atomic_load_n(&v->run.requests, __ATOMIC_ACQUIRE) == 0 &&
+           !(__atomic_load_n(v->events.posted, __ATOMIC_ACQUIRE) & 1);
 }
 
 struct vcpu *vmm_next(void)

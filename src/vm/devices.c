@@ -255,7 +255,7 @@ static void halted(struct vcpu *v)
         const struct vcpu *other = vm->vcpu[i];
         u32 state = __atomic_load_n(&other->state, __ATOMIC_ACQUIRE);
         bool started = state != VCPU_OFF && state != VCPU_WAIT_SIPI;
-        if (started && !__atomic_load_n(&other->halted_for_good, __ATOMIC_ACQUIRE))
+        if (started && !__atomic_load_n(&other->events.halted_for_good, __ATOMIC_ACQUIRE))
             return; // an operating system that has taken this CPU offline
     }
     log_line("vm", "%s halted with interrupts off: only an NMI or a reset ends that",

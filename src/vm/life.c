@@ -112,7 +112,7 @@ const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config
         struct vcpu *v = vcpu_new(&vm->guest, i, core);
         if (v == NULL)
             return "no memory for its vCPUs";
-        v->weight = config->weight;
+        v->schedule.weight = config->weight;
         v->hold = HOLD_VM;
         vm->vcpu[i] = v;
         reason = vapic_create(vm, v);
@@ -204,11 +204,11 @@ static void reset_vcpu(void *arg)
 {
     struct vcpu *v = arg;
     vmm_take_off(v, v->index == 0 ? VCPU_OFF : VCPU_WAIT_SIPI);
-    __atomic_store_n(&v->requests, 0, __ATOMIC_SEQ_CST);
-    v->halted_for_good = false;
+    __atomic_store_n(&v->run.requests, 0, __ATOMIC_SEQ_CST);
+    v->events.halted_for_good = false;
     vcpu_set_single_step(v, false, false);
-    v->emulated_step = false;
-    v->stepping_over = 0; // guest memory is made anew
+    v->step.emulated = false;
+    v->step.over = 0; // guest memory is made anew
     watched_forget(v);
     note_mode(v);
     vcpu_reset(v);
@@ -449,7 +449,7 @@ void vm_freeze_time(struct vm *vm, bool on)
     vm->guest.tsc_offset -= rdtsc() - vm->frozen_at;
     vm->frozen_at = 0;
     for (unsigned i = 0; i < vm->vcpus; i++) {
-        vm->vcpu[i]->tsc_offset = vm->guest.tsc_offset + vm->vcpu[i]->tsc_adjust;
+        vm->vcpu[i]->tsc_offset = vm->guest.tsc_offset + vm->vcpu[i]->msrs.tsc_adjust;
         vcpu_call(vm->vcpu[i], resume_time, vm->vcpu[i]);
     }
 }

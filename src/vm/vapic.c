@@ -23,7 +23,7 @@
 // is no exit if it is in the guest; else its core looks into the descriptor before the next entry.
 static inline void notify(struct vcpu *v)
 {
-    v->interrupts_posted++;
+    v->events.interrupts_posted++;
     // The state before the core: see vcpu_request.
     if (apicv_delivers() && __atomic_load_n(&v->state, __ATOMIC_SEQ_CST) == VCPU_RUNNING) {
         const struct core *core = vcpu_core(v);
@@ -61,12 +61,12 @@ static void deliver(struct vcpu *v, const struct lapic_message *m)
         vcpu_request(v, REQUEST_NMI);
         break;
     case LAPIC_INIT: // a start-up IPI that came before it is lost
-        __atomic_fetch_and(&v->requests, ~(u32)REQUEST_SIPI, __ATOMIC_SEQ_CST);
+        __atomic_fetch_and(&v->run.requests, ~(u32)REQUEST_SIPI, __ATOMIC_SEQ_CST);
         vcpu_request(v, REQUEST_INIT);
         break;
     case LAPIC_SIPI: // the first one counts
-        if (!(__atomic_load_n(&v->requests, __ATOMIC_SEQ_CST) & REQUEST_SIPI))
-            v->sipi_vector = m->vector;
+        if (!(__atomic_load_n(&v->run.requests, __ATOMIC_SEQ_CST) & REQUEST_SIPI))
+            v->events.sipi_vector = m->vector;
         vcpu_request(v, REQUEST_SIPI);
         break;
     case LAPIC_EXTINT:
@@ -139,7 +139,7 @@ COLD const char *vapic_create(struct vm *vm, struct vcpu *v)
     struct vapic *a = phys_to_virt(memory);
     memset(a, 0, sizeof(*a));
     v->apic = a;
-    v->posted = &a->pid.control;
+    v->events.posted = &a->pid.control;
     struct lapic_config config = {.apic_id = v->index,
                                   .bsp = v->index == 0,
                                   .x2apic = true,
@@ -212,7 +212,7 @@ COLD void vapic_startup(struct vcpu *v, bool init, bool sipi)
             return;
         }
         timer_stop(&v->timer);
-        __atomic_fetch_and(&v->requests, ~(u32)REQUEST_NMI, __ATOMIC_SEQ_CST);
+        __atomic_fetch_and(&v->run.requests, ~(u32)REQUEST_NMI, __ATOMIC_SEQ_CST);
         lapic_reset(&a->lapic, true);
         vcpu_init(v);
         setup_vmcs(v);

@@ -20,8 +20,8 @@ static bool is_watched(const struct vm *vm, gpa_t page)
 
 static bool steps_over(const struct vcpu *v, gpa_t page)
 {
-    for (unsigned i = 0; i < v->pages_stepped; i++) {
-        if (v->page_stepped[i].v == page.v)
+    for (unsigned i = 0; i < v->step.pages; i++) {
+        if (v->step.page[i].v == page.v)
             return true;
     }
     return false;
@@ -41,9 +41,9 @@ static bool open_page(struct vcpu *v, gpa_t page, u32 permissions)
 {
     struct vm *vm = vm_of(v);
     if (!steps_over(v, page)) {
-        if (v->pages_stepped == STEP_PAGES)
+        if (v->step.pages == STEP_PAGES)
             return false;
-        v->page_stepped[v->pages_stepped++] = page;
+        v->step.page[v->step.pages++] = page;
     }
     if (permissions != EPT_RWX) {
         vm_page_written(vm, page, true);
@@ -103,14 +103,14 @@ void watched_stepped(struct vcpu *v)
     gpa_t closed[STEP_PAGES];
     unsigned count = 0;
     spin_lock(&vm->watch_lock);
-    for (unsigned i = 0; i < v->pages_stepped; i++) {
-        gpa_t page = v->page_stepped[i];
+    for (unsigned i = 0; i < v->step.pages; i++) {
+        gpa_t page = v->step.page[i];
         if (!is_watched(vm, page) || others_step_over(vm, v, page))
             continue;
         guest_protect(&vm->guest, page, CLOSED);
         closed[count++] = page;
     }
-    v->pages_stepped = 0;
+    v->step.pages = 0;
     for (unsigned i = 0; count > 0 && i < vm->vcpus; i++)
         vcpu_request(vm->vcpu[i], REQUEST_FLUSH);
     while (count > 0)
@@ -122,7 +122,7 @@ void watched_forget(struct vcpu *v)
 {
     struct vm *vm = vm_of(v);
     spin_lock(&vm->watch_lock);
-    v->pages_stepped = 0;
+    v->step.pages = 0;
     spin_unlock(&vm->watch_lock);
 }
 

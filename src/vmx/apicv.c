@@ -24,7 +24,7 @@ void apicv_set_accesses(struct vcpu *v, enum apicv_accesses how)
         [APICV_ACCESS_PAGE] = SECONDARY_APIC_ACCESSES,
         [APICV_X2APIC] = SECONDARY_X2APIC,
     };
-    v->wishes.apic = how == APICV_TRAPPED ? 0 : control[how];
+    v->run.wishes.apic = how == APICV_TRAPPED ? 0 : control[how];
     vmcs_compose_controls(v);
 }
 

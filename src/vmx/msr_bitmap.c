@@ -50,7 +50,7 @@ void msr_bitmap_build(struct vcpu *v)
         MSR_FS_BASE,          MSR_GS_BASE,           MSR_KERNEL_GS_BASE};
     // Hardly ever written: that a write exits spares reading them when another vCPU gets the core.
     static const u32 direct_read[] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_FMASK};
-    u8 *bitmap = v->msr_bitmap;
+    u8 *bitmap = v->run.msr_bitmap;
     memset(bitmap, 0xff, PAGE_SIZE);
     for (unsigned i = 0; i < ARRAY_SIZE(direct_read); i++)
         allow(bitmap, direct_read[i], true, false);
@@ -60,7 +60,8 @@ void msr_bitmap_build(struct vcpu *v)
         allow(bitmap, MSR_TSC_AUX, true, false);
     allow(bitmap, MSR_IA32_TSC, true, false); // with TSC offsetting
     for (u32 i = 0; i < 64; i++)
-        allow(bitmap, MSR_IA32_X2APIC + i, v->x2apic_reads >> i & 1, v->x2apic_writes >> i & 1);
+        allow(bitmap, MSR_IA32_X2APIC + i, v->msrs.x2apic_reads >> i & 1,
+              v->msrs.x2apic_writes >> i & 1);
 
     const struct intercepts *set = &v->guest->intercepts;
     for (unsigned n = 0; n < set->count; n++) {
@@ -71,7 +72,7 @@ void msr_bitmap_build(struct vcpu *v)
 
 void msr_bitmap_x2apic(struct vcpu *v, u64 reads, u64 writes)
 {
-    v->x2apic_reads = reads;
-    v->x2apic_writes = writes;
+    v->msrs.x2apic_reads = reads;
+    v->msrs.x2apic_writes = writes;
     msr_bitmap_build(v);
 }

@@ -2,12 +2,12 @@
 // Where entry.S finds what it needs; vcpu.c checks it against the structs.
 #pragma once
 
-#define VCPU_LAUNCHED         128
+#define VCPU_LAUNCHED         132
 #define VCPU_HOST_RSP         136
 #define VCPU_REASON           144
 #define VCPU_PLAIN_REASONS    148
 #define VCPU_EXITS            152
-#define VCPU_REQUESTS         832
+#define VCPU_REQUESTS         128
 #define EXIT_REASON_COUNT     78
 #define CAPS_PREEMPTION_SHIFT 124
 

@@ -78,7 +78,7 @@ static u32 spoiled; // bit for each VM
 
 static void put32(struct vcpu *v, size_t at, u32 value)
 {
-    memcpy(v->xsave + at, &value, sizeof(value));
+    memcpy(v->switched.xsave + at, &value, sizeof(value));
 }
 
 // v is off the core.
@@ -86,22 +86,22 @@ static void spoil_vcpu(struct vcpu *v)
 {
     switch (v->guest->id) {
     case 1:
-        v->dr6 |= BIT(32);
+        v->switched.dr6 |= BIT(32);
         break;
     case 2:
-        v->kernel_gs_base = BIT(63);
+        v->switched.kernel_gs_base = BIT(63);
         break;
     case 3:
-        v->lstar = BIT(47);
+        v->switched.lstar = BIT(47);
         break;
     case 4:
-        v->xcr0 = 5; // AVX without SSE
+        v->switched.xcr0 = 5; // AVX without SSE
         break;
     case 5:
         put32(v, XSAVE_MXCSR, UINT32_MAX);
         break;
     case 6:
-        v->extended = true;
+        v->switched.extended = true;
         put32(v, XSTATE_BV + 4, 1u << 30);
         break;
     case 7:

@@ -17,27 +17,27 @@ static u32 pin(const struct vcpu *v)
 
 static u32 primary(const struct vcpu *v)
 {
-    const struct control_wishes *w = &v->wishes;
+    const struct control_wishes *w = &v->run.wishes;
     u32 c = (vmx_caps.base.primary & ~w->no_primary) | w->primary;
     if (w->interrupt_window)
         c |= PRIMARY_INTERRUPT_WINDOW;
     if (w->nmi_window)
         c |= PRIMARY_NMI_WINDOW;
-    if (v->single_step || v->stepping_over != 0)
+    if (v->step.single || v->step.over != 0)
         c |= PRIMARY_MONITOR_TRAP_FLAG;
-    if (v->stepping_over & STEP_OVER_MOV_DR)
+    if (v->step.over & STEP_OVER_MOV_DR)
         c &= ~(u32)PRIMARY_MOV_DR_EXITING;
-    if (v->stepping_over & STEP_OVER_INVPCID)
+    if (v->step.over & STEP_OVER_INVPCID)
         c &= ~(u32)PRIMARY_INVLPG_EXITING;
-    if (v->debug_registers)
+    if (v->debug.registers)
         c |= PRIMARY_MOV_DR_EXITING;
     return c;
 }
 
 static u32 secondary(const struct vcpu *v)
 {
-    u32 c = vmcs_secondary(v) | v->wishes.secondary | v->wishes.apic;
-    if (v->stepping_over & STEP_OVER_DESCRIPTORS)
+    u32 c = vmcs_secondary(v) | v->run.wishes.secondary | v->run.wishes.apic;
+    if (v->step.over & STEP_OVER_DESCRIPTORS)
         c &= ~(u32)SECONDARY_DESCRIPTOR_TABLE_EXITING;
     return c;
 }
@@ -45,12 +45,12 @@ static u32 secondary(const struct vcpu *v)
 static u32 entry(const struct vcpu *v)
 {
     return (vmx_caps.base.entry & ~(u32)ENTRY_IA32E_GUEST) |
-           (v->wishes.long_mode ? (u32)ENTRY_IA32E_GUEST : 0);
+           (v->run.wishes.long_mode ? (u32)ENTRY_IA32E_GUEST : 0);
 }
 
 static u32 exceptions(const struct vcpu *v)
 {
-    return ALWAYS_CAUGHT | v->wishes.exceptions | (v->catch_breakpoints ? 1u << VECTOR_BP : 0);
+    return ALWAYS_CAUGHT | v->run.wishes.exceptions | (v->debug.breakpoints ? 1u << VECTOR_BP : 0);
 }
 
 static void put(enum vmcs_field field, u32 *in_vmcs, u32 value, bool fresh)
@@ -63,13 +63,13 @@ static void put(enum vmcs_field field, u32 *in_vmcs, u32 value, bool fresh)
 
 static void compose(struct vcpu *v, bool fresh)
 {
-    struct vmx_controls *c = &v->controls;
+    struct vmx_controls *c = &v->run.controls;
     put(PIN_BASED_CONTROLS, &c->pin, pin(v), fresh);
     put(PRIMARY_CONTROLS, &c->primary, primary(v), fresh);
     put(SECONDARY_CONTROLS, &c->secondary, secondary(v), fresh);
     put(EXIT_CONTROLS, &c->exit, vmx_caps.base.exit, fresh);
     put(ENTRY_CONTROLS, &c->entry, entry(v), fresh);
-    put(EXCEPTION_BITMAP, &v->exception_bitmap, exceptions(v), fresh);
+    put(EXCEPTION_BITMAP, &v->run.exception_bitmap, exceptions(v), fresh);
 }
 
 void vmcs_compose_controls(struct vcpu *v)
@@ -79,7 +79,7 @@ void vmcs_compose_controls(struct vcpu *v)
 
 void vmcs_begin_controls(struct vcpu *v)
 {
-    v->wishes = (struct control_wishes){0};
+    v->run.wishes = (struct control_wishes){0};
     compose(v, true);
 }
 

@@ -26,12 +26,12 @@ static void setup_controls(struct vcpu *v)
 
     vmwrite(IO_BITMAP_A, virt_to_phys(g->io_bitmap).v);
     vmwrite(IO_BITMAP_B, virt_to_phys(g->io_bitmap + PAGE_SIZE).v);
-    vmwrite(MSR_BITMAP, virt_to_phys(v->msr_bitmap).v);
+    vmwrite(MSR_BITMAP, virt_to_phys(v->run.msr_bitmap).v);
     vmwrite(EPT_POINTER, vcpu_ept_pointer(v));
-    v->tsc_offset = g->tsc_offset + v->tsc_adjust;
+    v->tsc_offset = g->tsc_offset + v->msrs.tsc_adjust;
     vmwrite(TSC_OFFSET, v->tsc_offset);
     if (c->secondary & SECONDARY_VPID)
-        vmwrite(VPID, v->vpid);
+        vmwrite(VPID, v->run.vpid);
     vmwrite(VMCS_LINK_POINTER, UINT64_MAX);
     // All leaves of SGX's instructions, which no guest has been told of. (ENCLU cannot be caught;
     // it has no enclave to enter.)
@@ -93,7 +93,7 @@ void vmcs_reset_guest(struct vcpu *v)
     vmwrite(GUEST_SYSENTER_CS, 0);
     vmwrite(GUEST_SYSENTER_ESP, 0);
     vmwrite(GUEST_SYSENTER_EIP, 0);
-    v->debugctl = 0;
+    v->msrs.debugctl = 0;
 }
 
 void vmcs_init_guest(struct vcpu *v)
@@ -127,5 +127,5 @@ void vmcs_init_guest(struct vcpu *v)
     for (unsigned i = 0; i < 4; i++)
         vmwrite(GUEST_PDPTE0 + 2 * i, 0);
     vmwrite(ENTRY_INTERRUPTION_INFO, 0);
-    v->guest_dr7 = 0x400;
+    v->debug.guest_dr7 = 0x400;
 }

@@ -24,7 +24,7 @@ def sizes(expressions):
 
 
 def test_bytes_of_types_and_members():
-    rows = re.findall(r"^\|[^|]+\| ((?:`[\w ]+` ?)+)\| ([\d,]+) \|", PAGE, re.M)
+    rows = re.findall(r"^\|[^|]+\| ((?:`[\w. ]+` ?)+)\| ([\d,]+) \|", PAGE, re.M)
     wanted = {words: number(count) for words, count in rows}
     assert len(wanted) == len(rows) == 16
     named = {words: re.findall(r"`([^`]+)`", words) for words in wanted}
