@@ -3,7 +3,7 @@
 
 import re
 
-from appliance import ENDS_BY_ITSELF, LINUX_ON_THE_CPU, ROOT, Run, linux, on_each_cpu, runs
+from appliance import ENDS_BY_ITSELF, LINUX_ON_THE_CPU, ROOT, Run, linux, on_each_cpu, runs, vm
 
 READY = "vitrine-guest: shell ready on ttyS0"
 PROMPT = "linux1?:/# "
@@ -68,6 +68,16 @@ def test_vmlinux(record):
     assert "Command line: console=ttyS0 nokaslr" in lines, record
     assert re.search(r"RAMDISK: \[mem 0x", lines), record
     assert "Booting paravirtualized kernel on" in lines, record
+
+
+@runs(Run(ENDS_BY_ITSELF + linux("linux", "seq 500", cmdline="quiet", cores="0") +
+          vm("flood", "faults", cmdline="flood=3000", cores="1")))
+def test_powers_off_when_all_is_written(record):
+    """B6: its last line is through, however long others make it wait for the serial line."""
+    record.check_done()
+    lines = record.guest("linux")
+    assert [int(line) for line in lines if line.isdigit()] == list(range(1, 501)), record
+    assert "vitrine-guest: run ended with 0" in lines, record
 
 
 def three_vms(console):
