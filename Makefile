@@ -110,7 +110,7 @@ SMALL := src/boot/% src/gdbstub/% src/vm/config src/vm/config_% src/vm/load src/
          src/vm/life src/vm/appliance src/vm/console src/vm/console_% src/vm/display src/vm/hostdev \
          src/vm/shuffle src/vdev/acpi \
          src/vdev/calendar src/vdev/fwcfg src/vdev/rtc src/vdev/smbios \
-         src/vdev/sysctrl src/vmx/caps src/vmx/check src/vmx/vmcs src/vmx/vmcs_setup src/vcpu/debug \
+         src/vdev/sysctrl src/vmx/caps src/vmx/check src/vmx/check_% src/vmx/vmcs src/vmx/vmcs_setup src/vcpu/debug \
          src/intercept/intercept src/intercept/intercept_% src/vmx/msr_bitmap src/vcpu/exit_carried \
          src/vcpu/exit_exception src/vcpu/msr_access src/vcpu/regs src/x86/regs_check src/vmx/selftest src/vcpu/stats \
          src/smp/lost src/smp/lost_test src/smp/skew src/smp/start src/smp/time src/smp/watchdog src/lib/error \

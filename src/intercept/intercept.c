@@ -19,10 +19,8 @@
 #define PLE_GAP_TICKS    128
 #define PLE_WINDOW_TICKS 4096
 
-// How many CR3-target values the VMCS has (SDM A.6); none under KVM.
-#define MISC_CR3_TARGETS(misc) ((unsigned)((misc) >> 16 & 0x1ff))
-#define PORTS_OF_DEVICE        8u
-#define APIC_END               (APIC_BASE_RESET + PAGE_SIZE)
+#define PORTS_OF_DEVICE 8u
+#define APIC_END        (APIC_BASE_RESET + PAGE_SIZE)
 
 // The control that catches each kind, for its reads and its writes. INTERCEPT_IO: of all ports.
 static const struct {

@@ -66,8 +66,6 @@ static void update_long_mode(struct vcpu *v, u64 efer, u64 cr0)
     vmcs_compose_controls(v);
 }
 
-#define PDPTE_RESERVED 0x1e6ul
-
 static u64 beyond_maxphyaddr(const struct vcpu *v)
 {
     return ~(BIT(v->guest->maxphyaddr) - 1);
@@ -276,7 +274,7 @@ static bool enter_fields(struct vcpu *v, const struct vcpu_regs *old, const stru
     regs_settle(old, r, &after);
     write_fields(v, r);
     write_interruptibility(&after);
-    const char *field = vmcs_check(v, buf, sizeof(buf));
+    const char *field = vmcs_check_guest(v, buf, sizeof(buf));
     if (field == NULL) {
         if (tables)
             vpid_flush(v->run.vpid);

@@ -156,7 +156,7 @@ COLD struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *cor
     v->wake.message.run = woken;
     v->move.arrival.run = vcpu_arrive;
     struct vmcs *region = phys_to_virt(vmcs);
-    region->revision = (u32)vmx_caps.basic & 0x7fffffff;
+    region->revision = BASIC_REVISION(vmx_caps.basic);
     return v;
 }
 

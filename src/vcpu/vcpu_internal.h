@@ -4,29 +4,13 @@
 
 #include "boot/paging.h"
 #include "vcpu/vcpu.h"
+#include "vmx/vmcs_formats.h"
 #include "x86/bits.h"
 #include "x86/regs_check.h"
 
 // CR0 bits that the guest does not change by itself: NE is fixed in VMX operation, CD and NW would
 // slow the core down for others.
 #define CR0_HOST_OWNED (CR0_NE | CR0_CD | CR0_NW)
-
-// VM-entry interruption information (SDM 25.8.3); the exit and IDT-vectoring fields are alike.
-#define EVENT_VALID           BIT(31)
-#define EVENT_HAS_ERROR       BIT(11)
-#define EVENT_VECTOR(e)       ((u8)(e))
-#define EVENT_TYPE(e)         ((e) >> 8 & 7)
-#define NMI_UNBLOCKED_BY_IRET BIT(12) // in the exit field, and in an EPT violation's qualification
-enum {
-    EVENT_EXTERNAL = 0,
-    EVENT_NMI = 2,
-    EVENT_HARDWARE_EXCEPTION = 3,
-    EVENT_SOFTWARE_INTERRUPT = 4,
-    EVENT_PRIVILEGED_SOFTWARE_EXCEPTION = 5,
-    EVENT_SOFTWARE_EXCEPTION = 6,
-};
-
-#define ACTIVITY_HLT 1 // guest activity state (SDM 25.4.2)
 
 extern u8 vmx_exit_entry[];
 
@@ -171,9 +155,12 @@ static inline void events_take_back_ept(struct vcpu *v, u64 qualification)
         vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKING_BY_NMI);
 }
 
-// check.c: the SDM's checks of guest state and controls (27.2, 27.3). NULL: passes; else what the
-// first offending field is and why, in buf.
+// check.c: the checks of a VM entry (SDM 27.2, 27.3) on v's VMCS, which is current, as it would be
+// entered now. NULL: passes; else the first field that breaks a rule, its value and the rule, in
+// buf (size bytes). The second looks at guest state alone (27.3), for whoever has written some
+// while the rest is not yet prepared for the entry.
 const char *vmcs_check(struct vcpu *v, char *buf, size_t size);
+const char *vmcs_check_guest(struct vcpu *v, char *buf, size_t size);
 
 // exits
 typedef void exit_handler(struct vcpu *v);

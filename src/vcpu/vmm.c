@@ -50,7 +50,7 @@ COLD const char *vmm_init(void)
     struct vmm *vmm = phys_to_virt(memory);
     memset(vmm, 0, sizeof(*vmm));
     vmm->vmxon = phys_to_virt(region);
-    vmm->vmxon->revision = (u32)vmx_caps.basic & 0x7fffffff;
+    vmm->vmxon->revision = BASIC_REVISION(vmx_caps.basic);
     vmm->armed = UINT64_MAX;
 
     u64 control = rdmsr(MSR_IA32_FEATURE_CONTROL);

@@ -27,11 +27,13 @@ enum {
     MSR_VMX_TRUE_EXIT = 0x48f,
     MSR_VMX_TRUE_ENTRY = 0x490,
     MSR_VMX_VMFUNC = 0x491,
+    MSR_VMX_TERTIARY = 0x492,
 };
 
 #define FEATURE_CONTROL_LOCK     BIT(0)
 #define FEATURE_CONTROL_VMX      BIT(2) // outside SMX
 #define CPUID_1_ECX_VMX          BIT(5)
+#define CPUID_7_EBX_RTM          BIT(11)
 #define CPUID_EXT1_EDX_RDTSCP    BIT(27)
 #define BASIC_MEMORY_TYPE(basic) ((basic) >> 50 & 15)
 #define MEMORY_TYPE_WRITE_BACK   6
@@ -183,6 +185,18 @@ static void choose_invalidation(void)
     };
 }
 
+// What the CPU has beside VMX that the checks of an entry depend on.
+static void read_features(void)
+{
+    u32 leaves = cpuid(0, 0).eax;
+    vmx_caps.rtm = leaves >= 7 && (cpuid(7, 0).ebx & CPUID_7_EBX_RTM);
+    if (leaves < 0xa)
+        return;
+    struct cpuid counters = cpuid(0xa, 0); // general ones in EAX 15:8, fixed ones in EDX 4:0
+    vmx_caps.perf_global_ctrl = (BIT(counters.eax >> 8 & 31) - 1) | (BIT(counters.edx & 31) - 1)
+                                                                        << 32;
+}
+
 const char *vmx_probe(const char *disable)
 {
     const char *reason = firmware_allows();
@@ -212,6 +226,9 @@ const char *vmx_probe(const char *disable)
         c->ept_vpid = rdmsr(MSR_VMX_EPT_VPID_CAP);
     if (c->allowed1.secondary & SECONDARY_VMFUNC)
         c->vmfunc = rdmsr(MSR_VMX_VMFUNC);
+    if (c->allowed1.primary & PRIMARY_TERTIARY)
+        c->tertiary = rdmsr(MSR_VMX_TERTIARY);
+    read_features();
     disable_listed(disable);
     choose();
     choose_invalidation();

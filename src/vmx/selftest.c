@@ -22,7 +22,7 @@
 static void make_current(void)
 {
     hpa_t page = page_alloc();
-    *(u32 *)phys_to_virt(page) = (u32)vmx_caps.basic & 0x7fffffff;
+    *(u32 *)phys_to_virt(page) = BASIC_REVISION(vmx_caps.basic);
     vmclear(page);
     vmptrld(page);
 }
@@ -106,7 +106,7 @@ static void spoil_vcpu(struct vcpu *v)
         break;
     case 7:
         vcpu_load(v);
-        vmwrite(GUEST_RIP, BIT(47));
+        vmwrite(GUEST_RIP, BIT(48));
         vcpu_note(v, REQUEST_CHECK);
         break;
     default:

@@ -44,6 +44,7 @@
 #define CR4_SMEP       BIT(20)
 #define CR4_SMAP       BIT(21)
 #define CR4_PKE        BIT(22)
+#define CR4_CET        BIT(23)
 
 // IA32_EFER (SDM Vol. 3, 2.2.1).
 #define EFER_SCE BIT(0)
@@ -103,6 +104,10 @@
 #define SEGMENT_BIG          BIT(14)
 #define SEGMENT_GRANULAR     BIT(15)
 #define SEGMENT_UNUSABLE     BIT(16)
+
+// Bits of a PDPTE of PAE paging that must be clear when it is present, beside those beyond the
+// physical-address width (SDM Vol. 3, 4.4.1).
+#define PDPTE_RESERVED 0x1e6ul
 
 // A selector (SDM Vol. 3, 3.4.2).
 #define SELECTOR_RPL(s) ((s)&3u)

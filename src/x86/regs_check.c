@@ -6,9 +6,6 @@
 #include "x86/msr_numbers.h"
 #include "x86/registers.h"
 
-#define EFER_DEFINED    (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
-#define RFLAGS_RESERVED (~0x3f7fd7ul)
-
 #define XCR0_X87    BIT(0)
 #define XCR0_SSE    BIT(1)
 #define XCR0_AVX    BIT(2)

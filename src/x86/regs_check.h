@@ -11,6 +11,8 @@
 #define CR0_DEFINED                                                                            \
     (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \
      CR0_PG)
+#define EFER_DEFINED    (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
+#define RFLAGS_RESERVED (~0x3f7fd7ul)
 
 // What a VM's CPU has.
 struct regs_limits {

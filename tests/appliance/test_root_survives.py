@@ -53,7 +53,7 @@ REFUSED = {
     "xcr0": "the CPU does not take XCR0 = 5",
     "mxcsr": "the CPU does not take MXCSR = ffffffff",
     "xstate": r"the CPU does not take XSTATE_BV = 40000000\w{8}",
-    "rip": "VM entry would be refused: GUEST_RIP = 800000000000: .*",
+    "rip": "VM entry would be refused: GUEST_RIP = 1000000000000: .*",
 }
 
 
