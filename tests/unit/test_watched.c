@@ -55,12 +55,12 @@ void guest_flush(const struct guest *g)
 
 void step_over(struct vcpu *v, enum step_over what)
 {
-    v->stepping_over |= (u8)what;
+    v->step.over |= (u8)what;
 }
 
 void vcpu_request(struct vcpu *v, u32 request)
 {
-    v->requests |= request;
+    v->run.requests |= request;
 }
 
 void vcpu_crash(struct vcpu *v, const char *fmt, ...)
@@ -116,7 +116,7 @@ static void the_last_that_is_done_closes_it(void **state)
     assert_false(is_open(1));
     assert_true(watched_write(&vcpu[0], GPA(PAGE_SIZE + 8)));
     assert_true(is_open(1));
-    assert_true(vcpu[0].stepping_over & STEP_OVER_PAGE);
+    assert_true(vcpu[0].step.over & STEP_OVER_PAGE);
     // Another has found it closed, and comes when it is open.
     assert_true(watched_write(&vcpu[1], page(1)));
     assert_int_equal(before, 1);
@@ -127,7 +127,7 @@ static void the_last_that_is_done_closes_it(void **state)
     assert_false(is_open(1));
     assert_int_equal(after, 1);
     for (unsigned i = 0; i < vm.vcpus; i++)
-        assert_true(vcpu[i].requests & REQUEST_FLUSH);
+        assert_true(vcpu[i].run.requests & REQUEST_FLUSH);
 }
 
 static void a_page_is_noted_once(void **state)
@@ -139,7 +139,7 @@ static void a_page_is_noted_once(void **state)
         assert_true(is_open(1));
         allowed[1] = CLOSED;
     }
-    assert_int_equal(vcpu[0].pages_stepped, 1);
+    assert_int_equal(vcpu[0].step.pages, 1);
     for (unsigned n = 2; n <= STEP_PAGES; n++)
         assert_true(watched_write(&vcpu[0], page(n)));
     assert_int_equal(crashes, 0);
@@ -152,7 +152,7 @@ static void what_is_not_watched_is_not_touched(void **state)
 {
     (void)state;
     assert_true(watched_write(&vcpu[0], page(2))); // a stale mapping
-    assert_int_equal(vcpu[0].stepping_over, 0);
+    assert_int_equal(vcpu[0].step.over, 0);
     allowed[2] = CLOSED;
     assert_false(watched_write(&vcpu[0], page(2)));
     assert_false(watched_write(&vcpu[0], page(PAGES)));
