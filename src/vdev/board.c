@@ -36,7 +36,7 @@ void board_owe_ticks(struct board *b, u32 ticks)
         b->owed = MIN(b->owed + ticks, (u32)(PIT_HZ / OWED_FRACTION) / b->pit.channel[0].count);
 }
 
-static void isa_irq(void *ctx, unsigned irq, bool level)
+void board_isa_irq(void *ctx, unsigned irq, bool level)
 {
     struct board *b = ctx;
     if (irq == IRQ_PIT) {
@@ -181,25 +181,24 @@ static void write_ports(struct board *b, const u16 (*list)[2], unsigned count, u
 static void power_on(struct board *b, u64 tsc_hz, u64 now)
 {
     static const u16 firmware[][2] = {
-        {0x20, 0x11},  {0x21, 0x08}, {0x21, 0x04}, {0x21, 0x01}, {0x21, 0xff}, // PIC master
-        {0xa0, 0x11},  {0xa1, 0x70}, {0xa1, 0x02}, {0xa1, 0x01}, {0xa1, 0xff}, // PIC slave
-        {0x4d1, 0x02},                                                         // SCI: level
-        {0x43, 0x36},  {0x40, 0x00}, {0x40, 0x00},                             // PIT 0: 18.2 Hz
-        {0x43, 0x54},  {0x41, 0x12},                                           // PIT 1: refresh
+        {0x20, 0x11}, {0x21, 0x08}, {0x21, 0x04}, {0x21, 0x01}, {0x21, 0xff}, // PIC master
+        {0xa0, 0x11}, {0xa1, 0x70}, {0xa1, 0x02}, {0xa1, 0x01}, {0xa1, 0xff}, // PIC slave
+        {0x43, 0x36}, {0x40, 0x00}, {0x40, 0x00},                             // PIT 0: 18.2 Hz
+        {0x43, 0x54}, {0x41, 0x12},                                           // PIT 1: refresh
     };
-    struct irq_line isa = {isa_irq, b};
+    struct irq_line isa = {board_isa_irq, b};
     pic_init(&b->pic, pic_output, b);
     ioapic_init(&b->ioapic, ioapic_send, ioapic_routes, b);
     // Nobody tells when a host device's line falls, so there is nothing to be had but edges.
     b->pic.chip[0].elcr_mask &= (u8)~b->edges;
     b->ioapic.pulses = b->edges;
     pit_init(&b->pit, tsc_hz, now, isa);
-    pci_init(&b->pci);
     sysctrl_init(&b->sysctrl, b->call.reset, b->call.exit, b->ctx);
     kbc_init(&b->kbc, isa, b->call.reset, b->ctx);
     fwcfg_select(&b->fwcfg, 0);
     b->owed = 0;
     write_ports(b, firmware, ARRAY_SIZE(firmware), now);
+    board_set_levels(b, now);
     for (unsigned t = 0; t < BOARD_TIMERS; t++)
         board_update_due(b, t);
     b->moved = true; // all interrupts are masked again
@@ -245,7 +244,7 @@ enum error board_init(struct board *b, const struct board_config *c, u64 now)
     b->ctx = c->ctx;
     b->now = now;
 
-    struct irq_line isa = {isa_irq, b};
+    struct irq_line isa = {board_isa_irq, b};
     rtc_init(&b->rtc, c->tsc_hz, c->wall_clock, now, isa);
     acpipm_init(&b->pm, c->tsc_hz, now, isa, c->call.shutdown, c->ctx);
     vuart_init(&b->com1, c->tsc_hz, true, IRQ_COM1, isa, c->call.transmit, c->ctx);
@@ -256,6 +255,8 @@ enum error board_init(struct board *b, const struct board_config *c, u64 now)
         (u8)((c->host_uarts & 5 ? BIT(IRQ_COM1) : 0) | (c->host_uarts & 10 ? BIT(IRQ_COM2) : 0));
     fwcfg_init(&b->fwcfg, &c->fwcfg);
     fill_cmos(b, c);
+    bus_init(&b->bus);
+    board_init_pci(b);
     enum error e = board_register(b, c->why);
     if (e != OK)
         return e;
@@ -272,6 +273,7 @@ void board_reset(struct board *b, u64 now)
     acpipm_reset(&b->pm);
     vuart_reset(&b->com1);
     vuart_reset(&b->com2);
+    pci_reset(&b->pci);
     if (intr && b->pic.level)
         b->call.intr(b->ctx, false);
     power_on(b, b->pit.tsc_hz, now);
@@ -307,7 +309,7 @@ void board_level_vectors(const struct board *b, u64 bitmap[4])
 
 void board_host_irq(struct board *b, unsigned irq)
 {
-    isa_irq(b, irq, true);
+    board_isa_irq(b, irq, true);
 }
 
 bool board_receive(struct board *b, u8 byte, u64 now)

@@ -23,7 +23,8 @@
 
 struct board_callbacks {
     void (*intr)(void *ctx, bool level); // the PIC's INT: LINT0 of the first vCPU
-    void (*msi)(void *ctx, const struct ioapic_message *m); // from the IOAPIC to the local APICs
+    // From the IOAPIC or a PCI function to the local APICs.
+    void (*msi)(void *ctx, const struct ioapic_message *m);
     void (*routes)(void *ctx); // board_level_vectors() may give something else; may be NULL
     bool (*transmit)(void *ctx, u8 byte); // COM1 and the debug ports, see vuart_init; may be NULL
     void (*shutdown)(void *ctx);          // ACPI S5
@@ -74,7 +75,13 @@ struct board {
 // errors: devices do not fit on the bus together, as bus_add_ports() has it.
 enum error board_init(struct board *b, const struct board_config *config, u64 now) MUST_CHECK;
 
-// The same after a reset; the clock, the CMOS RAM and the PM timer go on.
+// Puts a PCI function into the slot of a device (1 to 31), before the guest starts. Its reads and
+// writes are called with the VM's lock held, as is pci_set_irq(), by which it interrupts. Returns
+// as pci_add.
+enum error board_add_function(struct board *b, unsigned device, struct pci_function *f,
+                              const struct pci_kind *kind, void *ctx) MUST_CHECK;
+
+// The state of board_init() after a reset; the clock, the CMOS RAM and the PM timer go on.
 void board_reset(struct board *b, u64 now);
 
 // One port access of 1, 2 or 4 bytes. A read puts its value into *value, all ones where no device

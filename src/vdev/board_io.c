@@ -205,20 +205,6 @@ static void fwcfg_out(void *ctx, u64 port, unsigned size, u64 value, u64 now)
         fwcfg_select(&b->fwcfg, (u16)value);
 }
 
-static u64 pci_in(void *ctx, u64 port, unsigned size, u64 now)
-{
-    const struct board *b = ctx;
-    (void)now;
-    return pci_read(&b->pci, (u16)port, size);
-}
-
-static void pci_out(void *ctx, u64 port, unsigned size, u64 value, u64 now)
-{
-    struct board *b = ctx;
-    (void)now;
-    pci_write(&b->pci, (u16)port, size, (u32)value);
-}
-
 // ---- who answers where ---------------------------------------------------------------------
 
 static const struct bus_device pic = {"the PIC", pic_in, pic_out};
@@ -234,8 +220,6 @@ static const struct bus_device fwcfg = {"fw_cfg", fwcfg_in, fwcfg_out, .wide_wri
 static const struct bus_device sysctrl = {"a reset port", sysctrl_in, sysctrl_out};
 static const struct bus_device exit_port = {"the exit port", sysctrl_in, sysctrl_out,
                                             .wide_writes = 2 + 4};
-static const struct bus_device pci_address = {"PCI's address register", pci_in, pci_out, 4, 4};
-static const struct bus_device pci_data = {"PCI's data register", pci_in, pci_out, 2 + 4, 2 + 4};
 
 // A serial port of the host. Only what is a part of a wide access that began below it comes here.
 static const struct bus_device host_uart = {"a host's serial port", bus_read_ones,
@@ -271,10 +255,7 @@ enum error board_register(struct board *b, struct text *why)
         {POST_PORT, 1, &debug_port},
         {DEBUG_PORT_BOCHS, 1, &debug_port},
         {DEBUG_PORT_QEMU, 1, &debug_port},
-        {0xcf8, 1, &pci_address},
-        {0xcfc, 4, &pci_data},
     };
-    bus_init(&b->bus);
     for (unsigned i = 0; i < ARRAY_SIZE(ports); i++) {
         enum error e =
             bus_add_ports(&b->bus, ports[i].first, ports[i].count, ports[i].device, b, why);
@@ -284,6 +265,8 @@ enum error board_register(struct board *b, struct text *why)
     enum error e = add_uart(b, 0x3f8, b->host_uarts & HOST_COM1, &com1, why);
     if (e == OK)
         e = add_uart(b, 0x2f8, b->host_uarts & HOST_COM2, &com2, why);
+    if (e == OK)
+        e = pci_register(&b->pci, why);
     if (e == OK)
         e = bus_add_memory(&b->bus, GPA(IOAPIC_BASE), PAGE_SIZE, &ioapic, b, why);
     return e;

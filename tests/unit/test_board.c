@@ -559,6 +559,76 @@ static void host_uarts(void **state)
         assert_true(board_receive(&board, 'x', now)); // nobody is to wait for room
 }
 
+static u64 read_seven(void *ctx, unsigned bar, u64 offset, unsigned size, u64 then)
+{
+    (void)ctx;
+    (void)size;
+    assert_true(then == now);
+    return bar + offset + 7;
+}
+
+// A PCI function on the board: its registers at ports and in memory, its line at PIC and IOAPIC,
+// its messages to the local APICs.
+static void pci_function_on_the_board(void **state)
+{
+    (void)state;
+    static const struct pci_kind kind = {.name = "a test function",
+                                         .pin = 1,
+                                         .msi = true,
+                                         .bar = {{16, true}, {PAGE_SIZE, false}},
+                                         .read = read_seven};
+    static struct pci_function f;
+    u64 v;
+    assert_int_equal(board_add_function(&board, 1, &f, &kind, NULL), OK);
+    assert_int_equal(board_add_function(&board, 1, &f, &kind, NULL), ERR_BUSY);
+    assert_int_equal(in(0x4d0, 2), 0x0a00); // IRQ 11 is a level, as is the SCI
+    const u32 setup_writes[][2] = {{0x80000810, 0xc000}, {0x80000814, 0xe0000000}, {0x80000804, 7}};
+    for (unsigned i = 0; i < ARRAY_SIZE(setup_writes); i++) {
+        out(0xcf8, 4, setup_writes[i][0]);
+        out(0xcfc, 4, setup_writes[i][1]);
+    }
+    assert_int_equal(in(0xc003, 1), 10);
+    assert_false(board_port_absent(&board, 0xc003));
+    assert_true(board_mmio(&board, GPA(0xe0000010), 4, false, &v, now));
+    assert_true(v == 0x18);
+    assert_false(board_memory_absent(&board, GPA(0xe0000fff)));
+    assert_true(board_memory_absent(&board, GPA(0xe0001000)));
+
+    out(0x21, 1, 0xfb);
+    out(0xa1, 1, 0xf7);
+    pci_set_irq(&f, true);
+    assert_true(intr);
+    assert_int_equal(board_pic_ack(&board, now), 0x70 + 3);
+    pci_set_irq(&f, false);
+    assert_false(intr);
+    ioapic_put(0x10 + 2 * 11, 0x8055);
+    pci_set_irq(&f, true);
+    assert_true(msis == 1 && message.vector == 0x55 && message.level);
+    pci_set_irq(&f, false);
+
+    const u32 msi_writes[][2] = {
+        {0x80000844, 0xfee03004}, {0x8000084c, 0x4161}, {0x80000840, 0x10000}};
+    for (unsigned i = 0; i < ARRAY_SIZE(msi_writes); i++) {
+        out(0xcf8, 4, msi_writes[i][0]);
+        out(0xcfc, 4, msi_writes[i][1]);
+    }
+    pci_set_irq(&f, true);
+    assert_int_equal(msis, 2);
+    assert_true(message.vector == 0x61 && message.dest == 3 && message.logical && !message.level &&
+                message.delivery_mode == 1);
+    pci_set_irq(&f, false);
+    out(0xcf8, 4, 0x80000844);
+    out(0xcfc, 4, 0x00103004); // memory, where there is no local APIC
+    pci_set_irq(&f, true);
+    assert_int_equal(msis, 2);
+
+    board_reset(&board, now);
+    assert_int_equal(in(0xc003, 1), 0xff);
+    assert_int_equal(in(0x4d0, 2), 0x0a00);
+    out(0xcf8, 4, 0x8000083c);
+    assert_int_equal(in(0xcfc, 4), 0x010b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -582,6 +652,7 @@ int main(void)
         cmocka_unit_test_setup(keyboard_controller, setup),
         cmocka_unit_test_setup(alarm_wakes, setup),
         cmocka_unit_test_setup(host_uarts, setup),
+        cmocka_unit_test_setup(pci_function_on_the_board, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -239,6 +239,13 @@ static void a_full_bus_says_so_and_has_room_again(void **state)
     for (unsigned i = 0; i < BUS_MEMORY_RANGES; i++)
         assert_int_equal(memory(i * PAGE_SIZE, PAGE_SIZE, &one), OK);
     assert_int_equal(memory(0x100000, 1, &one), ERR_NO_MEMORY);
+    bus_remove_memory(&bus, GPA(0));
+    assert_int_equal(memory(0x100000, 1, &two), OK);
+    u64 v;
+    assert_true(bus_mmio(&bus, GPA(0x100000), 1, false, &v, 0));
+    assert_int_equal(two.reads, 2);
+    assert_false(bus_mmio(&bus, GPA(0), 1, false, &v, 0));
+    assert_true(bus_mmio(&bus, GPA(PAGE_SIZE), 1, false, &v, 0));
 }
 
 int main(void)
