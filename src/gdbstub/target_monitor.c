@@ -183,7 +183,7 @@ static void show_ept(struct request *r)
     r->refused = !parse_hex(&args, &gpa);
     if (r->refused)
         return;
-    if (!ept_lookup(&r->v->guest->ept, GPA(gpa), &hpa, &permissions, &size)) {
+    if (!ept_lookup(&r->v->guest->ept, 0, GPA(gpa), &hpa, &permissions, &size)) {
         text_add(r->out, "EPT: guest-physical %lx is not mapped: a device or nothing\n", LL(gpa));
         return;
     }

@@ -9,6 +9,7 @@
 #include "vcpu/msr.h"
 #include "vcpu/vcpu_internal.h"
 #include "vmx/caps.h"
+#include "vmx/flush.h"
 #include "x86/bits.h"
 #include "x86/vectors.h"
 
@@ -220,7 +221,7 @@ static void run_apply(void *arg)
     struct vcpu *v = arg;
     vcpu_load(v);
     intercept_apply(v);
-    guest_flush(v->guest);
+    ept_flush(&v->guest->ept);
 }
 
 bool intercept_init(struct guest *g, const struct intercept *list, unsigned count, struct text *why)
@@ -229,8 +230,9 @@ bool intercept_init(struct guest *g, const struct intercept *list, unsigned coun
     for (unsigned n = 0; n < count; n++) {
         if (!intercept_possible(&list[n], why))
             return false;
-        set->list[set->count++].item = list[n];
-        if (list[n].what == INTERCEPT_MEM && !intercept_memory(g, &list[n], why))
+        struct caught_item *c = &set->list[set->count++];
+        c->item = list[n];
+        if (list[n].what == INTERCEPT_MEM && !intercept_memory(g, c, why))
             return false;
     }
     note_change(g);
@@ -273,8 +275,9 @@ bool intercept_add(struct guest *g, const struct intercept *i, struct text *why)
         return false;
     }
     hold_all(g);
-    set->list[set->count++] = (struct caught_item){.item = *i};
-    bool ok = i->what != INTERCEPT_MEM || intercept_memory(g, i, why);
+    struct caught_item *c = &set->list[set->count++];
+    *c = (struct caught_item){.item = *i};
+    bool ok = i->what != INTERCEPT_MEM || intercept_memory(g, c, why);
     if (!ok)
         set->count--;
     change_over(g);
@@ -288,13 +291,13 @@ bool intercept_remove(struct guest *g, unsigned n, struct text *why)
         text_add(why, "there is no item %u", n + 1);
         return false;
     }
-    struct intercept gone = set->list[n].item;
+    struct ept_restriction *withheld = set->list[n].withheld;
     hold_all(g);
     for (unsigned k = n + 1; k < set->count; k++)
         set->list[k - 1] = set->list[k];
     set->count--;
-    if (gone.what == INTERCEPT_MEM) // which takes no memory
-        (void)intercept_memory(g, &gone, why);
+    if (withheld != NULL)
+        intercept_memory_end(g, withheld);
     change_over(g);
     return true;
 }

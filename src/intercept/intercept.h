@@ -9,6 +9,7 @@
 #include "lib/lock.h"
 #include "lib/types.h"
 
+struct ept_restriction;
 struct guest;
 struct vcpu;
 
@@ -91,9 +92,10 @@ const char *intercept_action_name(enum intercept_action a);
 
 struct caught_item {
     struct intercept item;
-    u64 hits;              // public
-    u64 window;            // host TSC at which the log takes lines again; with the lock
-    u32 logged, not_shown; // lines in this window; with the lock
+    u64 hits;                         // public
+    u64 window;                       // host TSC at which the log takes lines again; with the lock
+    u32 logged, not_shown;            // lines in this window; with the lock
+    struct ept_restriction *withheld; // of INTERCEPT_MEM
 };
 
 struct intercepts {

@@ -1,102 +1,61 @@
 // SPDX-License-Identifier: MIT
-// Memory that is to be caught: a second EPT, which withholds from whole pages what items want to
-// see of them. An instruction that was let through runs in the first (EPTP switching by the VMCS;
-// SDM Vol. 3, 29.3), so that other vCPUs are caught meanwhile.
+// Memory that is to be caught: a second view of the VM's memory, which withholds from whole pages
+// what items want to see of them. An instruction that was let through runs in view 0 (EPTP
+// switching by the VMCS; SDM Vol. 3, 29.3), so that other vCPUs are caught meanwhile.
 #include "intercept/intercept_hit.h"
 #include "lib/string.h"
 #include "vcpu/guest_access.h"
 #include "vcpu/vcpu_internal.h"
-#include "vmx/caps.h"
-#include "vmx/flush.h"
 #include "x86/bits.h"
 
-// ---- views -------------------------------------------------------------------------------------
+// ---- the view ----------------------------------------------------------------------------------
 
-// What the items leave of a page. Writing without reading cannot be had, reading without executing
-// and executing without reading not everywhere.
-static u32 left_of(const struct guest *g, u64 page)
+static u32 withheld_by(const struct intercept *i)
 {
-    u32 left = EPT_RWX;
+    return (i->access & INTERCEPT_READ ? EPT_READ : 0) |
+           (i->access & INTERCEPT_WRITE ? EPT_WRITE : 0) |
+           (i->access & INTERCEPT_EXECUTE ? EPT_EXECUTE : 0);
+}
+
+// Gives back the view when no item needs it.
+static void drop_view(struct guest *g)
+{
     for (unsigned n = 0; n < g->intercepts.count; n++) {
-        const struct intercept *i = &g->intercepts.list[n].item;
-        if (i->what != INTERCEPT_MEM || i->last < page || i->first > (page | ~PAGE_MASK))
-            continue;
-        if (i->access & INTERCEPT_READ)
-            left &= vmx_caps.ept_vpid & EPT_CAP_EXECUTE_ONLY ? EPT_EXECUTE : 0;
-        if (i->access & INTERCEPT_WRITE)
-            left &= ~EPT_WRITE;
-        if (i->access & INTERCEPT_EXECUTE)
-            left &= ~EPT_EXECUTE;
+        if (g->intercepts.list[n].withheld != NULL)
+            return;
     }
-    return left;
+    if (g->caught_view != 0)
+        ept_view_remove(&g->ept, g->caught_view);
+    g->caught_view = 0;
 }
 
-static enum error follow(struct guest *g, u64 page)
+bool intercept_memory(struct guest *g, struct caught_item *c, struct text *why)
 {
-    hpa_t hpa;
-    u32 permissions;
-    u64 size;
-    if (!ept_lookup(&g->ept, GPA(page), &hpa, &permissions, &size))
-        return OK; // not RAM: every access exits
-    return ept_protect(&g->ept_caught, GPA(page), permissions & left_of(g, page));
-}
-
-// Maps in the second EPT what the first has.
-static enum error make_view(struct guest *g)
-{
-    enum error e = ept_init(&g->ept_caught, g->ept.pages_2m, g->ept.pages_1g);
-    for (unsigned n = 0; n < g->memory.count && e == OK; n++) {
-        const struct ram_region *r = &g->memory.region[n];
-        e = ept_map(&g->ept_caught, r->start, virt_to_phys(r->host), r->size, EPT_RWX);
-        u64 size = PAGE_SIZE;
-        for (u64 at = r->start.v; at < r->start.v + r->size && e == OK; at += size) {
-            hpa_t hpa;
-            u32 permissions = EPT_RWX;
-            if (ept_lookup(&g->ept, GPA(at), &hpa, &permissions, &size) && permissions != EPT_RWX)
-                e = ept_protect(&g->ept_caught, GPA(at), permissions);
-        }
-    }
-    hpa_t apic;
-    u32 permissions;
-    u64 size;
-    if (e == OK && ept_lookup(&g->ept, GPA(APIC_BASE_RESET), &apic, &permissions, &size))
-        e = ept_map(&g->ept_caught, GPA(APIC_BASE_RESET), apic, PAGE_SIZE, permissions);
-    return e;
-}
-
-bool intercept_memory(struct guest *g, const struct intercept *i, struct text *why)
-{
+    const struct intercept *i = &c->item;
     enum error e = OK;
-    if (g->ept_caught.root == NULL)
-        e = make_view(g);
-    for (u64 page = i->first & PAGE_MASK; page <= i->last && e == OK; page += PAGE_SIZE)
-        e = follow(g, page);
-    if (e != OK)
-        text_add(why, "no memory for its page tables");
-    return e == OK;
+    if (g->caught_view == 0)
+        e = ept_view_create(&g->ept, &g->caught_view);
+    if (e == OK)
+        e = ept_restrict(&g->ept, GPA(i->first), GPA(i->last), (u32)BIT(g->caught_view),
+                         withheld_by(i), &c->withheld);
+    if (e == OK)
+        return true;
+    c->withheld = NULL;
+    drop_view(g);
+    text_add(why, "no memory for its page tables");
+    return false;
 }
 
-enum error guest_protect(struct guest *g, gpa_t page, u32 permissions)
+void intercept_memory_end(struct guest *g, struct ept_restriction *withheld)
 {
-    enum error e = ept_protect(&g->ept, page, permissions);
-    if (e == OK && g->ept_caught.root != NULL)
-        e = follow(g, page.v);
-    return e;
-}
-
-void guest_flush(const struct guest *g)
-{
-    ept_flush(&g->ept);
-    if (g->ept_caught.root != NULL)
-        ept_flush(&g->ept_caught);
+    ept_unrestrict(&g->ept, withheld);
+    drop_view(g);
 }
 
 u64 vcpu_ept_pointer(const struct vcpu *v)
 {
     const struct guest *g = v->guest;
-    bool caught = (g->intercepts.kinds & BIT(INTERCEPT_MEM)) && !(v->step.over & STEP_OVER_VIEW) &&
-                  g->ept_caught.root != NULL;
-    return ept_pointer(caught ? &g->ept_caught : &g->ept);
+    return ept_pointer(&g->ept, v->step.over & STEP_OVER_VIEW ? 0 : g->caught_view);
 }
 
 // ---- accesses ----------------------------------------------------------------------------------
@@ -194,9 +153,9 @@ bool memory_withheld(struct vcpu *v)
     hpa_t hpa;
     u32 permissions;
     u64 size;
-    // The second EPT withholds it, and the first does not.
+    // The second view withholds it, and view 0 does not.
     return !(v->step.over & STEP_OVER_VIEW) &&
-           ept_lookup(&v->guest->ept, GPA(vmread(GUEST_PHYSICAL_ADDRESS)), &hpa, &permissions,
+           ept_lookup(&v->guest->ept, 0, GPA(vmread(GUEST_PHYSICAL_ADDRESS)), &hpa, &permissions,
                       &size) &&
            (q & EPT_RWX & ~(u64)permissions) == 0;
 }

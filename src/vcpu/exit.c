@@ -7,6 +7,7 @@
 #include "vcpu/vcpu_internal.h"
 #include "vcpu/vmm.h"
 #include "vmx/caps.h"
+#include "vmx/flush.h"
 #include "vmx/offsets.h"
 
 _Static_assert(EXIT_REASON_COUNT == EXIT_REASONS, "offsets.h");
@@ -205,7 +206,7 @@ static NOINLINE bool see_to_requests(struct vcpu *v, u32 requests)
         }
     }
     if (requests & REQUEST_FLUSH)
-        guest_flush(v->guest);
+        ept_flush(&v->guest->ept);
     if ((requests & REQUEST_TSC) || v->tsc_offset != v->guest->tsc_offset + v->msrs.tsc_adjust) {
         v->tsc_offset = v->guest->tsc_offset + v->msrs.tsc_adjust;
         vmwrite(TSC_OFFSET, v->tsc_offset);

@@ -187,7 +187,7 @@ static void begin_again(struct vcpu *v)
     vmcs_init_guest(v);
     vcpu_note(v, REQUEST_DEBUG);
     vpid_flush(v->run.vpid);
-    guest_flush(v->guest);
+    ept_flush(&v->guest->ept);
 }
 
 COLD void vcpu_reset(struct vcpu *v)
@@ -241,7 +241,7 @@ void vcpu_load(struct vcpu *v)
         v->run.loaded = true;
         vmcs_set_core(v);
         vpid_flush(v->run.vpid);
-        guest_flush(v->guest);
+        ept_flush(&v->guest->ept);
     }
 }
 
@@ -271,6 +271,14 @@ void vcpu_request(struct vcpu *v, u32 request)
     } else if (state == VCPU_RUNNING && c != this_core()) {
         core_attention(c);
         apic_send(c->apic_id, VECTOR_WAKE);
+    }
+}
+
+void guest_request_flush(const struct guest *g, const struct vcpu *but)
+{
+    for (unsigned i = 0; i < g->vcpu_count; i++) {
+        if (g->vcpu[i] != but)
+            vcpu_request(g->vcpu[i], REQUEST_FLUSH);
     }
 }
 

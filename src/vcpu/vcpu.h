@@ -88,8 +88,8 @@ struct guest {
     const char *name;
     unsigned id; // VM number, from 1
     const struct guest_ops *ops;
-    struct ept ept;
-    struct ept ept_caught; // without what items want to see of its memory; root NULL: there is none
+    struct ept_space ept;
+    unsigned caught_view; // the view without what items want to see of its memory; 0: there is none
     struct guest_memory memory;
     u8 *io_bitmap;   // 8 KiB
     u16 own_port[2]; // 8 ports each that lead to a device of the host; 0: none
@@ -353,10 +353,9 @@ void vcpu_set_gpr(struct vcpu *v, unsigned n, u64 value);
 // The paging state for walks of v's page tables; its core.
 void vcpu_paging_state(struct vcpu *v, struct paging_state *ps);
 
-// Changes the permissions of a page of RAM. ERR_NOT_FOUND, ERR_NO_MEMORY. All vCPUs that may use it
-// are to flush before they run on: guest_flush() on their cores.
-enum error guest_protect(struct guest *g, gpa_t page, u32 permissions);
-void guest_flush(const struct guest *g);
+// Has all vCPUs of the guest but one (NULL: all) flush what their cores have cached of its EPT
+// before they run on. Any core; does not wait.
+void guest_request_flush(const struct guest *g, const struct vcpu *but);
 
 // Registers as in vcpu/debug.h; the vCPU's core, its VMCS current. ERR_INVALID, and nothing is
 // changed: no CPU can have them, for the reason that `why` gets.

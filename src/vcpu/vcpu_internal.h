@@ -177,9 +177,13 @@ extern exit_handler *const exit_handlers[EXIT_REASONS];
 // current.
 void intercept_apply(struct vcpu *v);
 
-// intercept_mem.c: which EPT v is to run with; withholds from it what i names, or gives it back.
+// intercept_mem.c: the EPT pointer of the view that v is to run in.
 u64 vcpu_ept_pointer(const struct vcpu *v);
-bool intercept_memory(struct guest *g, const struct intercept *i, struct text *why);
+
+// Withholds from the guest what the item, one of its list, names, and gives that back. All vCPUs
+// are held, and flush before they run on. False: *why says what lacks, and nothing is changed.
+bool intercept_memory(struct guest *g, struct caught_item *c, struct text *why);
+void intercept_memory_end(struct guest *g, struct ept_restriction *withheld);
 
 // Whether an emulated access of v to this byte is to vanish.
 bool memory_is_ignored(const struct vcpu *v, gpa_t gpa, u32 access);

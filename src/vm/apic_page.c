@@ -4,22 +4,21 @@
 // the page would be memory. So it is mapped while all that run have theirs there; else nobody has
 // it, and accesses are EPT violations, as they are where no page is virtualized.
 #include "boot/memory.h"
-#include "boot/paging.h"
-#include "lib/string.h"
 #include "vm/vm.h"
 #include "vmx/caps.h"
+#include "vmx/flush.h"
 #include "x86/bits.h"
-
-#define PERMISSIONS (EPT_READ | EPT_WRITE)
 
 COLD bool apic_page_create(struct vm *vm)
 {
     if (!vmx_has_pin(PIN_POSTED_INTERRUPTS))
         return true;
     vm->apic_page = page_alloc();
-    vm->apic_page_mapped = true;
-    return vm->apic_page.v != 0 && ept_map(&vm->guest.ept, GPA(APIC_BASE_RESET), vm->apic_page,
-                                           PAGE_SIZE, PERMISSIONS) == OK;
+    gpa_t at = GPA(APIC_BASE_RESET);
+    struct ept_space *ept = &vm->guest.ept;
+    return vm->apic_page.v != 0 &&
+           ept_map(ept, at, vm->apic_page, PAGE_SIZE, EPT_READ | EPT_WRITE) == OK &&
+           ept_restrict(ept, at, at, EPT_ALL_VIEWS, 0, &vm->apic_page_withheld) == OK;
 }
 
 static bool is_wanted(const struct vm *vm)
@@ -31,22 +30,16 @@ static bool is_wanted(const struct vm *vm)
     return true;
 }
 
-// The leaf of this page is the only one of its table, and only changed here.
 void apic_page_follow(struct vcpu *v, bool here)
 {
     struct vm *vm = vm_of(v);
     spin_lock(&vm->lock);
     vapic_of(v)->place = here ? APIC_HERE : APIC_ELSEWHERE;
-    bool map = is_wanted(vm), change = map != vm->apic_page_mapped;
-    if (change)
-        guest_protect(&vm->guest, GPA(APIC_BASE_RESET), map ? PERMISSIONS : 0);
-    vm->apic_page_mapped = map;
+    bool flush = vm->apic_page_withheld != NULL &&
+                 ept_change(&vm->guest.ept, vm->apic_page_withheld, is_wanted(vm) ? 0 : EPT_RWX);
     spin_unlock(&vm->lock);
-    if (!change || map)
-        return;
-    guest_flush(&vm->guest);
-    for (unsigned i = 0; i < vm->vcpus; i++) {
-        if (vm->vcpu[i] != v)
-            vcpu_request(vm->vcpu[i], REQUEST_FLUSH);
+    if (flush) {
+        ept_flush(&vm->guest.ept);
+        guest_request_flush(&vm->guest, v);
     }
 }

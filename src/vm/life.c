@@ -51,7 +51,12 @@ static const char *add_ram(struct vm *vm, u64 gpa, u64 size)
 static const char *make_memory(struct vm *vm)
 {
     struct guest *g = &vm->guest;
-    if (ept_init(&g->ept, vmx_caps.ept_vpid & EPT_CAP_2M, vmx_caps.ept_vpid & EPT_CAP_1G) != OK)
+    struct ept_features features = {
+        .pages_2m = vmx_caps.ept_vpid & EPT_CAP_2M,
+        .pages_1g = vmx_caps.ept_vpid & EPT_CAP_1G,
+        .execute_only = vmx_caps.ept_vpid & EPT_CAP_EXECUTE_ONLY,
+    };
+    if (ept_init(&g->ept, features) != OK)
         return "no memory for its EPT";
     u64 below = MIN(vm->config->memory, MMIO_HOLE), above = vm->config->memory - below;
     const char *reason = add_ram(vm, 0, below);

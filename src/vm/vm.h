@@ -48,6 +48,13 @@ struct vapic {
     u32 lint0_seen;     // those that the APIC has been told of
 };
 
+// A page whose writes are announced.
+struct watched_page {
+    gpa_t page;
+    struct ept_restriction *writes; // what withholds them from vCPUs
+    bool open;                      // but not now: some step over theirs
+};
+
 struct vm {
     struct guest guest; // first: vcpu->guest is the VM
     const struct config_vm *config;
@@ -61,7 +68,7 @@ struct vm {
     u64 board_deadline; // as the timer of vCPU 0 knows it
     u32 arbitration;
     hpa_t apic_page; // behind the xAPIC's address where the CPU virtualizes accesses to it
-    bool apic_page_mapped;
+    struct ept_restriction *apic_page_withheld; // from all, or nothing; NULL: there is no such page
 
     struct console_vm console;
 
@@ -82,7 +89,7 @@ struct vm {
 
     // Pages whose writes are announced. The lock guards them, and those that vCPUs step over.
     struct spinlock watch_lock;
-    gpa_t watched[VM_WATCHED_PAGES];
+    struct watched_page watched[VM_WATCHED_PAGES];
     unsigned watched_count;
 };
 

@@ -5,17 +5,17 @@
 // between another's look and what follows from it.
 #include "vm/vm.h"
 
-#define CLOSED (EPT_READ | EPT_EXECUTE)
+#include "vmx/flush.h"
 
 void (*vm_page_written)(struct vm *vm, gpa_t page, bool before);
 
-static bool is_watched(const struct vm *vm, gpa_t page)
+static struct watched_page *watched_page(struct vm *vm, gpa_t page)
 {
     for (unsigned i = 0; i < vm->watched_count; i++) {
-        if (vm->watched[i].v == page.v)
-            return true;
+        if (vm->watched[i].page.v == page.v)
+            return &vm->watched[i];
     }
-    return false;
+    return NULL;
 }
 
 static bool steps_over(const struct vcpu *v, gpa_t page)
@@ -37,40 +37,44 @@ static bool others_step_over(const struct vm *vm, const struct vcpu *v, gpa_t pa
 }
 
 // Whether v can have the page open for its next instruction; then it has.
-static bool open_page(struct vcpu *v, gpa_t page, u32 permissions)
+static bool open_page(struct vcpu *v, struct watched_page *w)
 {
     struct vm *vm = vm_of(v);
-    if (!steps_over(v, page)) {
+    if (!steps_over(v, w->page)) {
         if (v->step.pages == STEP_PAGES)
             return false;
-        v->step.page[v->step.pages++] = page;
+        v->step.page[v->step.pages++] = w->page;
     }
-    if (permissions != EPT_RWX) {
-        vm_page_written(vm, page, true);
-        guest_protect(&vm->guest, page, EPT_RWX);
+    if (!w->open) {
+        vm_page_written(vm, w->page, true);
+        (void)ept_change(&vm->guest.ept, w->writes, 0);
+        w->open = true;
     }
     return true;
+}
+
+static bool is_writable(const struct vm *vm, gpa_t gpa)
+{
+    hpa_t hpa;
+    u32 permissions;
+    u64 size;
+    return ept_lookup(&vm->guest.ept, 0, gpa, &hpa, &permissions, &size) && permissions == EPT_RWX;
 }
 
 bool watched_write(struct vcpu *v, gpa_t gpa)
 {
     struct vm *vm = vm_of(v);
-    gpa_t page = GPA(gpa.v & PAGE_MASK);
-    hpa_t hpa;
-    u32 permissions = 0;
-    u64 size;
     spin_lock(&vm->watch_lock);
-    bool there = ept_lookup(&vm->guest.ept, gpa, &hpa, &permissions, &size);
-    bool watched = there && is_watched(vm, page),
-         opened = watched && open_page(v, page, permissions);
+    struct watched_page *w = watched_page(vm, GPA(gpa.v & PAGE_MASK));
+    bool watched = w != NULL, opened = watched && open_page(v, w);
     spin_unlock(&vm->watch_lock);
     if (watched && !opened) {
         vcpu_crash(v, "an instruction writes to more than %u pages with breakpoints", STEP_PAGES);
         return true;
     }
-    if (!opened && permissions != EPT_RWX)
+    if (!opened && !is_writable(vm, gpa))
         return false;
-    guest_flush(&vm->guest); // the mapping may be stale alone
+    ept_flush(&vm->guest.ept); // the mapping may be stale alone
     if (opened)
         step_over(v, STEP_OVER_PAGE);
     return true;
@@ -79,20 +83,16 @@ bool watched_write(struct vcpu *v, gpa_t gpa)
 bool watched_write_ram(struct vcpu *v, gpa_t gpa, const void *value, unsigned size)
 {
     struct vm *vm = vm_of(v);
-    gpa_t page = GPA(gpa.v & PAGE_MASK);
-    hpa_t hpa;
-    u32 permissions;
-    u64 page_size;
     if (vm->watched_count == 0) // which changes while all vCPUs are held
         return guest_write(&vm->guest.memory, gpa, value, size) == OK;
     spin_lock(&vm->watch_lock);
-    bool closed = ept_lookup(&vm->guest.ept, gpa, &hpa, &permissions, &page_size) &&
-                  !(permissions & EPT_WRITE);
+    const struct watched_page *w = watched_page(vm, GPA(gpa.v & PAGE_MASK));
+    bool closed = w != NULL && !w->open;
     if (closed)
-        vm_page_written(vm, page, true);
+        vm_page_written(vm, w->page, true);
     bool done = guest_write(&vm->guest.memory, gpa, value, size) == OK;
     if (closed)
-        vm_page_written(vm, page, false);
+        vm_page_written(vm, w->page, false);
     spin_unlock(&vm->watch_lock);
     return done;
 }
@@ -105,14 +105,16 @@ void watched_stepped(struct vcpu *v)
     spin_lock(&vm->watch_lock);
     for (unsigned i = 0; i < v->step.pages; i++) {
         gpa_t page = v->step.page[i];
-        if (!is_watched(vm, page) || others_step_over(vm, v, page))
+        struct watched_page *w = watched_page(vm, page);
+        if (w == NULL || others_step_over(vm, v, page))
             continue;
-        guest_protect(&vm->guest, page, CLOSED);
+        (void)ept_change(&vm->guest.ept, w->writes, EPT_WRITE);
+        w->open = false;
         closed[count++] = page;
     }
     v->step.pages = 0;
-    for (unsigned i = 0; count > 0 && i < vm->vcpus; i++)
-        vcpu_request(vm->vcpu[i], REQUEST_FLUSH);
+    if (count > 0)
+        guest_request_flush(&vm->guest, NULL);
     while (count > 0)
         vm_page_written(vm, closed[--count], false);
     spin_unlock(&vm->watch_lock);
@@ -128,35 +130,34 @@ void watched_forget(struct vcpu *v)
 
 static enum error watch(struct vm *vm, gpa_t page)
 {
-    if (is_watched(vm, page))
-        return OK;
     if (vm->watched_count == VM_WATCHED_PAGES)
         return ERR_NO_MEMORY;
-    vm->watched[vm->watched_count++] = page;
-    return OK;
+    struct watched_page *w = &vm->watched[vm->watched_count];
+    *w = (struct watched_page){.page = page};
+    enum error e = ept_restrict(&vm->guest.ept, page, page, EPT_ALL_VIEWS, EPT_WRITE, &w->writes);
+    vm->watched_count += e == OK;
+    return e;
 }
 
-static void unwatch(struct vm *vm, gpa_t page)
+static void unwatch(struct vm *vm, struct watched_page *w)
 {
-    for (unsigned i = 0; i < vm->watched_count; i++) {
-        if (vm->watched[i].v == page.v)
-            vm->watched[i] = vm->watched[--vm->watched_count];
-    }
+    ept_unrestrict(&vm->guest.ept, w->writes);
+    *w = vm->watched[--vm->watched_count];
 }
 
 // A vCPU that was stopped on its way over the page finds it closed, and opens it again.
 enum error vm_protect_page(struct vm *vm, gpa_t page, bool on)
 {
+    enum error e = OK;
+    if (guest_ptr(&vm->guest.memory, page, PAGE_SIZE) == NULL)
+        return ERR_NOT_FOUND;
     spin_lock(&vm->watch_lock);
-    enum error e = on ? watch(vm, page) : OK;
-    if (e == OK)
-        e = guest_protect(&vm->guest, page, on ? CLOSED : EPT_RWX);
-    if (e != OK || !on)
-        unwatch(vm, page);
+    struct watched_page *w = watched_page(vm, page);
+    if (on && w == NULL)
+        e = watch(vm, page);
+    else if (!on && w != NULL)
+        unwatch(vm, w);
     spin_unlock(&vm->watch_lock);
-    if (!on)
-        ept_join(&vm->guest.ept, page);
-    for (unsigned i = 0; i < vm->vcpus; i++)
-        vcpu_request(vm->vcpu[i], REQUEST_FLUSH);
+    guest_request_flush(&vm->guest, NULL);
     return e;
 }

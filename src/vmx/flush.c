@@ -41,12 +41,17 @@ static void invvpid(u64 type, u16 vpid)
         panic("INVVPID type %lu of %u failed: %s", type, vpid, failure(valid));
 }
 
-void ept_flush(const struct ept *e)
+void ept_flush(const struct ept_space *s)
 {
-    if (ept_invalidation.invept_one)
-        invept(1, ept_pointer(e));
-    else
+    if (!ept_invalidation.invept_one) {
         ept_flush_all();
+        return;
+    }
+    for (unsigned view = 0; view < EPT_VIEWS; view++) {
+        u64 pointer = ept_pointer(s, view);
+        if (pointer != 0)
+            invept(1, pointer);
+    }
 }
 
 void ept_flush_all(void)

@@ -6,8 +6,8 @@
 #include "ept/ept.h"
 #include "lib/types.h"
 
-// Of one EPT, whatever the VPID, or of all where the CPU cannot do one.
-void ept_flush(const struct ept *e);
+// Of all views of one space, whatever the VPID, or of all spaces where the CPU cannot do one.
+void ept_flush(const struct ept_space *s);
 void ept_flush_all(void);
 
 // The linear and combined mappings of one VPID, in all PCIDs.

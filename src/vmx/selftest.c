@@ -64,9 +64,10 @@ static void invvpid_of_0(void)
 
 static void invept_of_reserved_bit(void)
 {
-    struct ept e = {.root = phys_to_virt(HPA(0x80))};
+    static struct ept_space s;
+    s.root[0] = phys_to_virt(HPA(0x80));
     make_current();
-    ept_flush(&e);
+    ept_flush(&s);
 }
 
 // ---- values that no CPU takes

@@ -1,66 +1,64 @@
 // SPDX-License-Identifier: MIT
-// Pages whose writes are announced, with several vCPUs on their way over one: vm/watched.c on an
-// EPT of a few pages.
+// Pages whose writes are announced, with several vCPUs on their way over one: vm/watched.c on a
+// space of a few pages.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "boot/memory.h"
+#include "boot/paging.h"
 #include "vm/watched.c"
 
 #define PAGES 8
 
 static struct vm vm;
 static struct vcpu vcpu[3];
-static u32 allowed[PAGES];
-static unsigned crashes, before, after;
+static u8 ram[PAGES * PAGE_SIZE] ALIGNED(PAGE_SIZE);
+static unsigned crashes, before, after, flushes, pages_left;
+u64 boot_load_offset;
 
 static unsigned number(gpa_t page)
 {
     return (unsigned)(page.v / PAGE_SIZE);
 }
 
-bool ept_lookup(const struct ept *e, gpa_t gpa, hpa_t *hpa, u32 *permissions, u64 *page_size)
+hpa_t page_alloc(void)
 {
-    (void)e;
-    if (number(gpa) >= PAGES)
-        return false;
-    *hpa = HPA(gpa.v);
-    *permissions = allowed[number(gpa)];
-    *page_size = PAGE_SIZE;
-    return true;
+    void *page = pages_left > 0 ? aligned_alloc(PAGE_SIZE, PAGE_SIZE) : NULL;
+    if (page == NULL)
+        return HPA(0);
+    pages_left--;
+    memset(page, 0, PAGE_SIZE);
+    return virt_to_phys(page);
 }
 
-enum error guest_protect(struct guest *g, gpa_t page, u32 permissions)
+void page_free(hpa_t page)
 {
-    (void)g;
-    if (number(page) >= PAGES)
-        return ERR_NOT_FOUND;
-    allowed[number(page)] = permissions;
-    return OK;
+    pages_left++;
+    free(phys_to_virt(page));
 }
 
-bool ept_join(struct ept *e, gpa_t region)
+void ept_flush(const struct ept_space *s)
 {
-    (void)e, (void)region;
-    return false;
+    assert_ptr_equal(s, &vm.guest.ept);
+    flushes++;
 }
 
-void guest_flush(const struct guest *g)
+void guest_request_flush(const struct guest *g, const struct vcpu *but)
 {
-    (void)g;
+    for (unsigned i = 0; i < vm.vcpus; i++) {
+        if (g->vcpu[i] != but)
+            g->vcpu[i]->run.requests |= REQUEST_FLUSH;
+    }
 }
 
 void step_over(struct vcpu *v, enum step_over what)
 {
     v->step.over |= (u8)what;
-}
-
-void vcpu_request(struct vcpu *v, u32 request)
-{
-    v->run.requests |= request;
 }
 
 void vcpu_crash(struct vcpu *v, const char *fmt, ...)
@@ -81,15 +79,27 @@ static int setup(void **state)
     (void)state;
     memset(&vm, 0, sizeof(vm));
     memset(vcpu, 0, sizeof(vcpu));
-    crashes = before = after = 0;
+    memset(ram, 0, sizeof(ram));
+    crashes = before = after = flushes = 0;
+    pages_left = 100;
     vm.vcpus = ARRAY_SIZE(vcpu);
+    vm.guest.vcpu = vm.vcpu;
     for (unsigned i = 0; i < vm.vcpus; i++) {
         vcpu[i].guest = &vm.guest;
         vm.vcpu[i] = &vcpu[i];
     }
-    for (unsigned i = 0; i < PAGES; i++)
-        allowed[i] = EPT_RWX;
+    vm.guest.memory = (struct guest_memory){
+        .count = 1, .region = {{.start = GPA(0), .size = sizeof(ram), .host = ram}}};
     vm_page_written = written;
+    return ept_init(&vm.guest.ept, (struct ept_features){0}) != OK ||
+           ept_map(&vm.guest.ept, GPA(0), virt_to_phys(ram), sizeof(ram), EPT_RWX) != OK;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    ept_view_remove(&vm.guest.ept, 0);
+    assert_int_equal(pages_left, 100);
     return 0;
 }
 
@@ -100,7 +110,12 @@ static gpa_t page(unsigned n)
 
 static bool is_open(unsigned n)
 {
-    return allowed[n] == EPT_RWX;
+    hpa_t hpa;
+    u32 permissions;
+    u64 size;
+    assert_true(ept_lookup(&vm.guest.ept, 0, page(n), &hpa, &permissions, &size));
+    assert_true(permissions == EPT_RWX || permissions == (EPT_READ | EPT_EXECUTE));
+    return permissions == EPT_RWX;
 }
 
 static void watch_pages(unsigned from, unsigned to, bool on)
@@ -128,6 +143,9 @@ static void the_last_that_is_done_closes_it(void **state)
     assert_int_equal(after, 1);
     for (unsigned i = 0; i < vm.vcpus; i++)
         assert_true(vcpu[i].run.requests & REQUEST_FLUSH);
+    assert_true(watched_write(&vcpu[2], page(1))); // and the next finds it closed
+    assert_true(is_open(1));
+    assert_int_equal(before, 2);
 }
 
 static void a_page_is_noted_once(void **state)
@@ -137,7 +155,8 @@ static void a_page_is_noted_once(void **state)
     for (unsigned n = 0; n < 100; n++) { // however often it turns out to be closed
         assert_true(watched_write(&vcpu[0], page(1)));
         assert_true(is_open(1));
-        allowed[1] = CLOSED;
+        watch_pages(1, 1, false);
+        watch_pages(1, 1, true);
     }
     assert_int_equal(vcpu[0].step.pages, 1);
     for (unsigned n = 2; n <= STEP_PAGES; n++)
@@ -153,7 +172,10 @@ static void what_is_not_watched_is_not_touched(void **state)
     (void)state;
     assert_true(watched_write(&vcpu[0], page(2))); // a stale mapping
     assert_int_equal(vcpu[0].step.over, 0);
-    allowed[2] = CLOSED;
+    assert_int_equal(flushes, 1);
+    struct ept_restriction *other;
+    assert_int_equal(
+        ept_restrict(&vm.guest.ept, page(2), page(2), EPT_ALL_VIEWS, EPT_WRITE, &other), OK);
     assert_false(watched_write(&vcpu[0], page(2)));
     assert_false(watched_write(&vcpu[0], page(PAGES)));
     assert_int_equal(vm_protect_page(&vm, page(PAGES), true), ERR_NOT_FOUND);
@@ -190,9 +212,6 @@ static void a_watch_that_ends_during_a_step(void **state)
 static void writes_that_we_carry_out(void **state)
 {
     (void)state;
-    static u8 ram[PAGES * PAGE_SIZE];
-    vm.guest.memory = (struct guest_memory){
-        .count = 1, .region = {{.start = GPA(0), .size = sizeof(ram), .host = ram}}};
     watch_pages(1, 1, true);
     assert_true(watched_write_ram(&vcpu[0], GPA(PAGE_SIZE + 5), "x", 1));
     assert_int_equal(ram[PAGE_SIZE + 5], 'x');
@@ -205,6 +224,22 @@ static void writes_that_we_carry_out(void **state)
     assert_false(watched_write_ram(&vcpu[0], GPA(sizeof(ram)), "z", 1));
 }
 
+static void what_another_withholds_stays_withheld(void **state)
+{
+    (void)state;
+    struct ept_restriction *other;
+    watch_pages(1, 1, true);
+    assert_int_equal(
+        ept_restrict(&vm.guest.ept, page(1), page(1), EPT_ALL_VIEWS, EPT_WRITE, &other), OK);
+    assert_true(watched_write(&vcpu[0], page(1)));
+    assert_false(is_open(1));
+    watched_stepped(&vcpu[0]);
+    ept_unrestrict(&vm.guest.ept, other);
+    assert_false(is_open(1));
+    watch_pages(1, 1, false);
+    assert_true(is_open(1));
+}
+
 static void no_more_pages_than_there_is_room_for(void **state)
 {
     (void)state;
@@ -215,13 +250,15 @@ static void no_more_pages_than_there_is_room_for(void **state)
 
 int main(void)
 {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(the_last_that_is_done_closes_it, setup),
-        cmocka_unit_test_setup(a_page_is_noted_once, setup),
-        cmocka_unit_test_setup(what_is_not_watched_is_not_touched, setup),
-        cmocka_unit_test_setup(a_watch_that_ends_during_a_step, setup),
-        cmocka_unit_test_setup(writes_that_we_carry_out, setup),
-        cmocka_unit_test_setup(no_more_pages_than_there_is_room_for, setup),
+        TEST(the_last_that_is_done_closes_it),
+        TEST(a_page_is_noted_once),
+        TEST(what_is_not_watched_is_not_touched),
+        TEST(a_watch_that_ends_during_a_step),
+        TEST(writes_that_we_carry_out),
+        TEST(what_another_withholds_stays_withheld),
+        TEST(no_more_pages_than_there_is_room_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
