@@ -112,7 +112,7 @@ SMALL := src/boot/% src/gdbstub/% src/vm/config src/vm/config_% src/vm/load src/
          src/vdev/calendar src/vdev/fwcfg src/vdev/rtc src/vdev/smbios \
          src/vdev/sysctrl src/vmx/caps src/vmx/check src/vmx/check_% src/vmx/vmcs src/vmx/vmcs_setup src/vcpu/debug \
          src/intercept/intercept src/intercept/intercept_% src/vmx/msr_bitmap src/vcpu/exit_carried \
-         src/vcpu/exit_exception src/vcpu/msr_access src/vcpu/regs src/x86/regs_check src/vmx/selftest src/vcpu/stats \
+         src/vcpu/exit_exception src/vcpu/msr_access src/vcpu/regs src/x86/regs_check src/vmx/selftest src/vcpu/selftest src/vcpu/stats \
          src/smp/lost src/smp/lost_test src/smp/skew src/smp/start src/smp/time src/smp/watchdog src/lib/error \
          src/lib/format src/lib/lock
 $(SMALL:%=$B/obj/%.o): OPT := -Os

@@ -23,6 +23,7 @@
 #include "smp/time.h"
 #include "smp/watchdog.h"
 #include "vcpu/cpuid.h"
+#include "vcpu/selftest.h"
 #include "vcpu/vmm.h"
 #include "vm/appliance.h"
 #include "vm/console.h"
@@ -85,6 +86,7 @@ static void start_vmx(void)
         vmx_log_controls();
     lost_test_init();
     vmx_selftest();
+    vcpu_selftest();
 }
 
 // The rest of the boot core's start, on its own stack with a guard page below.
@@ -108,7 +110,7 @@ static NORETURN void boot_core_main(void)
     lost_init();
     watchdog_start();
     lost_test_start();
-    vmx_selftest_start();
+    vcpu_selftest_start();
     vmm_loop();
 }
 

@@ -28,11 +28,6 @@
 #define EPT_RWX     (EPT_READ | EPT_WRITE | EPT_EXECUTE)
 
 // Bits of the exit qualification of an EPT violation (SDM Table 28-7).
-#define EPT_VIOLATION_READ         BIT(0)
-#define EPT_VIOLATION_WRITE        BIT(1)
-#define EPT_VIOLATION_FETCH        BIT(2)
-#define EPT_VIOLATION_LINEAR_VALID BIT(7)
-#define EPT_VIOLATION_TRANSLATED   BIT(8) // of the linear address's own translation, not of a table
 
 #define EPT_VIEWS        4
 #define EPT_ALL_VIEWS    ((1u << EPT_VIEWS) - 1)

@@ -4,45 +4,35 @@
 #include "intercept/intercept.h"
 
 #include "boot/log.h"
+#include "intercept/intercept_internal.h"
 #include "lib/cpu.h"
 #include "lib/string.h"
-#include "vcpu/msr.h"
-#include "vcpu/vcpu_internal.h"
-#include "vmx/caps.h"
-#include "vmx/flush.h"
 #include "x86/bits.h"
 #include "x86/vectors.h"
-
-// OSXSAVE shows in CPUID. PKE makes PKRU usable, which FXSAVE does not hold.
-#define CR4_HOST_OWNED (CR4_VMXE | CR4_OSXSAVE | CR4_PKE)
-
-// What the hypervisor itself wants to know of loops that wait for another vCPU.
-#define PLE_GAP_TICKS    128
-#define PLE_WINDOW_TICKS 4096
 
 #define PORTS_OF_DEVICE 8u
 #define APIC_END        (APIC_BASE_RESET + PAGE_SIZE)
 
-// The control that catches each kind, for its reads and its writes. INTERCEPT_IO: of all ports.
+// What each kind has a vCPU exit for: its reads and its writes.
 static const struct {
-    u32 read, write, secondary;
-} controls[INTERCEPT_WHATS] = {
-    [INTERCEPT_HLT] = {.write = PRIMARY_HLT_EXITING},
-    [INTERCEPT_PAUSE] = {.write = PRIMARY_PAUSE_EXITING},
-    [INTERCEPT_PLE] = {.secondary = SECONDARY_PAUSE_LOOP_EXITING},
-    [INTERCEPT_CR3] = {.read = PRIMARY_CR3_STORE_EXITING, .write = PRIMARY_CR3_LOAD_EXITING},
-    [INTERCEPT_CR8] = {.read = PRIMARY_CR8_STORE_EXITING, .write = PRIMARY_CR8_LOAD_EXITING},
-    [INTERCEPT_RDTSC] = {.write = PRIMARY_RDTSC_EXITING},
-    [INTERCEPT_RDTSCP] = {.write = PRIMARY_RDTSC_EXITING},
-    [INTERCEPT_RDPMC] = {.write = PRIMARY_RDPMC_EXITING},
-    [INTERCEPT_RDRAND] = {.secondary = SECONDARY_RDRAND_EXITING},
-    [INTERCEPT_RDSEED] = {.secondary = SECONDARY_RDSEED_EXITING},
-    [INTERCEPT_INVLPG] = {.write = PRIMARY_INVLPG_EXITING},
-    [INTERCEPT_MONITOR] = {.write = PRIMARY_MONITOR_EXITING},
-    [INTERCEPT_MWAIT] = {.write = PRIMARY_MWAIT_EXITING},
-    [INTERCEPT_WBINVD] = {.secondary = SECONDARY_WBINVD_EXITING},
-    [INTERCEPT_DESC] = {.secondary = SECONDARY_DESCRIPTOR_TABLE_EXITING},
-    [INTERCEPT_DR] = {.read = PRIMARY_MOV_DR_EXITING, .write = PRIMARY_MOV_DR_EXITING},
+    u32 read, write;
+} catches[INTERCEPT_WHATS] = {
+    [INTERCEPT_HLT] = {.write = CATCH_HLT},
+    [INTERCEPT_PAUSE] = {.write = CATCH_PAUSE},
+    [INTERCEPT_PLE] = {.write = CATCH_PAUSE_LOOP},
+    [INTERCEPT_CR3] = {.read = CATCH_CR3_STORE, .write = CATCH_CR3_LOAD},
+    [INTERCEPT_CR8] = {.read = CATCH_CR8_STORE, .write = CATCH_CR8_LOAD},
+    [INTERCEPT_RDTSC] = {.write = CATCH_RDTSC},
+    [INTERCEPT_RDTSCP] = {.write = CATCH_RDTSC},
+    [INTERCEPT_RDPMC] = {.write = CATCH_RDPMC},
+    [INTERCEPT_RDRAND] = {.write = CATCH_RDRAND},
+    [INTERCEPT_RDSEED] = {.write = CATCH_RDSEED},
+    [INTERCEPT_INVLPG] = {.write = CATCH_INVLPG},
+    [INTERCEPT_MONITOR] = {.write = CATCH_MONITOR},
+    [INTERCEPT_MWAIT] = {.write = CATCH_MWAIT},
+    [INTERCEPT_WBINVD] = {.write = CATCH_WBINVD},
+    [INTERCEPT_DESC] = {.read = CATCH_DESCRIPTOR_TABLES, .write = CATCH_DESCRIPTOR_TABLES},
+    [INTERCEPT_DR] = {.read = CATCH_MOV_DR, .write = CATCH_MOV_DR},
 };
 
 static bool is_all_ports(const struct intercept *i)
@@ -50,138 +40,106 @@ static bool is_all_ports(const struct intercept *i)
     return i->what == INTERCEPT_IO && i->first == 0 && i->last == UINT16_MAX;
 }
 
-static u32 primary_of(const struct intercept *i)
+static u32 catches_of(const struct intercept *i)
 {
     if (is_all_ports(i))
-        return PRIMARY_UNCONDITIONAL_IO;
-    return (i->access & INTERCEPT_READ ? controls[i->what].read : 0) |
-           (i->access == 0 || (i->access & INTERCEPT_WRITE) ? controls[i->what].write : 0);
+        return CATCH_ALL_PORTS;
+    return (i->access & INTERCEPT_READ ? catches[i->what].read : 0) |
+           (i->access == 0 || (i->access & INTERCEPT_WRITE) ? catches[i->what].write : 0);
 }
 
 bool intercept_possible(const struct intercept *i, struct text *why)
 {
-    u32 primary = primary_of(i) & ~vmx_caps.allowed1.primary;
-    u32 secondary = controls[i->what].secondary & ~vmx_caps.allowed1.secondary;
+    u32 lacking = backend_cannot_catch(catches_of(i));
     if (i->what == INTERCEPT_MEM && i->first < APIC_END && i->last >= APIC_BASE_RESET) {
         text_add(why, "the local APIC is at %lx; its registers are caught by msr in x2APIC mode",
                  APIC_BASE_RESET);
         return false;
     }
-    if (primary == 0 && secondary == 0)
+    if (lacking == 0)
         return true;
     text_add(why, "'");
     intercept_print(i, false, why);
-    text_add(why, "': this CPU has no control to catch it (%s processor-based, bit %u)",
-             primary != 0 ? "primary" : "secondary",
-             (unsigned)__builtin_ctz(primary != 0 ? primary : secondary));
+    text_add(why, "': this CPU has no control to catch it (");
+    backend_explain_catch(lacking, why);
+    text_add(why, ")");
     return false;
 }
 
-// ---- in the VMCS -------------------------------------------------------------------------------
-
-// What all items together want of a vCPU.
-struct wanted {
-    u32 primary, secondary, exceptions;
-    u32 pf_mask, pf_match; // with #PF among the exceptions
-    u64 cr0, cr4;
-    const struct intercept *ple;
-    bool cr3;
-    unsigned cr3_targets;
-    u64 cr3_target[INTERCEPT_CR3_VALUES]; // what no item wants to be told of
-};
+// ---- of a vCPU ---------------------------------------------------------------------------------
 
 // The error codes that both the ones so far and i want, and as few others as can be.
-static void want_exception(struct wanted *w, const struct intercept *i)
+static void want_exception(struct backend_catches *c, const struct intercept *i)
 {
-    bool first = !(w->exceptions & BIT(i->first));
-    w->exceptions |= (u32)BIT(i->first);
+    bool first = !(c->exceptions & BIT(i->first));
+    c->exceptions |= (u32)BIT(i->first);
     if (i->first != VECTOR_PF)
         return;
-    w->pf_mask = (u32)(first ? i->mask : w->pf_mask & i->mask & ~(w->pf_match ^ i->match));
-    w->pf_match = (u32)i->match & w->pf_mask;
+    c->pf_mask = (u32)(first ? i->mask : c->pf_mask & i->mask & ~(c->pf_match ^ i->match));
+    c->pf_match = (u32)i->match & c->pf_mask;
 }
 
-static void want_cr3(struct wanted *w, const struct intercept *i)
+// The values that no item wants to be told of. first: of the items that catch loads.
+static void want_cr3(struct backend_catches *c, const struct intercept *i, bool first)
 {
     unsigned kept = 0;
-    if (!(i->access & INTERCEPT_WRITE))
-        return;
-    if (!w->cr3)
-        memcpy(w->cr3_target, i->value, sizeof(w->cr3_target));
-    w->cr3_targets = w->cr3 ? w->cr3_targets : i->values;
-    w->cr3 = true;
-    for (unsigned a = 0; a < w->cr3_targets; a++) {
+    if (first)
+        memcpy(c->cr3_value, i->value, sizeof(c->cr3_value));
+    c->cr3_values = first ? i->values : c->cr3_values;
+    for (unsigned a = 0; a < c->cr3_values; a++) {
         for (unsigned b = 0; b < i->values; b++) {
-            if (w->cr3_target[a] == i->value[b]) {
-                w->cr3_target[kept++] = i->value[b];
+            if (c->cr3_value[a] == i->value[b]) {
+                c->cr3_value[kept++] = i->value[b];
                 break;
             }
         }
     }
-    w->cr3_targets = kept;
+    c->cr3_values = kept;
 }
 
-static void want(struct wanted *w, const struct intercept *i)
+static void want(struct backend_catches *c, const struct intercept *i)
 {
-    w->primary |= primary_of(i);
-    w->secondary |= controls[i->what].secondary;
-    if (i->what == INTERCEPT_EXCEPTION)
-        want_exception(w, i);
-    else if (i->what == INTERCEPT_CR0)
-        w->cr0 |= i->mask;
-    else if (i->what == INTERCEPT_CR4)
-        w->cr4 |= i->mask;
-    else if (i->what == INTERCEPT_CR3)
-        want_cr3(w, i);
-    else if (i->what == INTERCEPT_PLE && w->ple == NULL)
-        w->ple = i;
-}
-
-// Composed with other wishes before the next entry.
-static void set_controls(struct vcpu *v, const struct wanted *w)
-{
-    struct control_wishes *wishes = &v->run.wishes;
-    wishes->primary = w->primary;
-    wishes->secondary = w->secondary;
-    wishes->exceptions = w->exceptions;
-    wishes->no_primary = v->guest->hlt_through ? PRIMARY_HLT_EXITING : 0;
-    if (w->primary & PRIMARY_UNCONDITIONAL_IO) // which the bitmaps would override
-        wishes->no_primary |= PRIMARY_IO_BITMAPS;
-    if ((vmcs_secondary(v) | w->secondary) & SECONDARY_PAUSE_LOOP_EXITING) {
-        vmwrite(PLE_GAP, w->ple != NULL ? w->ple->first : PLE_GAP_TICKS);
-        vmwrite(PLE_WINDOW, w->ple != NULL ? w->ple->last : PLE_WINDOW_TICKS);
+    u32 before = c->caught;
+    c->caught |= catches_of(i);
+    if (i->what == INTERCEPT_EXCEPTION) {
+        want_exception(c, i);
+    } else if (i->what == INTERCEPT_CR0) {
+        c->cr0 |= i->mask;
+    } else if (i->what == INTERCEPT_CR4) {
+        c->cr4 |= i->mask;
+    } else if (i->what == INTERCEPT_CR3 && (i->access & INTERCEPT_WRITE)) {
+        want_cr3(c, i, !(before & CATCH_CR3_LOAD));
+    } else if (i->what == INTERCEPT_PLE && !(before & CATCH_PAUSE_LOOP)) {
+        c->pause_gap = i->first;
+        c->pause_window = i->last;
     }
-    vcpu_note(v, REQUEST_DEBUG);
 }
 
-// A bit that becomes ours, or the guest's again, keeps the value that the guest sees.
-static void set_masks(struct vcpu *v, const struct wanted *w)
+static bool wants(const struct vcpu *v, struct backend_catches *c)
 {
-    u64 cr0 = vcpu_cr0(v), cr4 = vcpu_cr4(v);
-    vmwrite(CR0_MASK, CR0_HOST_OWNED | w->cr0);
-    vmwrite(CR0_SHADOW, cr0);
-    vmwrite(CR4_MASK, ~v->guest->cr4_allowed | CR4_HOST_OWNED | w->cr4);
-    vmwrite(CR4_SHADOW, cr4);
-}
-
-void intercept_apply(struct vcpu *v)
-{
-    const struct intercepts *set = &v->guest->intercepts;
-    struct wanted w = {0};
+    const struct intercepts *set = v->guest->intercepts;
     for (unsigned n = 0; n < set->count; n++)
-        want(&w, &set->list[n].item);
-    set_controls(v, &w);
-    set_masks(v, &w);
-    vmwrite(PAGE_FAULT_ERROR_CODE_MASK, w.pf_mask);
-    vmwrite(PAGE_FAULT_ERROR_CODE_MATCH, w.pf_match);
-    unsigned fields = MIN(MISC_CR3_TARGETS(vmx_caps.misc), (unsigned)INTERCEPT_CR3_VALUES);
-    unsigned targets = w.cr3_targets <= fields ? w.cr3_targets : 0;
-    vmwrite(CR3_TARGET_COUNT, targets);
-    for (unsigned n = 0; n < fields; n++)
-        vmwrite(CR3_TARGET0 + 2 * n, n < targets ? w.cr3_target[n] : 0);
-    msr_bitmap_build(v);
-    v->run.plain_reasons = set->count == 0 && !v->guest->hlt_through ? EXIT_REASONS : 0;
+        want(c, &set->list[n].item);
+    return set->count != 0;
 }
+
+static void catch_msrs(struct vcpu *v)
+{
+    const struct intercepts *set = v->guest->intercepts;
+    for (unsigned n = 0; n < set->count; n++) {
+        const struct intercept *i = &set->list[n].item;
+        if (i->what == INTERCEPT_MSR)
+            msr_bitmap_catch(&v->run, i->first, i->last, i->access & INTERCEPT_READ,
+                             i->access & INTERCEPT_WRITE);
+    }
+}
+
+static const struct intercept_ops ops = {.wants = wants,
+                                         .catch_msrs = catch_msrs,
+                                         .exit = intercept_exit,
+                                         .exception = intercept_exception,
+                                         .resume = intercept_resume,
+                                         .is_ignored = memory_is_ignored};
 
 // ---- the list ----------------------------------------------------------------------------------
 
@@ -200,8 +158,8 @@ static void build_io_bitmap(const struct guest *g)
         for (unsigned n = 0; n < PORTS_OF_DEVICE && g->own_port[d] != 0; n++)
             set_port(g->io_bitmap, g->own_port[d] + n, false);
     }
-    for (unsigned n = 0; n < g->intercepts.count; n++) {
-        const struct intercept *i = &g->intercepts.list[n].item;
+    for (unsigned n = 0; n < g->intercepts->count; n++) {
+        const struct intercept *i = &g->intercepts->list[n].item;
         for (u64 port = i->first; i->what == INTERCEPT_IO && port <= i->last; port++)
             set_port(g->io_bitmap, (unsigned)port, true);
     }
@@ -209,7 +167,7 @@ static void build_io_bitmap(const struct guest *g)
 
 static void note_change(struct guest *g)
 {
-    struct intercepts *set = &g->intercepts;
+    struct intercepts *set = g->intercepts;
     set->kinds = 0;
     for (unsigned n = 0; n < set->count; n++)
         set->kinds |= (u32)BIT(set->list[n].item.what);
@@ -220,13 +178,15 @@ static void run_apply(void *arg)
 {
     struct vcpu *v = arg;
     vcpu_load(v);
-    intercept_apply(v);
+    vcpu_apply_catches(v);
     ept_flush(&v->guest->ept);
 }
 
-bool intercept_init(struct guest *g, const struct intercept *list, unsigned count, struct text *why)
+bool intercept_init(struct guest *g, struct intercepts *set, const struct intercept *list,
+                    unsigned count, struct text *why)
 {
-    struct intercepts *set = &g->intercepts;
+    g->intercepts = set;
+    g->intercept_ops = &ops;
     for (unsigned n = 0; n < count; n++) {
         if (!intercept_possible(&list[n], why))
             return false;
@@ -257,7 +217,7 @@ static void change_over(struct guest *g)
 
 bool intercept_add(struct guest *g, const struct intercept *i, struct text *why)
 {
-    struct intercepts *set = &g->intercepts;
+    struct intercepts *set = g->intercepts;
     if (!intercept_possible(i, why))
         return false;
     if (i->what == INTERCEPT_HLT && g->hlt_through) {
@@ -286,7 +246,7 @@ bool intercept_add(struct guest *g, const struct intercept *i, struct text *why)
 
 bool intercept_remove(struct guest *g, unsigned n, struct text *why)
 {
-    struct intercepts *set = &g->intercepts;
+    struct intercepts *set = g->intercepts;
     if (n >= set->count) {
         text_add(why, "there is no item %u", n + 1);
         return false;
@@ -304,20 +264,20 @@ bool intercept_remove(struct guest *g, unsigned n, struct text *why)
 
 unsigned intercept_count(const struct guest *g)
 {
-    return g->intercepts.count;
+    return g->intercepts->count;
 }
 
 void intercept_get(const struct guest *g, unsigned n, struct intercept *i, u64 *hits)
 {
-    const struct caught_item *c = &g->intercepts.list[n];
+    const struct caught_item *c = &g->intercepts->list[n];
     *i = c->item;
     *hits = __atomic_load_n(&c->hits, __ATOMIC_RELAXED);
 }
 
 void intercept_log(const struct guest *g)
 {
-    for (unsigned n = 0; n < g->intercepts.count; n++) {
-        const struct caught_item *c = &g->intercepts.list[n];
+    for (unsigned n = 0; n < g->intercepts->count; n++) {
+        const struct caught_item *c = &g->intercepts->list[n];
         char buf[160];
         struct text t = TEXT(buf);
         intercept_print(&c->item, true, &t);

@@ -105,10 +105,11 @@ struct intercepts {
     struct caught_item list[INTERCEPTS_MAX];
 };
 
-// The items that a guest begins with, at most INTERCEPTS_MAX. Before its vCPUs run. False: *why
+// Gives a guest its set of items, which is empty and lives as long as the guest, and those that it
+// begins with, at most INTERCEPTS_MAX. Before its vCPUs run. False: *why
 // says which of them this CPU cannot catch.
-bool intercept_init(struct guest *g, const struct intercept *list, unsigned count,
-                    struct text *why);
+bool intercept_init(struct guest *g, struct intercepts *set, const struct intercept *list,
+                    unsigned count, struct text *why);
 
 // Whether this CPU can catch it. False: *why says what it lacks.
 bool intercept_possible(const struct intercept *i, struct text *why);

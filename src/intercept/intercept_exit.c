@@ -3,8 +3,8 @@
 // the instruction.
 #include "boot/log.h"
 #include "intercept/intercept_hit.h"
+#include "intercept/intercept_internal.h"
 #include "smp/time.h"
-#include "vcpu/vcpu_internal.h"
 #include "x86/bits.h"
 
 #define LINES_PER_SECOND 20u
@@ -49,7 +49,7 @@ static bool matches(const struct intercept *i, const struct hit *h)
 
 static struct verdict judge(const struct vcpu *v, const struct hit *h)
 {
-    const struct intercepts *set = &v->guest->intercepts;
+    const struct intercepts *set = v->guest->intercepts;
     struct verdict d = {.what = INTERCEPT_COUNT};
     for (unsigned n = 0; n < set->count; n++) {
         const struct intercept *i = &set->list[n].item;
@@ -70,7 +70,7 @@ static struct verdict judge(const struct vcpu *v, const struct hit *h)
 static void add_hits(struct vcpu *v, u32 items, u64 hits)
 {
     for (; items != 0; items &= items - 1)
-        __atomic_fetch_add(&v->guest->intercepts.list[__builtin_ctz(items)].hits, hits,
+        __atomic_fetch_add(&v->guest->intercepts->list[__builtin_ctz(items)].hits, hits,
                            __ATOMIC_RELAXED);
 }
 
@@ -80,7 +80,7 @@ static void add_hits(struct vcpu *v, u32 items, u64 hits)
 static unsigned first_with(const struct vcpu *v, u32 items, enum intercept_action action)
 {
     unsigned n = (unsigned)__builtin_ctz(items);
-    while (items != 0 && v->guest->intercepts.list[n].item.action != action) {
+    while (items != 0 && v->guest->intercepts->list[n].item.action != action) {
         items &= items - 1;
         n = items != 0 ? (unsigned)__builtin_ctz(items) : n;
     }
@@ -93,7 +93,7 @@ static bool may_log(struct vcpu *v, struct caught_item *c, u32 *missed)
 {
     u64 now = rdtsc();
     *missed = 0;
-    spin_lock(&v->guest->intercepts.lock);
+    spin_lock(&v->guest->intercepts->lock);
     if (now >= c->window) {
         c->window = now + host_tsc_hz;
         *missed = c->not_shown;
@@ -104,13 +104,13 @@ static bool may_log(struct vcpu *v, struct caught_item *c, u32 *missed)
         c->logged++;
     else
         c->not_shown++;
-    spin_unlock(&v->guest->intercepts.lock);
+    spin_unlock(&v->guest->intercepts->lock);
     return may;
 }
 
 static void log_hit(struct vcpu *v, u32 items, const struct hit *h, enum intercept_action action)
 {
-    struct caught_item *c = &v->guest->intercepts.list[first_with(v, items, action)];
+    struct caught_item *c = &v->guest->intercepts->list[first_with(v, items, action)];
     char item[120], what[120];
     struct text t = TEXT(item);
     u32 missed;
@@ -129,7 +129,7 @@ static void log_hit(struct vcpu *v, u32 items, const struct hit *h, enum interce
 static bool stop(struct vcpu *v, u32 items, const struct hit *h)
 {
     struct text t = TEXT(v->intercept.text);
-    intercept_print(&v->guest->intercepts.list[first_with(v, items, INTERCEPT_STOP)].item, false,
+    intercept_print(&v->guest->intercepts->list[first_with(v, items, INTERCEPT_STOP)].item, false,
                     &t);
     text_add(&t, ": ");
     hit_print(h, &t);
@@ -216,55 +216,35 @@ bool intercept_resume(struct vcpu *v)
 {
     struct hit h;
     v->intercept.waits = false;
-    if (vmread(GUEST_RIP) != v->intercept.rip || !hit_describe(v, &h))
+    if (state_get(STATE_RIP) != v->intercept.rip || !hit_describe(v, &h))
         return true;
     struct verdict d = judge_access(v, &h);
     act(v, &h, &d);
     return v->state == VCPU_RUNNING && v->hold == 0;
 }
 
-// After an exit of a guest whose HLT stops the core: an interrupt that waits ends the HLT, which an
-// entry would do too (SDM 27.6.2, 27.7.5) where the CPU, or who emulates it, keeps to that. One
-// that nothing can end is told of.
-static void watch_halted(struct vcpu *v)
-{
-    if (vmread(GUEST_ACTIVITY) != ACTIVITY_HLT)
-        return;
-    v->events.sleeps_interruptible = vmread(GUEST_RFLAGS) & RFLAGS_IF;
-    if (vcpu_would_wake(v)) {
-        vmwrite(GUEST_ACTIVITY, 0);
-    } else if (!v->events.sleeps_interruptible && !v->events.halted_for_good) {
-        v->events.halted_for_good = true;
-        v->guest->ops->halted(v);
-    }
-}
-
-static void handle(struct vcpu *v)
+void intercept_exit(struct vcpu *v)
 {
     struct hit h;
-    if ((v->guest->intercepts.kinds & hit_kinds(v->run.reason)) == 0) {
+    if ((v->guest->intercepts->kinds & hit_kinds(v->run.reason)) == 0) {
         exit_handlers[v->run.reason](v);
         return;
     }
-    if (v->run.reason == EXIT_REASON_EPT_VIOLATION)
-        events_take_back_ept(v, vmread(EXIT_QUALIFICATION));
+    if (v->run.reason == EXIT_REASON_EPT_VIOLATION) {
+        struct exit_memory exit = backend_exit_memory();
+        events_take_back_from(v, &exit);
+    }
     if (hit_describe(v, &h))
         caught(v, &h);
     else
         carry_out(v);
 }
 
-void intercept_exit(struct vcpu *v)
-{
-    handle(v);
-    if (v->guest->hlt_through && v->state == VCPU_RUNNING)
-        watch_halted(v);
-}
-
 void intercept_exception(struct vcpu *v)
 {
     struct hit h;
-    if (!(v->guest->intercepts.kinds & BIT(INTERCEPT_EXCEPTION)) || !(v->events.info & EVENT_VALID))
+    if (!(v->guest->intercepts->kinds & BIT(INTERCEPT_EXCEPTION)) ||
+        !(v->events.info & EVENT_VALID))
         return;
     hit_describe_exception(v, &h);
     struct verdict d = judge(v, &h);

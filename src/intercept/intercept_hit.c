@@ -3,17 +3,10 @@
 // Vol. 3, 28.2).
 #include "intercept/intercept_hit.h"
 
+#include "intercept/intercept_internal.h"
 #include "vcpu/guest_access.h"
-#include "vcpu/vcpu_internal.h"
-#include "vmx/controls.h"
 #include "x86/bits.h"
 #include "x86/vectors.h"
-
-#define IO_SIZE(q) ((unsigned)((q)&7) + 1)
-#define IO_IN      BIT(3)
-#define IO_STRING  BIT(4)
-#define IO_REP     BIT(5)
-#define DR_FROM    BIT(4)
 
 // Reasons whose instruction has neither operand nor number: what it is, and its name.
 static const struct {
@@ -91,20 +84,19 @@ static void set_number(struct hit *h, u64 first, u64 last)
 // False: REP with a count of 0, which accesses nothing.
 static bool describe_io(struct vcpu *v, struct hit *h)
 {
-    u64 q = vmread(EXIT_QUALIFICATION);
-    if ((q & IO_STRING) && (q & IO_REP)) {
-        unsigned size = vmread(EXIT_INSTRUCTION_INFO) >> 7 & 3; // of addresses, and of the count
-        u64 mask = size == 0 ? UINT16_MAX : size == 1 ? UINT32_MAX : UINT64_MAX;
+    struct exit_port exit = backend_exit_port();
+    if (exit.string && exit.rep) {
+        unsigned size = backend_exit_port_string().address_size; // and of the count
+        u64 mask = size == 2 ? UINT16_MAX : size == 4 ? UINT32_MAX : UINT64_MAX;
         if ((v->run.gpr[RCX] & mask) == 0)
             return false;
     }
-    bool in = q & IO_IN;
-    h->string = q & IO_STRING;
-    h->size = (u8)IO_SIZE(q);
+    bool in = exit.in;
+    h->string = exit.string;
+    h->size = exit.size;
     h->access = in ? INTERCEPT_READ : INTERCEPT_WRITE;
-    u16 port = (u16)(q >> 16);
     set(h, INTERCEPT_IO, h->string ? (in ? "INS" : "OUTS") : in ? "IN" : "OUT");
-    set_number(h, port, port + h->size - 1u);
+    set_number(h, exit.port, exit.port + h->size - 1u);
     if (!in && !h->string)
         set_value(h, "value", v->run.gpr[RAX] & (BIT(8 * h->size) - 1));
     return true;
@@ -135,8 +127,8 @@ static bool describe_cr(struct vcpu *v, struct hit *h)
         [CR_FROM] = {NULL, NULL, NULL, "MOV from CR3", NULL, NULL, NULL, NULL, "MOV from CR8"}};
     static const u8 kinds[9] = {
         [0] = INTERCEPT_CR0, [3] = INTERCEPT_CR3, [4] = INTERCEPT_CR4, [8] = INTERCEPT_CR8};
-    u64 q = vmread(EXIT_QUALIFICATION);
-    unsigned cr = CR_NUMBER(q), type = CR_TYPE(q);
+    struct exit_cr exit = backend_exit_cr();
+    unsigned cr = exit.number, type = exit.access;
     if (type >= CR_CLTS) {
         set(h, INTERCEPT_CR0, type == CR_CLTS ? "CLTS" : "LMSW");
     } else {
@@ -146,11 +138,11 @@ static bool describe_cr(struct vcpu *v, struct hit *h)
     }
     h->access = type == CR_FROM ? INTERCEPT_READ : INTERCEPT_WRITE;
     if (h->what == INTERCEPT_CR0) {
-        set_value(h, "value", cr_written(v, q));
-        h->changed = h->value ^ vcpu_cr0(v);
+        set_value(h, "value", cr_written(v, &exit));
+        h->changed = h->value ^ backend_cr0();
     } else if (type == CR_TO) {
-        set_value(h, "value", cr_written(v, q));
-        h->changed = cr == 4 ? h->value ^ vcpu_cr4(v) : 0;
+        set_value(h, "value", cr_written(v, &exit));
+        h->changed = cr == 4 ? h->value ^ backend_cr4() : 0;
     }
     return true;
 }
@@ -159,32 +151,32 @@ static void describe_desc(struct vcpu *v, struct hit *h)
 {
     static const char *const names[2][4] = {{"SGDT", "SIDT", "LGDT", "LIDT"},
                                             {"SLDT", "STR", "LLDT", "LTR"}};
-    unsigned identity = vmread(EXIT_INSTRUCTION_INFO) >> 28 & 3;
+    unsigned identity = backend_exit_descriptor().which;
     h->access = identity >= 2 ? INTERCEPT_WRITE : INTERCEPT_READ;
     set(h, INTERCEPT_DESC, names[v->run.reason == EXIT_REASON_LDTR_TR_ACCESS][identity]);
 }
 
 static void describe_dr(struct vcpu *v, struct hit *h)
 {
-    u64 q = vmread(EXIT_QUALIFICATION);
-    bool from = q & DR_FROM;
+    struct exit_dr exit = backend_exit_dr();
+    bool from = exit.from;
     h->access = from ? INTERCEPT_READ : INTERCEPT_WRITE;
     set(h, INTERCEPT_DR, from ? "MOV from DR" : "MOV to DR");
-    set_number(h, q & 7, q & 7);
+    set_number(h, exit.number, exit.number);
     if (!from)
-        set_value(h, "value", written_gpr(v, CR_GPR(q)));
+        set_value(h, "value", written_gpr(v, exit.gpr));
 }
 
 bool hit_describe(struct vcpu *v, struct hit *h)
 {
-    *h = (struct hit){.rip = vmread(GUEST_RIP)};
+    *h = (struct hit){.rip = state_get(STATE_RIP)};
     switch (v->run.reason) {
     case EXIT_REASON_EXTERNAL_INTERRUPT:
         set(h, INTERCEPT_EXTINT, "external interrupt");
-        set_value(h, "vector", EVENT_VECTOR(vmread(EXIT_INTERRUPTION_INFO)));
+        set_value(h, "vector", EVENT_VECTOR(backend_exit_event().info));
         return true;
     case EXIT_REASON_PAUSE: // of a loop, if PAUSE alone does not exit
-        if (v->run.controls.primary & PRIMARY_PAUSE_EXITING)
+        if (backend_catches_pause(&v->run))
             set(h, INTERCEPT_PAUSE, "PAUSE");
         else
             set(h, INTERCEPT_PLE, "PAUSE in a loop");
@@ -206,7 +198,7 @@ bool hit_describe(struct vcpu *v, struct hit *h)
         return true;
     case EXIT_REASON_INVLPG:
         set(h, INTERCEPT_INVLPG, "INVLPG");
-        set_value(h, "address", vmread(EXIT_QUALIFICATION));
+        set_value(h, "address", backend_exit_address());
         return true;
     case EXIT_REASON_XSETBV:
         set(h, INTERCEPT_XSETBV, "XSETBV");
@@ -232,7 +224,7 @@ bool hit_describe(struct vcpu *v, struct hit *h)
 
 void hit_describe_exception(struct vcpu *v, struct hit *h)
 {
-    *h = (struct hit){.rip = vmread(GUEST_RIP)};
+    *h = (struct hit){.rip = state_get(STATE_RIP)};
     set(h, INTERCEPT_EXCEPTION, "exception");
     set_number(h, EVENT_VECTOR(v->events.info), EVENT_VECTOR(v->events.info));
     if (v->events.info & EVENT_HAS_ERROR)
@@ -282,11 +274,11 @@ static void ignore_cr(struct vcpu *v, const struct hit *h, u64 kept)
 {
     bool ok = true;
     if (h->what == INTERCEPT_CR0)
-        ok = vcpu_set_cr0(v, (h->value & ~kept) | (vcpu_cr0(v) & kept));
+        ok = vcpu_set_cr0(v, (h->value & ~kept) | (backend_cr0() & kept));
     else if (h->what == INTERCEPT_CR4)
-        ok = vcpu_set_cr4(v, (h->value & ~kept) | (vcpu_cr4(v) & kept));
+        ok = vcpu_set_cr4(v, (h->value & ~kept) | (backend_cr4() & kept));
     else if (h->access == INTERCEPT_READ)
-        vcpu_set_gpr(v, CR_GPR(vmread(EXIT_QUALIFICATION)), 0);
+        vcpu_set_gpr(v, backend_exit_cr().gpr, 0);
     if (ok)
         vcpu_skip_instruction(v);
     else
@@ -302,7 +294,7 @@ static void ignore_exception(struct vcpu *v, const struct hit *h)
     if (software)
         vcpu_skip_bytes(v, v->events.length);
     else if (h->first == VECTOR_DB)
-        vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) | RFLAGS_RF);
+        state_set(STATE_RFLAGS, state_get(STATE_RFLAGS) | RFLAGS_RF);
     v->events.length = 0;
 }
 
@@ -346,7 +338,7 @@ void hit_ignore(struct vcpu *v, const struct hit *h, u64 kept)
         break;
     case INTERCEPT_DR:
         if (read)
-            vcpu_set_gpr(v, CR_GPR(vmread(EXIT_QUALIFICATION)), 0);
+            vcpu_set_gpr(v, backend_exit_dr().gpr, 0);
         break;
     case INTERCEPT_RDRAND:
     case INTERCEPT_RDSEED: // as if there were no random number at the moment

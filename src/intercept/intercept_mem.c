@@ -3,9 +3,9 @@
 // what items want to see of them. An instruction that was let through runs in view 0 (EPTP
 // switching by the VMCS; SDM Vol. 3, 29.3), so that other vCPUs are caught meanwhile.
 #include "intercept/intercept_hit.h"
+#include "intercept/intercept_internal.h"
 #include "lib/string.h"
 #include "vcpu/guest_access.h"
-#include "vcpu/vcpu_internal.h"
 #include "x86/bits.h"
 
 // ---- the view ----------------------------------------------------------------------------------
@@ -20,8 +20,8 @@ static u32 withheld_by(const struct intercept *i)
 // Gives back the view when no item needs it.
 static void drop_view(struct guest *g)
 {
-    for (unsigned n = 0; n < g->intercepts.count; n++) {
-        if (g->intercepts.list[n].withheld != NULL)
+    for (unsigned n = 0; n < g->intercepts->count; n++) {
+        if (g->intercepts->list[n].withheld != NULL)
             return;
     }
     if (g->caught_view != 0)
@@ -50,12 +50,6 @@ void intercept_memory_end(struct guest *g, struct ept_restriction *withheld)
 {
     ept_unrestrict(&g->ept, withheld);
     drop_view(g);
-}
-
-u64 vcpu_ept_pointer(const struct vcpu *v)
-{
-    const struct guest *g = v->guest;
-    return ept_pointer(&g->ept, v->step.over & STEP_OVER_VIEW ? 0 : g->caught_view);
 }
 
 // ---- accesses ----------------------------------------------------------------------------------
@@ -93,25 +87,23 @@ static unsigned access_size(const struct instruction *i)
 
 bool hit_describe_memory(struct vcpu *v, struct hit *h)
 {
-    u64 q = vmread(EXIT_QUALIFICATION), gpa = vmread(GUEST_PHYSICAL_ADDRESS);
+    struct exit_memory exit = backend_exit_memory();
+    bool read = exit.how & MEMORY_READ, write = exit.how & MEMORY_WRITE;
+    bool fetch = exit.how & MEMORY_FETCH;
     struct guest_access a;
     struct emulation e;
-    if (!(q & EPT_VIOLATION_LINEAR_VALID) || !(q & EPT_VIOLATION_TRANSLATED))
+    if (!(exit.how & MEMORY_BY_ADDRESS) || !(exit.how & MEMORY_TRANSLATED))
         return false; // by a walk of the guest's page tables
     h->what = INTERCEPT_MEM;
-    h->access = (u8)((q & EPT_VIOLATION_READ ? INTERCEPT_READ : 0) |
-                     (q & EPT_VIOLATION_WRITE ? INTERCEPT_WRITE : 0) |
-                     (q & EPT_VIOLATION_FETCH ? INTERCEPT_EXECUTE : 0));
-    h->name = q & EPT_VIOLATION_FETCH ? "fetch at"
-              : q & EPT_VIOLATION_WRITE
-                  ? (q & EPT_VIOLATION_READ ? "read and write of" : "write of")
-                  : "read of";
-    h->size = q & EPT_VIOLATION_FETCH ? 1 : delivers(v) ? 8 : (u8)access_size(present(v, &a, &e));
+    h->access = (u8)((read ? INTERCEPT_READ : 0) | (write ? INTERCEPT_WRITE : 0) |
+                     (fetch ? INTERCEPT_EXECUTE : 0));
+    h->name = fetch ? "fetch at" : write ? (read ? "read and write of" : "write of") : "read of";
+    h->size = fetch ? 1 : delivers(v) ? 8 : (u8)access_size(present(v, &a, &e));
     h->numbered = true;
-    h->first = gpa;
-    h->last = gpa + h->size - 1;
+    h->first = exit.gpa.v;
+    h->last = exit.gpa.v + h->size - 1;
     h->value_name = "linear";
-    h->value = vmread(GUEST_LINEAR_ADDRESS);
+    h->value = backend_exit_linear_address();
     return true;
 }
 
@@ -128,9 +120,9 @@ bool hit_describe_other(struct vcpu *v, const struct hit *h, struct hit *other)
         i->segment_override != NO_REGISTER ? (enum segment_name)i->segment_override : SEG_DS;
     u64 source = e.gpr[RSI] & mask, destination = e.gpr[RDI] & mask;
     if (e.code_size != CODE_64 || segment == SEG_FS || segment == SEG_GS)
-        source += vmread(GUEST_ES_BASE + 2 * segment);
+        source += state_segment_base(segment);
     if (e.code_size != CODE_64)
-        destination += vmread(GUEST_ES_BASE);
+        destination += state_segment_base(SEG_ES);
     bool writes = (i->opcode & 2) == 0, first = source == h->value;
     gpa_t gpa;
     u32 error_code;
@@ -149,15 +141,14 @@ bool hit_describe_other(struct vcpu *v, const struct hit *h, struct hit *other)
 
 bool memory_withheld(struct vcpu *v)
 {
-    u64 q = vmread(EXIT_QUALIFICATION);
+    struct exit_memory exit = backend_exit_memory();
     hpa_t hpa;
     u32 permissions;
     u64 size;
     // The second view withholds it, and view 0 does not.
     return !(v->step.over & STEP_OVER_VIEW) &&
-           ept_lookup(&v->guest->ept, 0, GPA(vmread(GUEST_PHYSICAL_ADDRESS)), &hpa, &permissions,
-                      &size) &&
-           (q & EPT_RWX & ~(u64)permissions) == 0;
+           ept_lookup(&v->guest->ept, 0, exit.gpa, &hpa, &permissions, &size) &&
+           (exit.how & EPT_RWX & ~permissions) == 0;
 }
 
 void memory_deny(struct vcpu *v, const struct hit *h)
@@ -170,7 +161,7 @@ void memory_deny(struct vcpu *v, const struct hit *h)
 
 void memory_ignore(struct vcpu *v)
 {
-    u64 gpa = vmread(GUEST_PHYSICAL_ADDRESS);
+    u64 gpa = backend_exit_memory().gpa.v;
     if (delivers(v)) {
         vcpu_crash(v, "event %x cannot be delivered: its access to %lx is to be ignored",
                    v->events.info, gpa);
@@ -190,7 +181,7 @@ void memory_ignore(struct vcpu *v)
 
 bool memory_is_ignored(const struct vcpu *v, gpa_t gpa, u32 access)
 {
-    const struct intercepts *set = &v->guest->intercepts;
+    const struct intercepts *set = v->guest->intercepts;
     for (unsigned n = 0; v->intercept.memory_ignored && n < set->count; n++) {
         const struct intercept *i = &set->list[n].item;
         if (i->what == INTERCEPT_MEM && i->action == INTERCEPT_IGNORE && (i->access & access) &&

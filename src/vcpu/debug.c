@@ -4,10 +4,9 @@
 
 #include "lib/cpu.h"
 #include "lib/string.h"
+#include "vcpu/exits.h"
 #include "vcpu/guest_access.h"
-#include "vcpu/vcpu_internal.h"
 #include "vcpu/vmm.h"
-#include "vmx/caps.h"
 #include "x86/bits.h"
 #include "x86/vectors.h"
 
@@ -51,7 +50,7 @@ static void end_sleep(struct vcpu *v)
         vmm_make_runnable(v);
     if (v->guest->hlt_through) {
         vcpu_load(v);
-        vmwrite(GUEST_ACTIVITY, 0);
+        state_set(STATE_ACTIVITY, 0);
     }
 }
 
@@ -119,9 +118,9 @@ static void run_write_regs(void *arg)
     struct regs_call *c = arg;
     struct vcpu *v = c->v;
     vcpu_load(v);
-    u64 rip = vmread(GUEST_RIP);
+    u64 rip = state_get(STATE_RIP);
     c->error = vcpu_set_regs(v, c->in, c->why);
-    if (c->error != OK || vmread(GUEST_RIP) == rip)
+    if (c->error != OK || state_get(STATE_RIP) == rip)
         return;
     end_sleep(v);
     step_over_end(v);
@@ -215,11 +214,11 @@ static void run_set_registers(void *arg)
     vcpu_load(v);
     switch_save(v);
     if (take && !v->debug.registers)
-        v->debug.guest_dr7 = vmread(GUEST_DR7);
+        v->debug.guest_dr7 = state_get(STATE_DR7);
     v->debug.registers = take;
     memcpy(v->debug.dr, c->dr, sizeof(v->debug.dr));
     v->debug.dr7 = (c->dr7 | DR7_FIXED) & ~DR7_GD;
-    vmwrite(GUEST_DR7, take ? v->debug.dr7 : v->debug.guest_dr7);
+    state_set(STATE_DR7, take ? v->debug.dr7 : v->debug.guest_dr7);
     if (v->core->vmm->on_core == v)
         switch_load(v);
     vcpu_note(v, REQUEST_DEBUG);
@@ -271,13 +270,13 @@ void debug_before_entry(struct vcpu *v)
 {
     // Blocking by STI and MOV SS lasts for one instruction, which is the one we step over.
     if (v->step.masks_interrupts || (v->step.over & STEP_OVER_PAGE)) {
-        u64 blocking = vmread(GUEST_INTERRUPTIBILITY);
-        vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+        u64 blocking = state_get(STATE_BLOCKING);
+        state_set(STATE_BLOCKING, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
     }
     if (v->debug.registers)
-        vmwrite(GUEST_DR7, v->debug.dr7); // a reset of the vCPU has cleared it
-    vmwrite(EPT_POINTER, vcpu_ept_pointer(v));
-    vmcs_compose_controls(v);
+        state_set(STATE_DR7, v->debug.dr7); // a reset of the vCPU has cleared it
+    backend_set_ept(vcpu_ept_pointer(v));
+    vcpu_compose(v);
 }
 
 // ---- exits -------------------------------------------------------------------------------------
@@ -327,7 +326,7 @@ void step_over_end(struct vcpu *v)
     vcpu_set_skip_flags(v);
     vcpu_note(v, REQUEST_DEBUG | REQUEST_EVENT);
     if (page)
-        v->guest->ops->page_stepped(v);
+        v->guest->memory_ops->page_stepped(v);
 }
 
 bool debug_exception(struct vcpu *v, u32 info)
@@ -336,7 +335,7 @@ bool debug_exception(struct vcpu *v, u32 info)
     if (vector == VECTOR_BP && v->debug.breakpoints)
         return debug_report(v, DEBUG_BREAKPOINT, 0);
     if (vector == VECTOR_DB && v->debug.registers) {
-        u64 q = vmread(EXIT_QUALIFICATION);
+        u64 q = backend_exit_debug_hits();
         return (q & DR6_HITS) != 0 && debug_report(v, DEBUG_REGISTER, q);
     }
     return false;
@@ -346,15 +345,15 @@ bool debug_exception(struct vcpu *v, u32 info)
 // comes before all faults (SDM 26.1.3).
 void exit_mov_dr(struct vcpu *v)
 {
-    u64 q = vmread(EXIT_QUALIFICATION);
-    unsigned n = q & 7, gpr = q >> 8 & 15;
-    bool from = q & BIT(4);
+    struct exit_dr exit = backend_exit_dr();
+    unsigned n = exit.number, gpr = exit.gpr;
+    bool from = exit.from;
     if (!v->debug.registers) {
         step_over(v, STEP_OVER_MOV_DR);
         return;
     }
     if (n == 4 || n == 5) {
-        if (vmread(GUEST_CR4) & CR4_DE) {
+        if (state_get(STATE_CR4) & CR4_DE) {
             vcpu_raise_ud(v);
             return;
         }

@@ -2,8 +2,8 @@
 // Events into the guest: exceptions, interrupts, NMIs, and those lost to an exit during delivery
 // (SDM Vol. 3, 25.8.3, 27.6, 28.2.4).
 #include "lib/cpu.h"
-#include "vcpu/vcpu_internal.h"
-#include "vmx/caps.h"
+#include "vcpu/exits.h"
+#include "vcpu/vapic.h"
 #include "x86/bits.h"
 #include "x86/vectors.h"
 
@@ -51,7 +51,7 @@ void events_exception(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 e
             error = 0;
         }
     }
-    if (!(vmread(GUEST_CR0) & CR0_PE))
+    if (!(state_get(STATE_CR0) & CR0_PE))
         has_error = false; // real mode has no error codes
     set_event(v, type, vector, has_error, error, length);
     vcpu_note(v, REQUEST_EVENT);
@@ -60,10 +60,10 @@ void events_exception(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 e
 void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error)
 {
     events_exception(v, EVENT_HARDWARE_EXCEPTION, vector, has_error, error, 0);
-    intercept_exception(v); // which the exception bitmap does not see
+    v->guest->intercept_ops->exception(v); // which the exception bitmap does not see
     // A fault resumes at its instruction with RF set in the pushed flags; traps are not raised
     // here.
-    vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) | RFLAGS_RF);
+    state_set(STATE_RFLAGS, state_get(STATE_RFLAGS) | RFLAGS_RF);
 }
 
 void vcpu_raise_ud(struct vcpu *v)
@@ -91,33 +91,32 @@ void events_redeliver(struct vcpu *v, u32 info)
                       type == EVENT_PRIVILEGED_SOFTWARE_EXCEPTION;
     bool has_error = info & EVENT_HAS_ERROR;
     set_event(v, type, EVENT_VECTOR(info), has_error,
-              has_error ? (u32)vmread(IDT_VECTORING_ERROR_CODE) : 0,
-              has_length ? (u32)vmread(EXIT_INSTRUCTION_LENGTH) : 0);
+              has_error ? backend_exit_delivering_error() : 0,
+              has_length ? (u32)backend_exit_length() : 0);
     vcpu_note(v, REQUEST_EVENT);
     if (type == EVENT_NMI) // its delivery begins again, blocking with it
-        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) & ~BLOCKING_BY_NMI);
+        state_set(STATE_BLOCKING, state_get(STATE_BLOCKING) & ~BLOCKING_BY_NMI);
 }
 
 static void set_window(struct vcpu *v, bool interrupt, bool nmi)
 {
-    struct control_wishes *w = &v->run.wishes;
+    struct backend_wishes *w = &v->run.wishes;
     if (interrupt == w->interrupt_window && nmi == w->nmi_window)
         return;
     w->interrupt_window = interrupt;
     w->nmi_window = nmi;
-    vmcs_compose_controls(v);
+    vcpu_compose(v);
 }
 
 static bool can_take_interrupt(void)
 {
-    return (vmread(GUEST_RFLAGS) & RFLAGS_IF) &&
-           !(vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+    return (state_get(STATE_RFLAGS) & RFLAGS_IF) &&
+           !(state_get(STATE_BLOCKING) & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
 }
 
 static bool can_take_nmi(void)
 {
-    return !(vmread(GUEST_INTERRUPTIBILITY) &
-             (BLOCKING_BY_NMI | BLOCKING_BY_MOV_SS | BLOCKING_BY_STI));
+    return !(state_get(STATE_BLOCKING) & (BLOCKING_BY_NMI | BLOCKING_BY_MOV_SS | BLOCKING_BY_STI));
 }
 
 // An interrupt or NMI that was taken for delivery stays out of a step that masks them, and of a
@@ -139,13 +138,11 @@ static bool take_out_event(struct vcpu *v)
     v->events.loaded = false;
     if (!loaded)
         return false;
-    u32 info = (u32)vmread(ENTRY_INTERRUPTION_INFO);
-    if (!(info & EVENT_VALID))
+    u32 info, error, length;
+    if (!backend_take_back(&info, &error, &length))
         return false;
-    vmwrite(ENTRY_INTERRUPTION_INFO, 0);
     if (!(v->events.info & EVENT_VALID))
-        set_event(v, EVENT_TYPE(info), EVENT_VECTOR(info), info & EVENT_HAS_ERROR,
-                  (u32)vmread(ENTRY_EXCEPTION_ERROR_CODE), (u32)vmread(ENTRY_INSTRUCTION_LENGTH));
+        set_event(v, EVENT_TYPE(info), EVENT_VECTOR(info), info & EVENT_HAS_ERROR, error, length);
     else if (EVENT_TYPE(info) == EVENT_EXTERNAL) // a newer exception replaces other exceptions
         v->events.deferred_interrupt = info;
     else if (EVENT_TYPE(info) == EVENT_NMI)
@@ -153,7 +150,7 @@ static bool take_out_event(struct vcpu *v)
     return true;
 }
 
-void events_withdraw(struct vcpu *v)
+void vcpu_withdraw(struct vcpu *v)
 {
     if (take_out_event(v))
         vcpu_note(v, REQUEST_EVENT);
@@ -163,7 +160,7 @@ void events_withdraw(struct vcpu *v)
 void events_prepare(struct vcpu *v)
 {
     take_out_event(v);
-    bool nmi_waits = false, interrupt_waits = v->guest->ops->sync(v);
+    bool nmi_waits = false, interrupt_waits = vapic_sync(v);
     u32 requests = __atomic_load_n(&v->run.requests, __ATOMIC_ACQUIRE);
 
     if (!interrupt_waits && v->events.info == 0 && v->events.deferred_interrupt == 0 &&
@@ -195,20 +192,16 @@ void events_prepare(struct vcpu *v)
     }
     if (interrupt_waits && !(v->events.info & EVENT_VALID) && !vcpu_runs_alone(v) &&
         can_take_interrupt()) {
-        set_event(v, EVENT_EXTERNAL, v->guest->ops->accept(v), false, 0, 0);
+        set_event(v, EVENT_EXTERNAL, vapic_accept(v), false, 0, 0);
         v->events.injected++;
-        interrupt_waits = v->guest->ops->sync(v);
+        interrupt_waits = vapic_sync(v);
     }
     if (vcpu_runs_alone(v))
         interrupt_waits = nmi_waits = false; // a window would open before the step
     set_window(v, interrupt_waits, nmi_waits);
 
     if (v->events.info & EVENT_VALID) {
-        vmwrite(ENTRY_INTERRUPTION_INFO, v->events.info);
-        if (v->events.info & EVENT_HAS_ERROR)
-            vmwrite(ENTRY_EXCEPTION_ERROR_CODE, v->events.error);
-        if (v->events.length != 0)
-            vmwrite(ENTRY_INSTRUCTION_LENGTH, v->events.length);
+        backend_inject(v->events.info, v->events.error, v->events.length);
         v->events.info = 0;
         v->events.length = 0;
         v->events.loaded = true;

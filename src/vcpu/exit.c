@@ -4,24 +4,9 @@
 #include "smp/apic.h"
 #include "smp/descriptors.h"
 #include "vcpu/entry.h"
-#include "vcpu/vcpu_internal.h"
+#include "vcpu/exits.h"
+#include "vcpu/vapic.h"
 #include "vcpu/vmm.h"
-#include "vmx/caps.h"
-#include "vmx/flush.h"
-#include "vmx/offsets.h"
-
-_Static_assert(EXIT_REASON_COUNT == EXIT_REASONS, "offsets.h");
-_Static_assert(CAPS_PREEMPTION_SHIFT == offsetof(struct vmx_caps, preemption_shift), "offsets.h");
-
-#define NAME(name, number) [number] = #name,
-static const char *const names[EXIT_REASONS] = {EXIT_REASON_TABLE(NAME)};
-#undef NAME
-
-const char *exit_reason_name(unsigned reason)
-{
-    reason &= 0xffff;
-    return reason < EXIT_REASONS && names[reason] != NULL ? names[reason] : "unknown";
-}
 
 // A reason that we asked for by no control, or that has no business here: the VM stops.
 static COLD void exit_unexpected(struct vcpu *v)
@@ -60,7 +45,7 @@ static void exit_rdpmc(struct vcpu *v)
 void exit_triple_fault(struct vcpu *v)
 {
     vcpu_dump(v);
-    v->guest->ops->triple_fault(v);
+    v->guest->life->triple_fault(v);
 }
 
 static void exit_init(struct vcpu *v)
@@ -125,41 +110,61 @@ exit_handler *const exit_handlers[EXIT_REASONS] = {
 };
 #pragma GCC diagnostic pop
 
-static void entry_failed(struct vcpu *v)
+static COLD void entry_failed(struct vcpu *v)
 {
     char why[160];
-    const char *field = vmcs_check(v, why, sizeof(why));
+    const char *field = backend_check(&v->run, why, sizeof(why));
     vcpu_crash(v, "VM entry failed, %s: %s", exit_reason_name(v->run.reason),
                field != NULL ? field : "our checks of the guest state find nothing");
 }
 
-// What entry.S calls.
-void vmx_exit_odd(struct vcpu *v);
-bool vmx_requested(struct vcpu *v);
-bool vmx_deadline(struct vcpu *v);
-void vmx_entry_refused(struct vcpu *v, bool invalid);
-
-// An exit of a VM of which something is to be caught, or whose reason is not in the table.
-void vmx_exit_odd(struct vcpu *v)
+COLD void vcpu_entry_failed(struct vcpu *v, const char *why)
 {
-    if (v->run.reason < EXIT_REASONS) {
-        v->run.exits[v->run.reason]++;
-        intercept_exit(v);
-    } else if (v->run.reason & EXIT_REASON_ENTRY_FAILURE) {
-        entry_failed(v);
-    } else {
-        exit_unexpected(v);
+    vcpu_crash(v, "VM entry %s", why);
+}
+
+// After an exit of a guest whose HLT stops the core: an interrupt that waits ends the HLT, which an
+// entry would do too (SDM 27.6.2, 27.7.5) where the CPU, or who emulates it, keeps to that. One
+// that nothing can end is told of.
+static void watch_halted(struct vcpu *v)
+{
+    if (state_get(STATE_ACTIVITY) != ACTIVITY_HLT)
+        return;
+    v->events.sleeps_interruptible = state_get(STATE_RFLAGS) & RFLAGS_IF;
+    if (vcpu_would_wake(v)) {
+        state_set(STATE_ACTIVITY, ACTIVITY_ACTIVE);
+    } else if (!v->events.sleeps_interruptible && !v->events.halted_for_good) {
+        v->events.halted_for_good = true;
+        v->guest->life->halted(v);
     }
 }
 
-// Something is requested of v or its core before the next entry. True: it is seen to; false: that
-// is for the main loop.
-bool vmx_requested(struct vcpu *v)
+// An exit of a VM of which something is to be caught or watched, or whose reason is not in the
+// table.
+void vcpu_special_exit(struct vcpu *v)
+{
+    if (v->run.reason >= EXIT_REASONS) {
+        if (v->run.reason & EXIT_REASON_ENTRY_FAILURE)
+            entry_failed(v);
+        else
+            exit_unexpected(v);
+        return;
+    }
+    v->run.exits[v->run.reason]++;
+    if (v->guest->intercept_ops != NULL)
+        v->guest->intercept_ops->exit(v);
+    else
+        exit_handlers[v->run.reason](v);
+    if (v->guest->hlt_through && v->state == VCPU_RUNNING)
+        watch_halted(v);
+}
+
+bool vcpu_requested(struct vcpu *v)
 {
     if (__atomic_load_n(&v->core->attention, __ATOMIC_ACQUIRE) != 0 ||
         (__atomic_load_n(&v->run.requests, __ATOMIC_RELAXED) & ~(u32)REQUEST_EVENT) != 0) {
         if (v->events.loaded)
-            events_withdraw(v);
+            vcpu_withdraw(v);
         return false;
     }
     __atomic_fetch_and(&v->run.requests, ~(u32)REQUEST_EVENT, __ATOMIC_SEQ_CST);
@@ -167,9 +172,7 @@ bool vmx_requested(struct vcpu *v)
     return true;
 }
 
-// The core's deadline has passed, or there is no preemption timer to tell. True: enter; false: look
-// round once more.
-bool vmx_deadline(struct vcpu *v)
+bool vcpu_deadline(struct vcpu *v)
 {
     struct core *c = v->core;
     if (c->counts_down) {
@@ -184,22 +187,11 @@ bool vmx_deadline(struct vcpu *v)
     return true;
 }
 
-// Called from entry.S when VMLAUNCH or VMRESUME itself failed (SDM 31.2).
-COLD void vmx_entry_refused(struct vcpu *v, bool invalid)
-{
-    char why[160];
-    u32 error = invalid ? 0 : (u32)vmread(INSTRUCTION_ERROR);
-    const char *field = vmcs_check(v, why, sizeof(why));
-    vcpu_crash(v, "VM entry refused: %s: %s",
-               invalid ? "VMfailInvalid: no current VMCS" : vmx_error_name(error),
-               field != NULL ? field : "our checks find nothing");
-}
-
 // What is requested beyond a look at events. False: v does not run now.
 static NOINLINE bool see_to_requests(struct vcpu *v, u32 requests)
 {
     if (requests & (REQUEST_INIT | REQUEST_SIPI)) {
-        v->guest->ops->startup(v, requests & REQUEST_INIT, requests & REQUEST_SIPI);
+        vapic_startup(v, requests & REQUEST_INIT, requests & REQUEST_SIPI);
         if (v->state != VCPU_RUNNING) { // a start-up IPI may have come since
             vcpu_check_wake(v);
             return false;
@@ -209,10 +201,10 @@ static NOINLINE bool see_to_requests(struct vcpu *v, u32 requests)
         ept_flush(&v->guest->ept);
     if ((requests & REQUEST_TSC) || v->tsc_offset != v->guest->tsc_offset + v->msrs.tsc_adjust) {
         v->tsc_offset = v->guest->tsc_offset + v->msrs.tsc_adjust;
-        vmwrite(TSC_OFFSET, v->tsc_offset);
+        backend_set_tsc_offset(v->tsc_offset);
     }
     if (requests & REQUEST_TIMER)
-        v->guest->ops->timer(v);
+        vcpu_timer_due(v);
     if (requests & REQUEST_DEBUG)
         debug_before_entry(v);
     return true;
@@ -220,7 +212,7 @@ static NOINLINE bool see_to_requests(struct vcpu *v, u32 requests)
 
 bool vcpu_prepare(struct vcpu *v)
 {
-    if (v->intercept.waits && !intercept_resume(v))
+    if (v->intercept.waits && !v->guest->intercept_ops->resume(v))
         return false;
     if (v->step.emulated && debug_emulated_step(v))
         return false;
@@ -235,7 +227,7 @@ bool vcpu_prepare(struct vcpu *v)
 #if DEBUG
     if (requests & REQUEST_CHECK) {
         char why[160];
-        const char *field = vmcs_check(v, why, sizeof(why));
+        const char *field = backend_check(&v->run, why, sizeof(why));
         if (field != NULL) {
             vcpu_crash(v, "VM entry would be refused: %s", field);
             return false;

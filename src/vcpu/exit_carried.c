@@ -4,9 +4,9 @@
 // again.
 #include "ept/ept.h"
 #include "lib/cpu.h"
+#include "vcpu/exits.h"
 #include "vcpu/guest_access.h"
-#include "vcpu/vcpu_internal.h"
-#include "vmx/flush.h"
+#include "vcpu/vapic.h"
 #include "x86/alu.h"
 #include "x86/bits.h"
 
@@ -28,20 +28,16 @@ void exit_rdtscp(struct vcpu *v)
     exit_rdtsc(v);
 }
 
-// The instruction information of RDRAND and RDSEED (SDM Table 28-12).
-#define INFO_REGISTER(i) ((unsigned)(i) >> 3 & 15)
-#define INFO_SIZE(i)     (2u << ((i) >> 11 & 3)) // bytes
-
 void random_result(struct vcpu *v, u64 value, bool ok)
 {
-    u64 info = vmread(EXIT_INSTRUCTION_INFO);
+    struct exit_random exit = backend_exit_random();
     u64 arithmetic = RFLAGS_OF | RFLAGS_SF | RFLAGS_ZF | RFLAGS_AF | RFLAGS_PF | RFLAGS_CF;
-    vmwrite(GUEST_RFLAGS, (vmread(GUEST_RFLAGS) & ~arithmetic) | (ok ? RFLAGS_CF : 0));
-    if (INFO_SIZE(info) == 2)
-        value = (vcpu_get_gpr(v, INFO_REGISTER(info)) & ~0xfffful) | (u16)value;
-    else if (INFO_SIZE(info) == 4)
+    state_set(STATE_RFLAGS, (state_get(STATE_RFLAGS) & ~arithmetic) | (ok ? RFLAGS_CF : 0));
+    if (exit.size == 2)
+        value = (vcpu_get_gpr(v, exit.gpr) & ~0xfffful) | (u16)value;
+    else if (exit.size == 4)
         value = (u32)value;
-    vcpu_set_gpr(v, INFO_REGISTER(info), value);
+    vcpu_set_gpr(v, exit.gpr, value);
     vcpu_skip_instruction(v);
 }
 
@@ -88,7 +84,7 @@ static bool write_cr(struct vcpu *v, unsigned cr, u64 value)
     default: // 8
         if (value > 15)
             return false;
-        v->guest->ops->cr8_write(v, value);
+        vapic_cr8_write(v, value);
         return true;
     }
 }
@@ -99,26 +95,26 @@ static u64 operand_mask(void)
     return guest_code_size() == CODE_64 ? UINT64_MAX : UINT32_MAX;
 }
 
-u64 cr_written(struct vcpu *v, u64 q)
+u64 cr_written(struct vcpu *v, const struct exit_cr *exit)
 {
-    if (CR_TYPE(q) == CR_CLTS)
-        return vcpu_cr0(v) & ~CR0_TS;
-    if (CR_TYPE(q) == CR_LMSW) // sets PE but never clears it
-        return (vcpu_cr0(v) & ~(CR0_MP | CR0_EM | CR0_TS)) | (q >> 16 & 0xf);
-    return vcpu_get_gpr(v, CR_GPR(q)) & operand_mask();
+    if (exit->access == CR_CLTS)
+        return backend_cr0() & ~CR0_TS;
+    if (exit->access == CR_LMSW) // sets PE but never clears it
+        return (backend_cr0() & ~(CR0_MP | CR0_EM | CR0_TS)) | (exit->word & 0xf);
+    return vcpu_get_gpr(v, exit->gpr) & operand_mask();
 }
 
 // MOV to and from control registers, CLTS, LMSW.
 void exit_cr(struct vcpu *v)
 {
-    u64 q = vmread(EXIT_QUALIFICATION);
-    unsigned cr = CR_NUMBER(q), gpr = CR_GPR(q); // 0 for CLTS and LMSW
+    struct exit_cr exit = backend_exit_cr();
+    unsigned cr = exit.number; // 0 for CLTS and LMSW
     bool ok = true;
-    if (CR_TYPE(q) == CR_FROM) // 3 or 8: the others do not exit
-        vcpu_set_gpr(v, gpr,
-                     cr == 3 ? vmread(GUEST_CR3) & operand_mask() : v->guest->ops->cr8_read(v));
+    if (exit.access == CR_FROM) // 3 or 8: the others do not exit
+        vcpu_set_gpr(v, exit.gpr,
+                     cr == 3 ? state_get(STATE_CR3) & operand_mask() : vapic_cr8_read(v));
     else
-        ok = write_cr(v, cr, cr_written(v, q));
+        ok = write_cr(v, cr, cr_written(v, &exit));
     if (ok)
         vcpu_skip_instruction(v);
     else

@@ -6,8 +6,7 @@
 #include "lib/string.h"
 #include "smp/time.h"
 #include "vcpu/cpuid.h"
-#include "vcpu/vcpu_internal.h"
-#include "vmx/caps.h"
+#include "vcpu/exits.h"
 #include "x86/bits.h"
 #include "x86/emulate.h"
 
@@ -106,11 +105,10 @@ static COLD void init_basic(void)
     basic[1].edx = (basic[1].edx & LEAF1_EDX) | (u32)(LEAF1_EDX_APIC | LEAF1_EDX_MTRR);
     basic[5] = (struct cpuid){0};             // MONITOR
     basic[6] = (struct cpuid){.eax = 1 << 2}; // the local APIC's timer always runs
-    bool rdtscp = vmx_has_secondary(SECONDARY_RDTSCP);
+    bool rdtscp = backend_has_rdtscp();
     basic[7].eax = 0;
     basic[7].ebx =
-        (basic[7].ebx &
-         (u32)(LEAF7_EBX | (vmx_has_secondary(SECONDARY_INVPCID) ? LEAF7_EBX_INVPCID : 0))) |
+        (basic[7].ebx & (u32)(LEAF7_EBX | (backend_has_invpcid() ? LEAF7_EBX_INVPCID : 0))) |
         LEAF7_EBX_TSC_ADJUST;
     basic[7].ecx &= (u32)(LEAF7_ECX | (rdtscp ? LEAF7_ECX_RDPID : 0));
     basic[7].edx &= LEAF7_EDX;
@@ -142,8 +140,7 @@ static COLD void init_extended(void)
         extended[i] = cpuid(EXTENDED + i, 0);
     extended[0].eax = EXTENDED + EXTENDED_MAX;
     extended[1].ecx &= (u32)EXT1_ECX;
-    extended[1].edx &=
-        (u32)(EXT1_EDX | (vmx_has_secondary(SECONDARY_RDTSCP) ? EXT1_EDX_RDTSCP : 0));
+    extended[1].edx &= (u32)(EXT1_EDX | (backend_has_rdtscp() ? EXT1_EDX_RDTSCP : 0));
     // Time is the TSC: it is the same on all cores and never stops, or we would not run at all.
     extended[7] = (struct cpuid){.edx = EXT7_EDX_INVARIANT_TSC};
     u32 phys = extended[8].eax & 0xff, linear = extended[8].eax >> 8 & 0xff;
@@ -171,7 +168,7 @@ static COLD void init_cr4(void)
         allowed |= CR4_UMIP;
     if (basic[7].ecx & BIT(3))
         allowed |= CR4_PKE;
-    cpuid_info.cr4 = allowed & vmx_caps.cr4_fixed1;
+    cpuid_info.cr4 = allowed & backend_cr4_possible();
 }
 
 // SDM Vol. 1, 11.6.6.
@@ -260,7 +257,7 @@ static struct cpuid special_leaf(const struct vcpu *v, u32 leaf, u32 subleaf)
     case 7:
         if (subleaf != 0)
             return (struct cpuid){0};
-        if (vmread(GUEST_CR4) & CR4_PKE)
+        if (state_get(STATE_CR4) & CR4_PKE)
             r.ecx |= LEAF7_ECX_OSPKE;
         return r;
     case 0xb:
@@ -315,7 +312,7 @@ static NOINLINE void work_out(struct vcpu *v)
         r = special_leaf(v, leaf, subleaf);
     } else if (leaf - EXTENDED <= EXTENDED_MAX) {
         r = extended[leaf - EXTENDED];
-        if (leaf == EXTENDED + 1 && !(vmread(GUEST_CS_ACCESS) & SEGMENT_LONG))
+        if (leaf == EXTENDED + 1 && !(state_get(STATE_CS_ACCESS) & SEGMENT_LONG))
             r.edx &= ~(u32)BIT(11); // SYSCALL shows in 64-bit mode only
     } else if (leaf >> 8 == HYPERVISOR >> 8) {
         r = hypervisor_leaf(leaf);

@@ -3,7 +3,7 @@
 // on as if they had not been caught.
 #include "lib/cpu.h"
 #include "smp/descriptors.h"
-#include "vcpu/vcpu_internal.h"
+#include "vcpu/exits.h"
 #include "x86/bits.h"
 #include "x86/vectors.h"
 
@@ -15,10 +15,10 @@
 static void debug_exception_taken(struct vcpu *v, u32 type)
 {
     if (type == EVENT_HARDWARE_EXCEPTION) // else INT1, which leaves DR6 alone
-        write_dr6((read_dr6() & ~DR6_HITS) | (vmread(EXIT_QUALIFICATION) & DEBUG_EVENTS));
+        write_dr6((read_dr6() & ~DR6_HITS) | (backend_exit_debug_hits() & DEBUG_EVENTS));
     if (v->debug.registers)
         v->debug.guest_dr7 &= ~DR7_GD;
-    vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~DR7_GD);
+    state_set(STATE_DR7, state_get(STATE_DR7) & ~DR7_GD);
     vcpu_end_debugctl(v);
 }
 
@@ -31,16 +31,16 @@ static void hand_on(struct vcpu *v, u32 info)
     if (vector == VECTOR_DB) {
         debug_exception_taken(v, type);
     } else if (vector == VECTOR_PF) {
-        v->switched.cr2 = vmread(EXIT_QUALIFICATION);
+        v->switched.cr2 = backend_exit_address();
         write_cr2(v->switched.cr2);
     }
     v->events.info = 0;
     events_exception(v, type, vector, info & EVENT_HAS_ERROR,
-                     info & EVENT_HAS_ERROR ? (u32)vmread(EXIT_INTERRUPTION_ERROR_CODE) : 0,
-                     software ? (u32)vmread(EXIT_INSTRUCTION_LENGTH) : 0);
+                     info & EVENT_HAS_ERROR ? backend_exit_event_error() : 0,
+                     software ? (u32)backend_exit_length() : 0);
     // The flags are saved as they would have been pushed: RF is set for a fault (SDM 28.3.3).
     if (type == EVENT_HARDWARE_EXCEPTION && !(BIT(vector) & NO_FAULTS))
-        vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) | RFLAGS_RF);
+        state_set(STATE_RFLAGS, state_get(STATE_RFLAGS) | RFLAGS_RF);
 }
 
 // An exception of the guest's own. What it comes to with the event whose delivery it ended is
@@ -49,7 +49,7 @@ static void handle(struct vcpu *v, u32 info)
 {
     u32 first = v->events.info, error = v->events.error, length = v->events.length;
     hand_on(v, info);
-    intercept_exception(v);
+    v->guest->intercept_ops->exception(v);
     if (!(first & EVENT_VALID))
         return;
     u32 second = v->events.info, second_error = v->events.error;
@@ -61,12 +61,13 @@ static void handle(struct vcpu *v, u32 info)
     events_exception(v, EVENT_TYPE(second), EVENT_VECTOR(second), second & EVENT_HAS_ERROR,
                      second_error, 0);
     if ((v->events.info & EVENT_VALID) && EVENT_VECTOR(v->events.info) != EVENT_VECTOR(second))
-        intercept_exception(v);
+        v->guest->intercept_ops->exception(v);
 }
 
 void exit_exception(struct vcpu *v)
 {
-    u32 info = (u32)vmread(EXIT_INTERRUPTION_INFO);
+    struct exit_event exit = backend_exit_event();
+    u32 info = exit.info;
     u8 vector = EVENT_VECTOR(info);
     events_take_back(v);
     bool delivering = v->events.info & EVENT_VALID;
@@ -80,6 +81,6 @@ void exit_exception(struct vcpu *v)
         return;
     }
     // An IRET that had ended blocking by NMI before it faulted is to be run again (SDM 28.2.3).
-    if ((info & NMI_UNBLOCKED_BY_IRET) && !delivering && vector != VECTOR_DF)
-        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKING_BY_NMI);
+    if (exit.nmi_unblocked && !delivering && vector != VECTOR_DF)
+        state_set(STATE_BLOCKING, state_get(STATE_BLOCKING) | BLOCKING_BY_NMI);
 }

@@ -1,28 +1,19 @@
 // SPDX-License-Identifier: MIT
 // I/O instructions.
+#include "vcpu/exits.h"
 #include "vcpu/guest_access.h"
-#include "vcpu/vcpu_internal.h"
 #include "x86/fetch.h"
 
-#define IO_SIZE(q) ((unsigned)((q)&7) + 1)
-#define IO_IN      BIT(3)
-#define IO_STRING  BIT(4)
-#define IO_REP     BIT(5)
-#define IO_PORT(q) ((u16)((q) >> 16))
-// Instruction information of INS and OUTS (SDM Table 28-9).
-#define INFO_ADDRESS_SIZE(i) ((u8)(2u << ((i) >> 7 & 7)))
-#define INFO_SEGMENT(i)      ((enum segment_name)((i) >> 15 & 7))
-
-static NOINLINE void string_io(struct vcpu *v, u64 q)
+static NOINLINE void string_io(struct vcpu *v, struct exit_port exit)
 {
-    u64 info = vmread(EXIT_INSTRUCTION_INFO);
-    struct string_io io = {.port = IO_PORT(q),
-                           .size = (u8)IO_SIZE(q),
-                           .in = q & IO_IN,
-                           .rep = q & IO_REP,
-                           .address_size = INFO_ADDRESS_SIZE(info),
-                           .instruction_length = (u8)vmread(EXIT_INSTRUCTION_LENGTH),
-                           .segment = q & IO_IN ? SEG_ES : INFO_SEGMENT(info)};
+    struct exit_port_string string = backend_exit_port_string();
+    struct string_io io = {.port = exit.port,
+                           .size = exit.size,
+                           .in = exit.in,
+                           .rep = exit.rep,
+                           .address_size = string.address_size,
+                           .instruction_length = (u8)backend_exit_length(),
+                           .segment = exit.in ? SEG_ES : string.segment};
     struct guest_access a;
     struct emulation e;
     guest_access_begin(v, &e, &a);
@@ -41,12 +32,12 @@ void io_set_rax(struct vcpu *v, unsigned size, u32 value)
 
 bool vcpu_follow(struct vcpu *v, const struct follow *f)
 {
-    if (v->debug.registers || (vmread(GUEST_DR7) & 0xff) != 0)
+    if (v->debug.registers || (state_get(STATE_DR7) & 0xff) != 0)
         return false;
     if (f->steps != 0) {
-        u64 rflags = vmread(GUEST_RFLAGS);
+        u64 rflags = state_get(STATE_RFLAGS);
         follow_steps(f, v->run.gpr, &rflags);
-        vmwrite(GUEST_RFLAGS, rflags);
+        state_set(STATE_RFLAGS, rflags);
     }
     return true;
 }
@@ -54,7 +45,7 @@ bool vcpu_follow(struct vcpu *v, const struct follow *f)
 // What follows the OUT at rip, as far as it is known: the first time costs a page walk.
 static const struct follow *find_follow(struct vcpu *v, u64 rip, u64 length)
 {
-    u64 cr3 = vmread(GUEST_CR3);
+    u64 cr3 = state_get(STATE_CR3);
     const struct instruction *i = fetch_cached(&v->fetch, GVA(rip), cr3, CODE_64);
     if (i == NULL) {
         struct paging_state paging;
@@ -86,35 +77,34 @@ static NOINLINE void follow_in(struct vcpu *v, u16 port, u64 rip, u64 length)
     u16 data = f->where < 0 ? (u16)v->run.gpr[RDX] : (u16)f->where;
     bool ours = is_data_port(port, data, f->size);
     if (ours)
-        io_set_rax(v, f->size, v->guest->ops->port_in(v, data, f->size));
-    vmwrite(GUEST_RIP, rip + length + (ours ? f->length : f->before));
+        io_set_rax(v, f->size, v->guest->devices->port_in(v, data, f->size));
+    state_set(STATE_RIP, rip + length + (ours ? f->length : f->before));
 }
 
-static NOINLINE void out(struct vcpu *v, u64 q)
+static NOINLINE void out(struct vcpu *v, struct exit_port exit)
 {
-    u16 port = IO_PORT(q);
-    unsigned size = IO_SIZE(q);
+    u16 port = exit.port;
+    unsigned size = exit.size;
     u32 value = (u32)v->run.gpr[RAX];
     if (size < 4)
         value &= (1u << 8 * size) - 1;
-    v->guest->ops->port_out(v, port, size, value);
-    u64 rip = vmread(GUEST_RIP), length = vmread(EXIT_INSTRUCTION_LENGTH);
+    v->guest->devices->port_out(v, port, size, value);
+    u64 rip = state_get(STATE_RIP), length = backend_exit_length();
     if (vcpu_skip_from(v, rip, length, false) && (port == 0x70 || port == 0xcf8))
         follow_in(v, port, rip, length);
 }
 
 void exit_io(struct vcpu *v)
 {
-    u64 q = vmread(EXIT_QUALIFICATION);
-    if (__builtin_expect(q & IO_STRING, 0)) {
-        string_io(v, q);
+    struct exit_port exit = backend_exit_port();
+    if (__builtin_expect(exit.string, 0)) {
+        string_io(v, exit);
         return;
     }
-    if (!(q & IO_IN)) {
-        out(v, q);
+    if (!exit.in) {
+        out(v, exit);
         return;
     }
-    unsigned size = IO_SIZE(q);
-    io_set_rax(v, size, v->guest->ops->port_in(v, IO_PORT(q), size));
+    io_set_rax(v, exit.size, v->guest->devices->port_in(v, exit.port, exit.size));
     vcpu_skip_instruction(v);
 }

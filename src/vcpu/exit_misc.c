@@ -2,28 +2,27 @@
 // Handlers of a few lines each.
 #include "lib/cpu.h"
 #include "smp/descriptors.h"
-#include "vcpu/vcpu_internal.h"
+#include "vcpu/exits.h"
+#include "vcpu/vapic.h"
 #include "vcpu/vmm.h"
-#include "vmx/caps.h"
 #include "x86/bits.h"
 
 void exit_external_interrupt(struct vcpu *v)
 {
     (void)v;
-    u64 info = vmread(EXIT_INTERRUPTION_INFO);
-    irq_dispatch(EVENT_VECTOR(info)); // acknowledged by the exit
+    irq_dispatch(EVENT_VECTOR(backend_exit_event().info)); // acknowledged by the exit
 }
 
 void exit_hlt(struct vcpu *v)
 {
     vcpu_skip_instruction(v);
-    v->events.sleeps_interruptible = vmread(GUEST_RFLAGS) & RFLAGS_IF;
+    v->events.sleeps_interruptible = state_get(STATE_RFLAGS) & RFLAGS_IF;
     // A debugger's step ends here, and a step ends HLT as a trap would.
     if (v->step.single || vcpu_would_wake(v))
         return;
     if (!v->events.sleeps_interruptible && !v->events.halted_for_good) {
         v->events.halted_for_good = true;
-        v->guest->ops->halted(v);
+        v->guest->life->halted(v);
     }
     vmm_sleep(v);
 }
@@ -32,7 +31,7 @@ void exit_preemption_timer(struct vcpu *v)
 {
     if (rdtsc() >= v->core->slice_end)
         core_reschedule(v->core);
-    else if (!v->guest->ops->deadline_due(v))
+    else if (!vapic_deadline_due(v))
         vmm_deadline(v->core);
 }
 
@@ -49,7 +48,7 @@ void exit_xsetbv(struct vcpu *v)
 
 static NOINLINE void hypercall(struct vcpu *v)
 {
-    v->run.gpr[RAX] = v->guest->ops->hypercall(v, v->run.gpr[RAX]);
+    v->run.gpr[RAX] = v->guest->life->hypercall(v, v->run.gpr[RAX]);
     vcpu_skip_instruction(v);
 }
 
@@ -63,12 +62,12 @@ void exit_vmcall(struct vcpu *v)
 
 void exit_apic_write(struct vcpu *v)
 {
-    v->guest->ops->apic_write(v, (u32)vmread(EXIT_QUALIFICATION) & 0xfff);
+    vapic_write_done(v, backend_exit_apic_write_offset());
 }
 
 void exit_eoi(struct vcpu *v)
 {
-    v->guest->ops->eoi_induced(v, (u8)vmread(EXIT_QUALIFICATION));
+    vapic_eoi_done(v, backend_exit_eoi_vector());
 }
 
 void exit_tpr(struct vcpu *v)

@@ -5,9 +5,9 @@
 #include "lib/string.h"
 #include "smp/apic.h"
 #include "vcpu/cpuid.h"
+#include "vcpu/exits.h"
 #include "vcpu/msr.h"
-#include "vcpu/vcpu_internal.h"
-#include "vmx/caps.h"
+#include "vcpu/vapic.h"
 #include "x86/bits.h"
 #include "x86/msr_numbers.h"
 #include "x86/registers.h"
@@ -75,7 +75,7 @@ bool msr_read_caught(struct vcpu *v, u32 msr, u64 *value)
         *value = BIT(0); // locked, VMX off
         return true;
     default:
-        return v->guest->ops->msr_read(v, msr, value) || msr_read_direct(v, msr, value);
+        return vapic_msr_read(v, msr, value) || msr_read_direct(v, msr, value);
     }
 }
 
@@ -105,9 +105,9 @@ static void set_tsc_adjust(struct vcpu *v, u64 adjust)
 {
     u64 before = vcpu_guest_tsc(v, rdtsc());
     v->tsc_offset += adjust - v->msrs.tsc_adjust;
-    v->guest->ops->tsc_written(v, before, before + adjust - v->msrs.tsc_adjust);
+    vapic_tsc_written(v, before, before + adjust - v->msrs.tsc_adjust);
     v->msrs.tsc_adjust = adjust;
-    vmwrite(TSC_OFFSET, v->tsc_offset);
+    backend_set_tsc_offset(v->tsc_offset);
 }
 
 static bool set_misc_enable(struct vcpu *v, u64 value)
@@ -124,14 +124,14 @@ static bool set_debugctl(struct vcpu *v, u64 value)
     if ((value & ~(DEBUGCTL_LBR | DEBUGCTL_BTF)) != 0)
         return false;
     v->msrs.debugctl = value;
-    vmwrite(GUEST_DEBUGCTL, value & DEBUGCTL_BTF);
+    state_set(STATE_DEBUGCTL, value & DEBUGCTL_BTF);
     return true;
 }
 
 bool msr_write_caught(struct vcpu *v, u32 msr, u64 value)
 {
     if (msr - MSR_IA32_X2APIC < 0x40)
-        return v->guest->ops->msr_write(v, msr, value);
+        return vapic_msr_write(v, msr, value);
     switch (msr) {
     case MSR_IA32_MISC_ENABLE:
         return set_misc_enable(v, value);
@@ -143,7 +143,7 @@ bool msr_write_caught(struct vcpu *v, u32 msr, u64 value)
         set_tsc_adjust(v, value);
         return true;
     case MSR_IA32_TSC_DEADLINE:
-        v->guest->ops->set_deadline(v, value);
+        vapic_set_deadline(v, value);
         return true;
     case MSR_STAR:
     case MSR_LSTAR:
@@ -159,7 +159,7 @@ bool msr_write_caught(struct vcpu *v, u32 msr, u64 value)
     case MSR_IA32_SYSENTER_CS: // has 32 bits
         return vcpu_write_msr(v, msr, (u32)value);
     case MSR_EFER: // LMA is read-only
-        return vcpu_write_msr(v, msr, (value & ~EFER_LMA) | (vmread(GUEST_EFER) & EFER_LMA));
+        return vcpu_write_msr(v, msr, (value & ~EFER_LMA) | (state_get(STATE_EFER) & EFER_LMA));
     case MSR_TSC_AUX:
         return v->guest->has_rdtscp && vcpu_write_msr(v, msr, value);
     case MSR_IA32_TSC: // moves TSC_ADJUST by as much (SDM 18.17.3)
@@ -183,7 +183,7 @@ bool msr_write_caught(struct vcpu *v, u32 msr, u64 value)
         *kept = value;
         return true;
     }
-    return v->guest->ops->msr_write(v, msr, value);
+    return vapic_msr_write(v, msr, value);
 }
 
 void exit_rdmsr(struct vcpu *v)
@@ -216,9 +216,9 @@ void exit_wrmsr(struct vcpu *v)
     u32 msr = (u32)v->run.gpr[RCX];
     // What kernels write most: the timer, and the interrupt command.
     if (msr == MSR_IA32_TSC_DEADLINE) {
-        v->guest->ops->set_deadline(v, written_value(v));
+        vapic_set_deadline(v, written_value(v));
     } else if (msr != MSR_IA32_X2APIC_ICR ||
-               !v->guest->ops->send_ipi(v, (u32)v->run.gpr[RAX], (u32)v->run.gpr[RDX])) {
+               !vapic_send_ipi(v, (u32)v->run.gpr[RAX], (u32)v->run.gpr[RDX])) {
         write_any(v);
         return;
     }

@@ -4,8 +4,7 @@
 #include "ept/ept.h"
 #include "lib/cpu.h"
 #include "vcpu/cpuid.h"
-#include "vcpu/vcpu_internal.h"
-#include "vmx/flush.h"
+#include "vcpu/exits.h"
 #include "x86/bits.h"
 #include "x86/fetch.h"
 #include "x86/vectors.h"
@@ -27,7 +26,7 @@ static enum error translate(void *ctx, gva_t gva, u32 access, gpa_t *gpa, u32 *e
 static NOINLINE void ignore_bytes(const struct vcpu *v, gpa_t gpa, u64 *value, unsigned size)
 {
     for (unsigned i = 0; i < size; i++) {
-        if (memory_is_ignored(v, GPA(gpa.v + i), INTERCEPT_READ))
+        if (v->guest->intercept_ops->is_ignored(v, GPA(gpa.v + i), EPT_READ))
             *value &= ~(0xfful << 8 * i);
     }
 }
@@ -37,9 +36,9 @@ static NOINLINE void write_rest(struct vcpu *v, gpa_t gpa, unsigned size, u64 va
 {
     for (unsigned i = 0; i < size; i++) {
         u8 byte = (u8)(value >> 8 * i);
-        if (!memory_is_ignored(v, GPA(gpa.v + i), INTERCEPT_WRITE) &&
-            !v->guest->ops->write_ram(v, GPA(gpa.v + i), &byte, 1))
-            v->guest->ops->mmio_write(v, GPA(gpa.v + i), 1, byte);
+        if (!v->guest->intercept_ops->is_ignored(v, GPA(gpa.v + i), EPT_WRITE) &&
+            !v->guest->memory_ops->write_ram(v, GPA(gpa.v + i), &byte, 1))
+            vcpu_mmio_write(v, GPA(gpa.v + i), 1, byte);
     }
 }
 
@@ -48,7 +47,7 @@ static u64 read(void *ctx, gpa_t gpa, unsigned size)
     struct guest_access *a = ctx;
     u64 value = 0;
     if (guest_read(&a->v->guest->memory, gpa, &value, size) != OK)
-        value = a->v->guest->ops->mmio_read(a->v, gpa, size);
+        value = vcpu_mmio_read(a->v, gpa, size);
     if (a->v->intercept.memory_ignored)
         ignore_bytes(a->v, gpa, &value, size);
     return value;
@@ -59,21 +58,21 @@ static void write(void *ctx, gpa_t gpa, unsigned size, u64 value)
     struct guest_access *a = ctx;
     if (a->v->intercept.memory_ignored)
         write_rest(a->v, gpa, size, value);
-    else if (!a->v->guest->ops->write_ram(a->v, gpa, &value, size))
-        a->v->guest->ops->mmio_write(a->v, gpa, size, value);
+    else if (!a->v->guest->memory_ops->write_ram(a->v, gpa, &value, size))
+        vcpu_mmio_write(a->v, gpa, size, value);
 }
 
 static void segment(void *ctx, enum segment_name name, struct segment *s)
 {
     (void)ctx;
-    vmcs_get_segment(name, s);
+    state_get_segment(name, s);
 }
 
 static u32 port_read(void *ctx, u16 port, unsigned size)
 {
     struct guest_access *a = ctx;
     a->v->intercept.io_elements++;
-    return a->v->intercept.io_ignored ? 0 : a->v->guest->ops->port_in(a->v, port, size);
+    return a->v->intercept.io_ignored ? 0 : a->v->guest->devices->port_in(a->v, port, size);
 }
 
 static void port_write(void *ctx, u16 port, unsigned size, u32 value)
@@ -81,34 +80,31 @@ static void port_write(void *ctx, u16 port, unsigned size, u32 value)
     struct guest_access *a = ctx;
     a->v->intercept.io_elements++;
     if (!a->v->intercept.io_ignored)
-        a->v->guest->ops->port_out(a->v, port, size, value);
+        a->v->guest->devices->port_out(a->v, port, size, value);
 }
 
 static void set_segment(void *ctx, enum segment_name name, const struct segment *s)
 {
     (void)ctx;
-    vmcs_set_segment(name, s);
+    state_set_segment(name, s);
 }
 
-// GUEST_IDTR_BASE follows GUEST_GDTR_BASE, and so do the limits.
 static void table(void *ctx, enum emulate_table which, struct descriptor_table *t)
 {
     (void)ctx;
-    t->base = vmread(GUEST_GDTR_BASE + 2 * which);
-    t->limit = (u32)vmread(GUEST_GDTR_LIMIT + 2 * which);
+    *t = state_get_table((enum state_table)which);
 }
 
 static void set_table(void *ctx, enum emulate_table which, const struct descriptor_table *t)
 {
     (void)ctx;
-    vmwrite(GUEST_GDTR_BASE + 2 * which, t->base);
-    vmwrite(GUEST_GDTR_LIMIT + 2 * which, t->limit);
+    state_set_table((enum state_table)which, *t);
 }
 
 static u64 status_word(void *ctx)
 {
-    struct guest_access *a = ctx;
-    return vcpu_cr0(a->v);
+    (void)ctx;
+    return backend_cr0();
 }
 
 static bool set_status_word(void *ctx, u64 cr0)
@@ -142,12 +138,12 @@ void guest_access_begin(struct vcpu *v, struct emulation *e, struct guest_access
 {
     a->v = v;
     vcpu_paging_state(v, &a->paging);
-    v->run.gpr[RSP] = vmread(GUEST_RSP);
+    v->run.gpr[RSP] = state_get(STATE_RSP);
     e->ops = &ops; // one after the other: zeroes for what is not set yet would cost more than these
     e->ctx = a;
     e->code_size = guest_code_size();
     e->gpr = v->run.gpr;
-    e->rip = vmread(GUEST_RIP);
+    e->rip = state_get(STATE_RIP);
     e->rflags = a->paging.rflags;
     e->cr0 = a->paging.cr0;
     e->cr4 = a->paging.cr4;
@@ -163,7 +159,7 @@ enum error guest_access_fetch(struct vcpu *v, struct emulation *e, struct guest_
                               const struct instruction **i)
 {
     guest_access_begin(v, e, a);
-    u64 pc = e->rip + (e->code_size == CODE_64 ? 0 : vmread(GUEST_CS_BASE));
+    u64 pc = e->rip + (e->code_size == CODE_64 ? 0 : state_get(STATE_CS_BASE));
     if (e->code_size != CODE_64)
         pc = (u32)pc;
     *i = fetch_cached(&v->fetch, GVA(pc), a->paging.cr3, e->code_size);
@@ -182,7 +178,7 @@ static COLD void crash_unsupported(struct vcpu *v, u64 address)
     struct guest_access a;
     const struct instruction *i;
     unsigned length = guest_access_fetch(v, &e, &a, &i) == OK ? i->length : 0;
-    gva_t pc = GVA(e.code_size == CODE_64 ? e.rip : (u32)(e.rip + vmread(GUEST_CS_BASE)));
+    gva_t pc = GVA(e.code_size == CODE_64 ? e.rip : (u32)(e.rip + state_get(STATE_CS_BASE)));
     if (guest_read_linear(&a.paging, &v->guest->memory, pc, code, length, 0, NULL) != OK)
         length = 0;
     for (unsigned n = 0; n < length; n++) {
@@ -197,21 +193,21 @@ static COLD void crash_unsupported(struct vcpu *v, u64 address)
 void guest_access_finish(struct vcpu *v, struct emulation *e, enum emulate_status status,
                          u64 address)
 {
-    u64 before = vmread(GUEST_RIP);
+    u64 before = state_get(STATE_RIP);
     switch (status) {
     case EMULATE_DONE:
-        vmwrite(GUEST_RSP, v->run.gpr[RSP]);
+        state_set(STATE_RSP, v->run.gpr[RSP]);
         vcpu_skip_bytes(v, e->rip - before); // by TF as it was before POPF
-        vmwrite(GUEST_RFLAGS, e->rflags);
+        state_set(STATE_RFLAGS, e->rflags);
         if (e->blocks)
-            vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKING_BY_MOV_SS);
+            state_set(STATE_BLOCKING, state_get(STATE_BLOCKING) | BLOCKING_BY_MOV_SS);
         break;
     case EMULATE_AGAIN: // between two iterations
-        vmwrite(GUEST_RFLAGS, e->rflags);
-        vmwrite(GUEST_RSP, v->run.gpr[RSP]);
+        state_set(STATE_RFLAGS, e->rflags);
+        state_set(STATE_RSP, v->run.gpr[RSP]);
         break;
     case EMULATE_FAULT:
-        vmwrite(GUEST_RFLAGS, e->rflags);
+        state_set(STATE_RFLAGS, e->rflags);
         if (e->exception.vector == VECTOR_PF)
             vcpu_raise_pf(v, e->exception.cr2, e->exception.error_code);
         else

@@ -14,15 +14,15 @@ struct guest_access {
 // Mode of the code that runs, by CS's L and D, and EFER. The VMCS is current.
 static inline enum code_size guest_code_size(void)
 {
-    u64 access = vmread(GUEST_CS_ACCESS);
-    if ((access & SEGMENT_LONG) && (vmread(GUEST_EFER) & EFER_LMA))
+    u64 access = state_get(STATE_CS_ACCESS);
+    if ((access & SEGMENT_LONG) && (state_get(STATE_EFER) & EFER_LMA))
         return CODE_64;
     return access & SEGMENT_BIG ? CODE_32 : CODE_16;
 }
 
 static inline unsigned guest_cpl(void)
 {
-    return vmread(GUEST_SS_ACCESS) >> 5 & 3;
+    return state_get(STATE_SS_ACCESS) >> 5 & 3;
 }
 
 // Makes *e, and *a behind it, for one instruction of v; its VMCS is current.

@@ -8,7 +8,8 @@
 // on arrival. One that saw the state before finds nobody on the old core, which does no harm.
 #include "smp/lost.h"
 #include "smp/message.h"
-#include "vcpu/vcpu_internal.h"
+#include "vcpu/exits.h"
+#include "vcpu/vapic.h"
 #include "vcpu/vmm.h"
 
 struct owner_call {
@@ -60,7 +61,7 @@ void vcpu_arrive(struct message *m)
     __atomic_store_n(&vmm->expects, 0, __ATOMIC_RELEASE);
     v->move.arriving = false;
     v->schedule.vruntime += vmm->min_vruntime;
-    v->guest->ops->moved(v);
+    vapic_moved(v);
     vcpu_note(v, REQUEST_EVENT);
     if (v->state != VCPU_MOVING) // its VM has been reset meanwhile
         return;
@@ -68,7 +69,7 @@ void vcpu_arrive(struct message *m)
     if (v->move.as == VCPU_RUNNABLE && v->hold == 0)
         vmm_enqueue(v);
     if (!(v->hold & HOLD_VM))
-        v->guest->ops->timer(v); // which also wakes it, if there is a reason
+        vcpu_timer_due(v); // which also wakes it, if there is a reason
 }
 
 struct move_call {
@@ -91,7 +92,7 @@ static void run_move(void *arg)
 
 enum error vcpu_move(struct vcpu *v, struct core *to)
 {
-    if (to->vmm == NULL || core_is_lost(to) || !v->guest->ops->may_run(v, to->number))
+    if (to->vmm == NULL || core_is_lost(to) || !v->guest->life->may_run(v, to->number))
         return ERR_INVALID;
     struct move_call c = {.v = v, .to = to, .error = OK};
     return vcpu_call(v, run_move, &c) ? c.error : ERR_BUSY;
@@ -103,7 +104,7 @@ struct core *find_idle_core(const struct vcpu *v)
         struct vmm *vmm = cores[i]->vmm;
         if (vmm == NULL || core_is_lost(cores[i]) ||
             __atomic_load_n(&vmm->running, __ATOMIC_RELAXED) != NULL ||
-            __atomic_load_n(&vmm->queued, __ATOMIC_RELAXED) != 0 || !v->guest->ops->may_run(v, i))
+            __atomic_load_n(&vmm->queued, __ATOMIC_RELAXED) != 0 || !v->guest->life->may_run(v, i))
             continue;
         if (__atomic_exchange_n(&vmm->expects, 1, __ATOMIC_ACQUIRE) == 0)
             return cores[i];

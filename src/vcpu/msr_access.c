@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: MIT
 // A vCPU's MSRs for the debugger: wherever each of them is kept, with the checks of WRMSR.
 #include "lib/cpu.h"
+#include "vcpu/exits.h"
 #include "vcpu/msr.h"
-#include "vcpu/vcpu_internal.h"
 #include "vcpu/vmm.h"
-#include "vmx/flush.h"
 #include "x86/msr_numbers.h"
 
 static const struct {
     u32 msr;
-    enum vmcs_field field;
-} in_vmcs[] = {
-    {MSR_IA32_SYSENTER_CS, GUEST_SYSENTER_CS},
-    {MSR_IA32_SYSENTER_ESP, GUEST_SYSENTER_ESP},
-    {MSR_IA32_SYSENTER_EIP, GUEST_SYSENTER_EIP},
-    {MSR_IA32_PAT, GUEST_PAT},
-    {MSR_EFER, GUEST_EFER},
-    {MSR_FS_BASE, GUEST_FS_BASE},
-    {MSR_GS_BASE, GUEST_GS_BASE},
+    enum guest_state state;
+} in_state[] = {
+    {MSR_IA32_SYSENTER_CS, STATE_SYSENTER_CS},
+    {MSR_IA32_SYSENTER_ESP, STATE_SYSENTER_ESP},
+    {MSR_IA32_SYSENTER_EIP, STATE_SYSENTER_EIP},
+    {MSR_IA32_PAT, STATE_PAT},
+    {MSR_EFER, STATE_EFER},
+    {MSR_FS_BASE, STATE_FS_BASE},
+    {MSR_GS_BASE, STATE_GS_BASE},
 };
 
 static const struct {
@@ -39,9 +38,9 @@ static u64 *kept(struct vcpu *v, size_t offset)
 
 bool msr_read_direct(struct vcpu *v, u32 msr, u64 *value)
 {
-    for (unsigned i = 0; i < ARRAY_SIZE(in_vmcs); i++) {
-        if (in_vmcs[i].msr == msr) {
-            *value = vmread(in_vmcs[i].field);
+    for (unsigned i = 0; i < ARRAY_SIZE(in_state); i++) {
+        if (in_state[i].msr == msr) {
+            *value = state_get(in_state[i].state);
             return true;
         }
     }
@@ -65,16 +64,16 @@ bool vcpu_read_msr(struct vcpu *v, u32 msr, u64 *value)
 // What WRMSR would refuse (SDM Vol. 4), and a VM entry too.
 static bool direct_value_ok(u32 msr, u64 value)
 {
-    return msr_value_ok(msr, value, vmread(GUEST_EFER), vmread(GUEST_CR0));
+    return msr_value_ok(msr, value, state_get(STATE_EFER), state_get(STATE_CR0));
 }
 
 bool vcpu_write_msr(struct vcpu *v, u32 msr, u64 value)
 {
-    for (unsigned i = 0; i < ARRAY_SIZE(in_vmcs); i++) {
-        if (in_vmcs[i].msr == msr) {
+    for (unsigned i = 0; i < ARRAY_SIZE(in_state); i++) {
+        if (in_state[i].msr == msr) {
             if (!direct_value_ok(msr, value))
                 return false;
-            vmwrite(in_vmcs[i].field, value);
+            state_set(in_state[i].state, value);
             if (msr == MSR_EFER) // what NXE = 0 made of translations
                 vpid_flush(v->run.vpid);
             return true;

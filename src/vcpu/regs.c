@@ -3,55 +3,23 @@
 #include "lib/cpu.h"
 #include "lib/string.h"
 #include "vcpu/cpuid.h"
+#include "vcpu/exits.h"
 #include "vcpu/guest_access.h"
-#include "vcpu/vcpu_internal.h"
+#include "vcpu/vapic.h"
 #include "vcpu/vmm.h"
-#include "vmx/caps.h"
-#include "vmx/flush.h"
 #include "x86/bits.h"
-
-// Encodings of a segment's fields follow the order of enum segment_name.
-void vmcs_get_segment(enum segment_name n, struct segment *s)
-{
-    s->selector = (u16)vmread(GUEST_ES_SELECTOR + 2 * n);
-    s->limit = (u32)vmread(GUEST_ES_LIMIT + 2 * n);
-    s->access = (u32)vmread(GUEST_ES_ACCESS + 2 * n);
-    s->base = vmread(GUEST_ES_BASE + 2 * n);
-}
-
-void vmcs_set_segment(enum segment_name n, const struct segment *s)
-{
-    vmwrite(GUEST_ES_SELECTOR + 2 * n, s->selector);
-    vmwrite(GUEST_ES_LIMIT + 2 * n, s->limit);
-    vmwrite(GUEST_ES_ACCESS + 2 * n, s->access);
-    vmwrite(GUEST_ES_BASE + 2 * n, s->base);
-}
 
 u64 vcpu_get_gpr(struct vcpu *v, unsigned n)
 {
-    return n == RSP ? vmread(GUEST_RSP) : v->run.gpr[n];
+    return n == RSP ? state_get(STATE_RSP) : v->run.gpr[n];
 }
 
 void vcpu_set_gpr(struct vcpu *v, unsigned n, u64 value)
 {
     if (n == RSP)
-        vmwrite(GUEST_RSP, value);
+        state_set(STATE_RSP, value);
     else
         v->run.gpr[n] = value;
-}
-
-u64 vcpu_cr0(const struct vcpu *v)
-{
-    (void)v;
-    u64 mask = vmread(CR0_MASK);
-    return (vmread(GUEST_CR0) & ~mask) | (vmread(CR0_SHADOW) & mask);
-}
-
-u64 vcpu_cr4(const struct vcpu *v)
-{
-    (void)v;
-    u64 mask = vmread(CR4_MASK);
-    return (vmread(GUEST_CR4) & ~mask) | (vmread(CR4_SHADOW) & mask);
 }
 
 // EFER.LMA follows LME and CR0.PG, and the "IA-32e mode guest" entry control follows LMA.
@@ -59,11 +27,11 @@ static void update_long_mode(struct vcpu *v, u64 efer, u64 cr0)
 {
     bool active = (efer & EFER_LME) && (cr0 & CR0_PG);
     efer = active ? efer | EFER_LMA : efer & ~EFER_LMA;
-    vmwrite(GUEST_EFER, efer);
+    state_set(STATE_EFER, efer);
     if (active == v->run.wishes.long_mode)
         return;
     v->run.wishes.long_mode = active;
-    vmcs_compose_controls(v);
+    vcpu_compose(v);
 }
 
 static u64 beyond_maxphyaddr(const struct vcpu *v)
@@ -84,8 +52,7 @@ static bool load_pdptes(struct vcpu *v, u64 cr0, u64 cr3, u64 cr4, u64 efer)
         if ((pdpte[i] & 1) && (pdpte[i] & (PDPTE_RESERVED | beyond_maxphyaddr(v))) != 0)
             return false;
     }
-    for (unsigned i = 0; i < 4; i++)
-        vmwrite(GUEST_PDPTE0 + 2 * i, pdpte[i]);
+    state_set_pdptes(pdpte);
     return true;
 }
 
@@ -98,23 +65,22 @@ static bool load_pdptes(struct vcpu *v, u64 cr0, u64 cr3, u64 cr4, u64 efer)
 // 10.8.5.
 bool vcpu_set_cr0(struct vcpu *v, u64 value)
 {
-    u64 efer = vmread(GUEST_EFER), cr4 = vmread(GUEST_CR4), old = vcpu_cr0(v);
+    u64 efer = state_get(STATE_EFER), cr4 = state_get(STATE_CR4), old = backend_cr0();
     bool pg = value & CR0_PG;
     if (value >> 32 != 0 || (pg && !(value & CR0_PE)) || ((value & CR0_NW) && !(value & CR0_CD)))
         return false;
-    bool code_64 = vmread(GUEST_CS_ACCESS) & SEGMENT_LONG;
+    bool code_64 = state_get(STATE_CS_ACCESS) & SEGMENT_LONG;
     if (pg && !(old & CR0_PG) && (efer & EFER_LME) &&
-        (!(cr4 & CR4_PAE) || code_64 || (vmread(GUEST_TR_ACCESS) & 15) <= 3)) // a 16-bit TSS
+        (!(cr4 & CR4_PAE) || code_64 || (state_get(STATE_TR_ACCESS) & 15) <= 3)) // a 16-bit TSS
         return false;
     if (!pg && ((cr4 & CR4_PCIDE) || ((efer & EFER_LMA) && code_64)))
         return false;
     value = (value & CR0_DEFINED) | CR0_ET;
-    if (((value ^ old) & CR0_LOADS_PDPTES) && !load_pdptes(v, value, vmread(GUEST_CR3), cr4, efer))
+    if (((value ^ old) & CR0_LOADS_PDPTES) &&
+        !load_pdptes(v, value, state_get(STATE_CR3), cr4, efer))
         return false;
-    vmwrite(CR0_SHADOW, value);
-    u64 real = (value & ~CR0_HOST_OWNED) | CR0_NE;
-    vmwrite(GUEST_CR0, real);
-    update_long_mode(v, efer, real);
+    backend_set_cr0(value);
+    update_long_mode(v, efer, value);
     if ((value ^ old) & (CR0_PG | CR0_WP))
         vpid_flush(v->run.vpid);
     return true;
@@ -123,24 +89,18 @@ bool vcpu_set_cr0(struct vcpu *v, u64 value)
 // All that is cached goes, global pages too, which may always happen.
 bool vcpu_set_cr3(struct vcpu *v, u64 value)
 {
-    u64 cr4 = vmread(GUEST_CR4), efer = vmread(GUEST_EFER);
+    u64 cr4 = state_get(STATE_CR4), efer = state_get(STATE_EFER);
     bool keep = (cr4 & CR4_PCIDE) && (value & CR3_NO_FLUSH);
     if (keep)
         value &= ~CR3_NO_FLUSH;
     if ((efer & EFER_LMA) && (value & beyond_maxphyaddr(v)) != 0)
         return false;
-    if (!load_pdptes(v, vmread(GUEST_CR0), value, cr4, efer))
+    if (!load_pdptes(v, state_get(STATE_CR0), value, cr4, efer))
         return false;
-    vmwrite(GUEST_CR3, value);
+    state_set(STATE_CR3, value);
     if (!keep)
         vpid_flush(v->run.vpid);
     return true;
-}
-
-static void write_cr4_field(u64 value)
-{
-    vmwrite(CR4_SHADOW, value);
-    vmwrite(GUEST_CR4, value | CR4_VMXE);
 }
 
 // What follows from a CR4 that has been written.
@@ -153,17 +113,18 @@ static void follow_cr4(struct vcpu *v, u64 value)
 
 bool vcpu_set_cr4(struct vcpu *v, u64 value)
 {
-    u64 cr0 = vmread(GUEST_CR0), efer = vmread(GUEST_EFER), old = vmread(GUEST_CR4);
+    u64 cr0 = state_get(STATE_CR0), efer = state_get(STATE_EFER), old = state_get(STATE_CR4);
     if ((value & ~v->guest->cr4_allowed) != 0)
         return false;
     if ((efer & EFER_LMA) && (!(value & CR4_PAE) || ((value ^ old) & CR4_LA57)))
         return false;
     if ((value & CR4_PCIDE) && !(old & CR4_PCIDE) &&
-        (!(efer & EFER_LMA) || (vmread(GUEST_CR3) & 0xfff) != 0))
+        (!(efer & EFER_LMA) || (state_get(STATE_CR3) & 0xfff) != 0))
         return false;
-    if (((value ^ old) & CR4_LOADS_PDPTES) && !load_pdptes(v, cr0, vmread(GUEST_CR3), value, efer))
+    if (((value ^ old) & CR4_LOADS_PDPTES) &&
+        !load_pdptes(v, cr0, state_get(STATE_CR3), value, efer))
         return false;
-    write_cr4_field(value);
+    backend_set_cr4(value);
     follow_cr4(v, value);
     vpid_flush(v->run.vpid);
     return true;
@@ -172,18 +133,17 @@ bool vcpu_set_cr4(struct vcpu *v, u64 value)
 void vcpu_paging_state(struct vcpu *v, struct paging_state *ps)
 {
     *ps = (struct paging_state){
-        .cr0 = vmread(GUEST_CR0),
-        .cr3 = vmread(GUEST_CR3),
-        .cr4 = vmread(GUEST_CR4),
-        .efer = vmread(GUEST_EFER),
-        .rflags = vmread(GUEST_RFLAGS),
+        .cr0 = state_get(STATE_CR0),
+        .cr3 = state_get(STATE_CR3),
+        .cr4 = state_get(STATE_CR4),
+        .efer = state_get(STATE_EFER),
+        .rflags = state_get(STATE_RFLAGS),
         .cpl = guest_cpl(),
         .maxphyaddr = v->guest->maxphyaddr,
         .no_1gb_pages = !cpuid_info.pages_1g,
         .use_pdpte = true,
     };
-    for (unsigned i = 0; i < 4; i++)
-        ps->pdpte[i] = vmread(GUEST_PDPTE0 + 2 * i);
+    state_get_pdptes(ps->pdpte);
 }
 
 void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *r)
@@ -191,24 +151,24 @@ void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *r)
     memset(r, 0, sizeof(*r));
     for (unsigned n = 0; n < GPR_COUNT; n++)
         r->gpr[n] = vcpu_get_gpr(v, n);
-    r->rip = vmread(GUEST_RIP);
-    r->rflags = vmread(GUEST_RFLAGS);
+    r->rip = state_get(STATE_RIP);
+    r->rflags = state_get(STATE_RFLAGS);
     for (unsigned n = 0; n < SEG_COUNT; n++)
-        vmcs_get_segment((enum segment_name)n, &r->seg[n]);
-    r->gdtr = (struct descriptor_table){vmread(GUEST_GDTR_BASE), (u32)vmread(GUEST_GDTR_LIMIT)};
-    r->idtr = (struct descriptor_table){vmread(GUEST_IDTR_BASE), (u32)vmread(GUEST_IDTR_LIMIT)};
-    r->cr0 = vcpu_cr0(v);
-    r->cr3 = vmread(GUEST_CR3);
-    r->cr4 = vcpu_cr4(v);
-    r->cr8 = v->guest->ops->cr8_read(v);
-    r->efer = vmread(GUEST_EFER);
+        state_get_segment((enum segment_name)n, &r->seg[n]);
+    r->gdtr = state_get_table(STATE_GDTR);
+    r->idtr = state_get_table(STATE_IDTR);
+    r->cr0 = backend_cr0();
+    r->cr3 = state_get(STATE_CR3);
+    r->cr4 = backend_cr4();
+    r->cr8 = vapic_cr8_read(v);
+    r->efer = state_get(STATE_EFER);
     switch_save(v);
     r->cr2 = v->switched.cr2;
     r->kernel_gs_base = v->switched.kernel_gs_base;
     r->xcr0 = v->switched.xcr0;
     memcpy(r->dr, v->switched.dr, sizeof(r->dr));
     r->dr6 = v->switched.dr6;
-    r->dr7 = v->debug.registers ? v->debug.guest_dr7 : vmread(GUEST_DR7);
+    r->dr7 = v->debug.registers ? v->debug.guest_dr7 : state_get(STATE_DR7);
 }
 
 void vcpu_limits(const struct vcpu *v, struct regs_limits *l)
@@ -222,35 +182,32 @@ void vcpu_limits(const struct vcpu *v, struct regs_limits *l)
 // What of *r is in the VMCS.
 static void write_fields(struct vcpu *v, const struct vcpu_regs *r)
 {
-    vmwrite(GUEST_RSP, r->gpr[RSP]);
-    vmwrite(GUEST_RIP, r->rip);
-    vmwrite(GUEST_RFLAGS, r->rflags);
+    state_set(STATE_RSP, r->gpr[RSP]);
+    state_set(STATE_RIP, r->rip);
+    state_set(STATE_RFLAGS, r->rflags);
     for (unsigned n = 0; n < SEG_COUNT; n++)
-        vmcs_set_segment((enum segment_name)n, &r->seg[n]);
-    vmwrite(GUEST_GDTR_BASE, r->gdtr.base);
-    vmwrite(GUEST_GDTR_LIMIT, r->gdtr.limit);
-    vmwrite(GUEST_IDTR_BASE, r->idtr.base);
-    vmwrite(GUEST_IDTR_LIMIT, r->idtr.limit);
-    vmwrite(CR0_SHADOW, r->cr0);
-    vmwrite(GUEST_CR0, (r->cr0 & ~CR0_HOST_OWNED) | CR0_NE);
-    vmwrite(GUEST_CR3, r->cr3);
-    write_cr4_field(r->cr4);
+        state_set_segment((enum segment_name)n, &r->seg[n]);
+    state_set_table(STATE_GDTR, r->gdtr);
+    state_set_table(STATE_IDTR, r->idtr);
+    backend_set_cr0(r->cr0);
+    state_set(STATE_CR3, r->cr3);
+    backend_set_cr4(r->cr4);
     update_long_mode(v, r->efer, r->cr0);
     if (!v->debug.registers)
-        vmwrite(GUEST_DR7, r->dr7);
+        state_set(STATE_DR7, r->dr7);
 }
 
 static void read_interruptibility(struct interruptibility *i)
 {
-    i->blocking = vmread(GUEST_INTERRUPTIBILITY);
-    i->pending_debug = vmread(GUEST_PENDING_DEBUG);
-    i->halted = vmread(GUEST_ACTIVITY) == ACTIVITY_HLT;
+    i->blocking = state_get(STATE_BLOCKING);
+    i->pending_debug = state_get(STATE_PENDING_DEBUG);
+    i->halted = state_get(STATE_ACTIVITY) == ACTIVITY_HLT;
 }
 
 static void write_interruptibility(const struct interruptibility *i)
 {
-    vmwrite(GUEST_INTERRUPTIBILITY, i->blocking);
-    vmwrite(GUEST_PENDING_DEBUG, i->pending_debug);
+    state_set(STATE_BLOCKING, i->blocking);
+    state_set(STATE_PENDING_DEBUG, i->pending_debug);
 }
 
 // Writes what is in the VMCS and looks at the result as the next entry will (SDM 27.3.1). False,
@@ -263,8 +220,7 @@ static bool enter_fields(struct vcpu *v, const struct vcpu_regs *old, const stru
     char buf[160];
     bool tables =
         r->cr3 != old->cr3 || r->cr0 != old->cr0 || r->cr4 != old->cr4 || r->efer != old->efer;
-    for (unsigned i = 0; i < 4; i++)
-        pdpte[i] = vmread(GUEST_PDPTE0 + 2 * i);
+    state_get_pdptes(pdpte);
     if (tables && !load_pdptes(v, r->cr0, r->cr3, r->cr4, r->efer)) {
         text_add(why, "cr3 = %lx: reserved bits are set in the PDPTEs there", r->cr3);
         return false;
@@ -274,7 +230,7 @@ static bool enter_fields(struct vcpu *v, const struct vcpu_regs *old, const stru
     regs_settle(old, r, &after);
     write_fields(v, r);
     write_interruptibility(&after);
-    const char *field = vmcs_check_guest(v, buf, sizeof(buf));
+    const char *field = backend_check_guest(&v->run, buf, sizeof(buf));
     if (field == NULL) {
         if (tables)
             vpid_flush(v->run.vpid);
@@ -282,8 +238,7 @@ static bool enter_fields(struct vcpu *v, const struct vcpu_regs *old, const stru
     }
     write_fields(v, old);
     write_interruptibility(&before);
-    for (unsigned i = 0; i < 4; i++)
-        vmwrite(GUEST_PDPTE0 + 2 * i, pdpte[i]);
+    state_set_pdptes(pdpte);
     text_add(why, "%s", field);
     return false;
 }
@@ -300,7 +255,7 @@ enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r, struct text 
         vcpu_set_gpr(v, n, r->gpr[n]);
     if (r->cr4 != old.cr4)
         follow_cr4(v, r->cr4);
-    v->guest->ops->cr8_write(v, r->cr8);
+    vapic_cr8_write(v, r->cr8);
     if (r->rflags != old.rflags)
         v->events.sleeps_interruptible = r->rflags & RFLAGS_IF;
 

@@ -5,7 +5,7 @@
 #include "lib/cpu.h"
 #include "lib/string.h"
 #include "vcpu/cpuid.h"
-#include "vcpu/vcpu_internal.h"
+#include "vcpu/exits.h"
 #include "vcpu/vmm.h"
 #include "x86/bits.h"
 #include "x86/msr_numbers.h"

@@ -9,23 +9,11 @@
 #include "smp/apic.h"
 #include "smp/descriptors.h"
 #include "smp/time.h"
+#include "vcpu/exits.h"
 #include "vcpu/msr.h"
-#include "vcpu/vcpu_internal.h"
+#include "vcpu/vapic.h"
 #include "vcpu/vmm.h"
-#include "vmx/caps.h"
-#include "vmx/flush.h"
-#include "vmx/offsets.h"
 #include "x86/bits.h"
-
-_Static_assert(offsetof(struct vcpu, run.launched) == VCPU_LAUNCHED, "offsets.h");
-_Static_assert(offsetof(struct vcpu, run.host_rsp) == VCPU_HOST_RSP, "offsets.h");
-_Static_assert(offsetof(struct vcpu, run.reason) == VCPU_REASON, "offsets.h");
-_Static_assert(offsetof(struct vcpu, run.plain_reasons) == VCPU_PLAIN_REASONS, "offsets.h");
-_Static_assert(offsetof(struct vcpu, run.exits) == VCPU_EXITS, "offsets.h");
-_Static_assert(offsetof(struct vcpu, run.requests) == VCPU_REQUESTS, "offsets.h");
-_Static_assert(offsetof(struct core, guest_deadline) == CORE_DEADLINE, "offsets.h");
-_Static_assert(offsetof(struct core, exit_tsc) == CORE_EXIT_TSC, "offsets.h");
-_Static_assert(offsetof(struct core, attention) == CORE_ATTENTION, "offsets.h");
 
 #define MISC_ENABLE_RESET     0x1801ul // fast strings; BTS and PEBS unavailable
 #define MTRR_DEF_TYPE_RESET   0xc06ul  // enabled, fixed enabled, write-back
@@ -34,15 +22,13 @@ _Static_assert(offsetof(struct core, attention) == CORE_ATTENTION, "offsets.h");
 // Of one vCPU that has its core.
 #define TIMER_EVENTS_PER_SECOND 10000
 
-static u32 next_vpid = 1;
-
 // A guest may program timers that are always due. They keep neither its core from entering guests
 // and taking interrupts, nor whoever has the core while it waits: it has what it missed at its
 // turn.
 static void timer_expired(struct timer *t)
 {
     struct vcpu *v = CONTAINER_OF(t, struct vcpu, timer);
-    v->guest->ops->timer(v);
+    vcpu_timer_due(v);
     bool waits = v->state == VCPU_RUNNABLE;
     u64 soonest = rdtsc() + host_tsc_hz / (waits ? 1000 : TIMER_EVENTS_PER_SECOND);
     if (t->deadline >= soonest)
@@ -92,7 +78,7 @@ static bool nmi_wakes(struct vcpu *v)
         return false;
     struct vcpu *before = vcpu_core(v)->vmm->current;
     vcpu_load(v);
-    bool blocked = vmread(GUEST_INTERRUPTIBILITY) & BLOCKING_BY_NMI;
+    bool blocked = state_get(STATE_BLOCKING) & BLOCKING_BY_NMI;
     if (before != NULL)
         vcpu_load(before);
     return !blocked;
@@ -100,7 +86,7 @@ static bool nmi_wakes(struct vcpu *v)
 
 bool vcpu_would_wake(struct vcpu *v)
 {
-    return nmi_wakes(v) || (v->events.sleeps_interruptible && v->guest->ops->wakes(v));
+    return nmi_wakes(v) || (v->events.sleeps_interruptible && vapic_wakes(v));
 }
 
 void vcpu_check_wake(struct vcpu *v)
@@ -120,12 +106,12 @@ void vcpu_check_wake(struct vcpu *v)
     }
     if ((requests & REQUEST_SIPI) && v->state == VCPU_WAIT_SIPI) {
         struct vcpu *before = v->core->vmm->current; // perhaps about to be entered
-        v->guest->ops->startup(v, false, true);
+        vapic_startup(v, false, true);
         if (before != NULL)
             vcpu_load(before);
     }
     if (requests & REQUEST_TIMER)
-        v->guest->ops->timer(v);
+        vcpu_timer_due(v);
     if (v->state == VCPU_SLEEPING && vcpu_would_wake(v)) {
         v->events.wakeups++;
         vmm_make_runnable(v);
@@ -135,18 +121,17 @@ void vcpu_check_wake(struct vcpu *v)
 COLD struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *core)
 {
     hpa_t memory = memory_alloc(ALIGN_UP(sizeof(struct vcpu), PAGE_SIZE), PAGE_SIZE);
-    hpa_t vmcs = page_alloc(), xsave = page_alloc(), bitmap = page_alloc();
-    if (memory.v == 0 || vmcs.v == 0 || xsave.v == 0 || bitmap.v == 0)
+    hpa_t xsave = page_alloc();
+    if (memory.v == 0 || xsave.v == 0)
         return NULL;
     struct vcpu *v = phys_to_virt(memory);
     memset(v, 0, sizeof(*v));
+    if (!backend_create(&v->run))
+        return NULL;
     v->guest = guest;
     v->index = index;
     v->core = core;
-    v->run.vmcs = vmcs;
     v->switched.xsave = phys_to_virt(xsave);
-    v->run.msr_bitmap = phys_to_virt(bitmap);
-    v->run.vpid = (u16)__atomic_fetch_add(&next_vpid, 1, __ATOMIC_RELAXED);
     v->schedule.weight = 100;
     v->state = VCPU_OFF;
     vcpu_set_single_step(v, false, false);
@@ -155,8 +140,6 @@ COLD struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *cor
     timer_init(&v->wake.timer, wake_due);
     v->wake.message.run = woken;
     v->move.arrival.run = vcpu_arrive;
-    struct vmcs *region = phys_to_virt(vmcs);
-    region->revision = BASIC_REVISION(vmx_caps.basic);
     return v;
 }
 
@@ -183,9 +166,18 @@ static void begin_again(struct vcpu *v)
     memset(v->switched.dr, 0, sizeof(v->switched.dr));
     v->switched.dr6 = DR6_RESET;
     step_over_end(v);
-    vmcs_setup(v);
-    vmcs_init_guest(v);
-    vcpu_note(v, REQUEST_DEBUG);
+    const struct guest *g = v->guest;
+    struct backend_vm vm = {.io_bitmap = g->io_bitmap,
+                            .cr4_allowed = g->cr4_allowed,
+                            .maxphyaddr = g->maxphyaddr,
+                            .one_vcpu = g->vcpu_count == 1};
+    backend_reset(&v->run, &vm, v->core);
+    backend_set_ept(vcpu_ept_pointer(v));
+    v->tsc_offset = g->tsc_offset + v->msrs.tsc_adjust;
+    backend_set_tsc_offset(v->tsc_offset);
+    v->debug.guest_dr7 = DR7_FIXED;
+    cpuid_follow_cr4(v, 0);
+    vcpu_apply_catches(v);
     vpid_flush(v->run.vpid);
     ept_flush(&v->guest->ept);
 }
@@ -204,7 +196,8 @@ COLD void vcpu_reset(struct vcpu *v)
     v->msrs.tsc_adjust = 0;
     reset_vector_state(v);
     vcpu_load(v);
-    vmcs_reset_guest(v);
+    backend_reset_more();
+    v->msrs.debugctl = 0;
     begin_again(v);
 }
 
@@ -219,9 +212,12 @@ COLD void vcpu_init(struct vcpu *v)
 
 COLD void vcpu_start(struct vcpu *v)
 {
-    vmwrite(GUEST_CS_SELECTOR, (u64)v->events.sipi_vector << 8);
-    vmwrite(GUEST_CS_BASE, (u64)v->events.sipi_vector << 12);
-    vmwrite(GUEST_RIP, 0);
+    struct segment cs;
+    state_get_segment(SEG_CS, &cs);
+    cs.selector = (u16)(v->events.sipi_vector << 8);
+    cs.base = (u64)v->events.sipi_vector << 12;
+    state_set_segment(SEG_CS, &cs);
+    state_set(STATE_RIP, 0);
     vmm_make_runnable(v);
 }
 
@@ -230,19 +226,11 @@ void vcpu_load(struct vcpu *v)
     struct vmm *vmm = v->core->vmm;
     if (vmm->current == v)
         return;
-    if (!v->run.loaded) {
-        vmclear(v->run.vmcs); // gives the region its initial launch state
-        v->run.launched = 0;
-        v->run.host_rsp = 0;
-    }
-    vmptrld(v->run.vmcs);
+    bool first = !v->run.loaded;
+    backend_load(&v->run, v->core);
     vmm->current = v;
-    if (!v->run.loaded) {
-        v->run.loaded = true;
-        vmcs_set_core(v);
-        vpid_flush(v->run.vpid);
+    if (first)
         ept_flush(&v->guest->ept);
-    }
 }
 
 void vcpu_unload(struct vcpu *v)
@@ -251,12 +239,9 @@ void vcpu_unload(struct vcpu *v)
     switch_save(v);
     if (vmm->on_core == v)
         vmm->on_core = NULL;
-    if (v->run.loaded)
-        vmclear(v->run.vmcs);
+    backend_unload(&v->run);
     if (vmm->current == v)
         vmm->current = NULL;
-    v->run.loaded = false;
-    v->run.launched = 0;
 }
 
 void vcpu_request(struct vcpu *v, u32 request)
@@ -297,18 +282,18 @@ void vcpu_set_skip_flags(struct vcpu *v)
 
 void vcpu_skip_wrapped(struct vcpu *v, u64 rip)
 {
-    vmwrite(GUEST_RIP, vmread(GUEST_CS_ACCESS) & SEGMENT_LONG ? rip : (u32)rip);
-    vcpu_skip_rare(v, vmread(GUEST_INTERRUPTIBILITY), vmread(GUEST_RFLAGS));
+    state_set(STATE_RIP, state_get(STATE_CS_ACCESS) & SEGMENT_LONG ? rip : (u32)rip);
+    vcpu_skip_rare(v, state_get(STATE_BLOCKING), state_get(STATE_RFLAGS));
 }
 
 void vcpu_skip_rare(struct vcpu *v, u64 blocking, u64 rflags)
 {
-    vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+    state_set(STATE_BLOCKING, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
     if (rflags & RFLAGS_RF)
-        vmwrite(GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+        state_set(STATE_RFLAGS, rflags & ~RFLAGS_RF);
     // An instruction that we carried out is stepped over like any other. It was no branch.
     if ((rflags & RFLAGS_TF) && !(v->msrs.debugctl & DEBUGCTL_BTF))
-        vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | DR6_BS);
+        state_set(STATE_PENDING_DEBUG, state_get(STATE_PENDING_DEBUG) | DR6_BS);
     step_over_end(v);
     if (v->step.single) {
         v->step.emulated = true;
@@ -321,9 +306,10 @@ COLD void vcpu_dump(struct vcpu *v)
     struct vcpu_regs r;
     vcpu_get_regs(v, &r);
     const char *n = v->guest->name;
-    log_line("vm", "%s vcpu %u: exit %s, qualification %lx, linear %lx, physical %lx", n, v->index,
-             exit_reason_name(v->run.reason), vmread(EXIT_QUALIFICATION),
-             vmread(GUEST_LINEAR_ADDRESS), vmread(GUEST_PHYSICAL_ADDRESS));
+    char exit[160];
+    struct text t = TEXT(exit);
+    backend_describe_exit(&v->run, &t);
+    log_line("vm", "%s vcpu %u: exit %s", n, v->index, exit);
     log_line("vm", "%s rip %04x:%016lx rsp %016lx rflags %08lx", n, r.seg[SEG_CS].selector, r.rip,
              r.gpr[RSP], r.rflags);
     log_line("vm", "%s rax %016lx rbx %016lx rcx %016lx rdx %016lx", n, r.gpr[RAX], r.gpr[RBX],
@@ -337,7 +323,7 @@ COLD void vcpu_dump(struct vcpu *v)
     log_line("vm", "%s cr0 %08lx cr2 %016lx cr3 %016lx cr4 %08lx", n, r.cr0, r.cr2, r.cr3, r.cr4);
     log_line("vm", "%s cs base %lx limit %x access %x; idt %lx limit %x; event %x", n,
              r.seg[SEG_CS].base, r.seg[SEG_CS].limit, r.seg[SEG_CS].access, r.idtr.base,
-             r.idtr.limit, (u32)vmread(IDT_VECTORING_INFO));
+             r.idtr.limit, backend_exit_delivering());
 }
 
 COLD void vcpu_crash(struct vcpu *v, const char *fmt, ...)
@@ -348,5 +334,49 @@ COLD void vcpu_crash(struct vcpu *v, const char *fmt, ...)
     str_vformat(reason, sizeof(reason), fmt, args);
     va_end(args);
     vcpu_dump(v);
-    v->guest->ops->crash(v, reason);
+    v->guest->life->crash(v, reason);
+}
+
+void vcpu_compose(struct vcpu *v)
+{
+    struct backend_wishes *w = &v->run.wishes;
+    w->step = v->step.single || v->step.over != 0;
+    w->alone = vcpu_runs_alone(v);
+    w->free = (v->step.over & STEP_OVER_MOV_DR ? (u32)CATCH_MOV_DR : 0) |
+              (v->step.over & STEP_OVER_INVPCID ? (u32)CATCH_INVLPG : 0) |
+              (v->step.over & STEP_OVER_DESCRIPTORS ? (u32)CATCH_DESCRIPTOR_TABLES : 0);
+    w->mov_dr = v->debug.registers;
+    w->breakpoints = v->debug.breakpoints;
+    backend_compose(&v->run);
+}
+
+static void build_msr_bitmap(struct vcpu *v)
+{
+    msr_bitmap_build(&v->run, v->msrs.x2apic_reads, v->msrs.x2apic_writes);
+    if (v->guest->intercept_ops != NULL)
+        v->guest->intercept_ops->catch_msrs(v);
+}
+
+void vcpu_apply_catches(struct vcpu *v)
+{
+    const struct guest *g = v->guest;
+    struct backend_catches c = {.free = g->hlt_through ? (u32)CATCH_HLT : 0};
+    bool items = g->intercept_ops != NULL && g->intercept_ops->wants(v, &c);
+    backend_catch(&v->run, &c);
+    build_msr_bitmap(v);
+    v->run.plain_reasons = !items && !g->hlt_through ? EXIT_REASONS : 0;
+    vcpu_note(v, REQUEST_DEBUG);
+}
+
+void vcpu_let_x2apic_through(struct vcpu *v, u64 reads, u64 writes)
+{
+    v->msrs.x2apic_reads = reads;
+    v->msrs.x2apic_writes = writes;
+    build_msr_bitmap(v);
+}
+
+u64 vcpu_ept_pointer(const struct vcpu *v)
+{
+    const struct guest *g = v->guest;
+    return ept_pointer(&g->ept, v->step.over & STEP_OVER_VIEW ? 0 : g->caught_view);
 }

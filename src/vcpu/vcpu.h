@@ -6,7 +6,7 @@
 #pragma once
 
 #include "ept/ept.h"
-#include "intercept/intercept.h"
+#include "lib/cpu.h"
 #include "lib/heap.h"
 #include "lib/lock.h"
 #include "lib/types.h"
@@ -21,65 +21,77 @@
 #include "x86/guest_memory.h"
 #include "x86/walk.h"
 
+struct backend_catches;
+struct guest;
+struct intercepts;
+struct lapic;
+struct vapic;
 struct vcpu;
 
-// What vmx asks of the rooms above it. All are called on the vCPU's core, in root mode, and may
-// not wait for another core.
-struct guest_ops {
+// What vcpu asks of the rooms above it, a table for each matter. All are called on the vCPU's core,
+// in root mode, and may not wait for another core.
+
+struct device_ops {
     // One access of size 1, 2 or 4 bytes to an emulated port. Of a value only these bytes count.
     u32 (*port_in)(struct vcpu *v, u16 port, unsigned size);
     void (*port_out)(struct vcpu *v, u16 port, unsigned size, u32 value);
-    // One access of 1 to 8 bytes to guest-physical memory that is not RAM.
+    // One access of 1 to 8 bytes to guest-physical memory that is neither RAM nor v's local APIC.
     u64 (*mmio_read)(struct vcpu *v, gpa_t gpa, unsigned size);
     void (*mmio_write)(struct vcpu *v, gpa_t gpa, unsigned size, u64 value);
     // The CPU wanted code or a paging structure where no RAM is, and was answered by an exception.
     void (*no_memory)(struct vcpu *v, gpa_t gpa);
-    // An MSR that vmx does not know itself. False: #GP.
-    bool (*msr_read)(struct vcpu *v, u32 msr, u64 *value);
-    bool (*msr_write)(struct vcpu *v, u32 msr, u64 value);
-    // IA32_TSC_DEADLINE is written.
-    void (*set_deadline)(struct vcpu *v, u64 value);
-    // The x2APIC's interrupt command register is written. False: nothing was done, msr_write must.
-    bool (*send_ipi)(struct vcpu *v, u32 low, u32 destination);
-    // The preemption timer came to its end. True: it was for this vCPU's TSC deadline, and that is
-    // seen to; false: who knows.
-    bool (*deadline_due)(struct vcpu *v);
-    // CR8, where there is no TPR shadow.
-    u64 (*cr8_read)(struct vcpu *v);
-    void (*cr8_write)(struct vcpu *v, u64 value);
-    // Takes in what others posted and brings the VMCS up to date: before an entry, when
-    // REQUEST_EVENT is set. Returns true when an interrupt is to be injected by vmx, which then
-    // calls accept when the guest can take it.
-    bool (*sync)(struct vcpu *v);
-    u8 (*accept)(struct vcpu *v);
-    // Whether an interrupt waits that would end HLT. Sets REQUEST_EVENT if sync has to see to it.
-    bool (*wakes)(struct vcpu *v);
-    // The exits of APIC virtualization; the address of the xAPIC page.
-    u64 (*apic_base)(struct vcpu *v);
-    void (*apic_write)(struct vcpu *v, u32 offset);
-    void (*eoi_induced)(struct vcpu *v, u8 vector);
-    // The vCPU's timer is due, or may have moved.
-    void (*timer)(struct vcpu *v);
-    // The guest wrote its TSC, which would read `before` and now reads `after`.
-    void (*tsc_written)(struct vcpu *v, u64 before, u64 after);
-    // A hypercall beyond number 0. The result goes to RAX.
-    u64 (*hypercall)(struct vcpu *v, u64 number);
+    // The time of guest->device_deadline has come. v is vCPU 0.
+    void (*expire)(struct vcpu *v);
+    // The 8259's INT, and its answer to an acknowledge cycle: a vector.
+    bool (*pic_level)(const struct vcpu *v);
+    u8 (*pic_ack)(struct vcpu *v);
+    // The EOI of a level-triggered interrupt, for the IOAPIC.
+    void (*eoi)(struct vcpu *v, u8 vector);
+};
+
+struct memory_ops {
     // A write to a page that was write-protected on request. True: handled, run on (perhaps after
     // step_over(STEP_OVER_PAGE): then page_stepped follows when the write is done).
     bool (*write_protected)(struct vcpu *v, gpa_t gpa);
     void (*page_stepped)(struct vcpu *v);
     // A write of 1 to 8 bytes that we carry out for the guest. False: gpa is not RAM.
     bool (*write_ram)(struct vcpu *v, gpa_t gpa, const void *value, unsigned size);
+};
+
+struct life_ops {
+    // Whether v may run on that core.
+    bool (*may_run)(const struct vcpu *v, unsigned core);
     // The vCPU halted with interrupts off: only an NMI, INIT or reset ends that.
     void (*halted)(struct vcpu *v);
-    // Whether v may run on that core; v has come to another core.
-    bool (*may_run)(const struct vcpu *v, unsigned core);
-    void (*moved)(struct vcpu *v);
-    // INIT or a start-up IPI arrived: resets v, or starts it at v->events.sipi_vector.
-    void (*startup)(struct vcpu *v, bool init, bool sipi);
-    // The VM is at its end (triple fault, or something the hypervisor will not run).
+    // A hypercall beyond number 0. The result goes to RAX.
+    u64 (*hypercall)(struct vcpu *v, u64 number);
+    // The VM is at its end: as the guest asked, by a triple fault, or for something that the
+    // hypervisor will not run.
+    void (*reset)(struct vcpu *v, const char *reason);
     void (*triple_fault)(struct vcpu *v);
     void (*crash)(struct vcpu *v, const char *reason);
+};
+
+// What a VM is caught at (src/intercept). All on the vCPU's core, its state loaded.
+struct intercept_ops {
+    // Adds what the items want a vCPU to exit for. False: there are no items.
+    bool (*wants)(const struct vcpu *v, struct backend_catches *c);
+    void (*catch_msrs)(struct vcpu *v); // in its MSR bitmap
+    // An exit of a guest that has items; an exception that v has caused and that will be delivered
+    // to it (v->events.info).
+    void (*exit)(struct vcpu *v);
+    void (*exception)(struct vcpu *v);
+    // Carries out what v was stopped at by an item. False: v does not run now.
+    bool (*resume)(struct vcpu *v);
+    // Whether an emulated access of v to this byte is to vanish. access: EPT_READ, EPT_WRITE.
+    bool (*is_ignored)(const struct vcpu *v, gpa_t gpa, u32 access);
+};
+
+// The page behind the xAPIC's address where the CPU virtualizes accesses to it (apic_page.c).
+struct apic_page {
+    struct spinlock lock;
+    hpa_t page;
+    struct ept_restriction *withheld; // from all, or nothing; NULL: there is no such page
 };
 
 // What all vCPUs of a VM share. Set before the first runs; only tsc_offset changes later, while all
@@ -87,13 +99,16 @@ struct guest_ops {
 struct guest {
     const char *name;
     unsigned id; // VM number, from 1
-    const struct guest_ops *ops;
+    const struct device_ops *devices;
+    const struct memory_ops *memory_ops;
+    const struct life_ops *life;
     struct ept_space ept;
     unsigned caught_view; // the view without what items want to see of its memory; 0: there is none
     struct guest_memory memory;
     u8 *io_bitmap;   // 8 KiB
     u16 own_port[2]; // 8 ports each that lead to a device of the host; 0: none
-    struct intercepts intercepts;
+    struct intercepts *intercepts;
+    const struct intercept_ops *intercept_ops;
     bool hlt_through; // the guest's HLT stops the core
     u64 tsc_offset;   // guest TSC = host TSC + this
     u64 xcr0_allowed;
@@ -103,6 +118,15 @@ struct guest {
     struct vcpu *const *vcpu; // all of them, by index
     unsigned vcpu_count;
     u8 apic_log; // log2 of the number of APIC IDs, for CPUID's topology
+
+    // Its local APICs, by vCPU (vapic.h); whose turn lowest-priority arbitration is.
+    struct lapic **lapic;
+    u32 arbitration;
+    struct apic_page apic_page;
+    // The devices' next event in the VM's time; UINT64_MAX: none. The room above sets it, and calls
+    // vcpu_set_timer() for vCPU 0. frozen: no timer of the VM comes to its end.
+    u64 device_deadline;
+    bool frozen;
 };
 
 enum vcpu_state {
@@ -244,7 +268,7 @@ struct vcpu {
     struct vcpu_debug debug;
     struct vcpu_cpuid cpuid;
     struct fetch_cache fetch;
-    void *apic; // of the room above
+    struct vapic *apic;
 };
 
 // ---- life --------------------------------------------------------------------------------
@@ -320,7 +344,7 @@ void vcpu_raise_pf(struct vcpu *v, u64 address, u32 error);
 // Runs the next instruction of v, which is out of the guest, without what is named: by the monitor
 // trap flag, and with nothing injected that waits. It ends when that instruction has been carried
 // out, by the CPU or by us, or an exception of its own has been delivered; a debugger's single step
-// ends with it. For STEP_OVER_PAGE guest_ops.page_stepped is called then. Its core.
+// ends with it. For STEP_OVER_PAGE memory_ops.page_stepped is called then. Its core.
 void step_over(struct vcpu *v, enum step_over what);
 
 // Ends it early: the instruction will not be carried out, since RIP is another or v is reset.
@@ -341,6 +365,17 @@ void vcpu_release_for(struct vcpu *v, enum hold_reason why);
 // Ends the VM because of this vCPU, with a register dump in the log.
 void vcpu_crash(struct vcpu *v, const char *fmt, ...) PRINTF(2, 3);
 void vcpu_dump(struct vcpu *v);
+
+// The VM's time in ticks: its TSC, without a vCPU's own adjustment.
+static inline u64 guest_time(const struct guest *g)
+{
+    return rdtsc() + g->tsc_offset;
+}
+
+// timer.c: sets v's timer to what its local APIC, and the devices for vCPU 0, want next; sees to
+// what is due of that. Its core.
+void vcpu_set_timer(struct vcpu *v);
+void vcpu_timer_due(struct vcpu *v);
 
 static inline u64 vcpu_guest_tsc(const struct vcpu *v, u64 host_tsc)
 {

@@ -14,15 +14,9 @@
 #include "smp/time.h"
 #include "smp/watchdog.h"
 #include "vcpu/entry.h"
-#include "vcpu/vcpu_internal.h"
-#include "vmx/caps.h"
-#include "vmx/flush.h"
+#include "vcpu/exits.h"
 #include "x86/bits.h"
 #include "x86/msr_numbers.h"
-
-#define FEATURE_CONTROL_LOCK BIT(0)
-#define FEATURE_CONTROL_VMX  BIT(2)
-#define CPUID_1_ECX_XSAVE    BIT(26)
 
 // One that waits longer than this for its turn goes to a core that has nothing to do.
 #define PATIENCE_US 1000
@@ -44,37 +38,20 @@ COLD const char *vmm_init(void)
 {
     struct core *c = this_core();
     hpa_t memory = memory_alloc(ALIGN_UP(sizeof(struct vmm), PAGE_SIZE), PAGE_SIZE);
-    hpa_t region = page_alloc();
-    if (memory.v == 0 || region.v == 0)
-        return "no memory for the VMXON region";
+    if (memory.v == 0)
+        return "no memory for its VMM";
     struct vmm *vmm = phys_to_virt(memory);
     memset(vmm, 0, sizeof(*vmm));
-    vmm->vmxon = phys_to_virt(region);
-    vmm->vmxon->revision = BASIC_REVISION(vmx_caps.basic);
     vmm->armed = UINT64_MAX;
 
-    u64 control = rdmsr(MSR_IA32_FEATURE_CONTROL);
-    if (!(control & FEATURE_CONTROL_LOCK))
-        wrmsr(MSR_IA32_FEATURE_CONTROL, control | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX);
-    else if (!(control & FEATURE_CONTROL_VMX))
-        return "firmware has locked VMX off on this core (IA32_FEATURE_CONTROL)";
-
-    write_cr0((read_cr0() | vmx_caps.cr0_fixed0) & vmx_caps.cr0_fixed1);
-    u64 cr4 =
-        (read_cr4() | vmx_caps.cr4_fixed0 | CR4_OSFXSR | CR4_OSXMMEXCPT) & vmx_caps.cr4_fixed1;
-    write_cr4(cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE ? cr4 | CR4_OSXSAVE : cr4);
-
-    bool failed;
-    hpa_t pa = region;
-    __asm__ volatile("vmxon %1" : "=@ccbe"(failed) : "m"(pa.v) : "memory");
-    if (failed)
-        return "VMXON: VMfailInvalid";
-    ept_flush_all(); // whatever an earlier user of VMX left
+    const char *failed = backend_start_core();
+    if (failed != NULL)
+        return failed;
     slice_ticks = host_tsc_hz / (1000000 / SLICE_US);
     patience_ticks = host_tsc_hz / (1000000 / PATIENCE_US);
     switch_init(vmm);
     c->vmm = vmm;
-    c->counts_down = vmx_has_pin(PIN_PREEMPTION_TIMER);
+    c->counts_down = backend_counts_down();
     timers_update(c);
     irq_set_handler(VECTOR_TIMER, timer_irq);
     return NULL;
@@ -397,7 +374,7 @@ static void take_core(struct vmm *vmm, struct vcpu *v)
     if (vmm->on_core != NULL)
         switch_save(vmm->on_core);
     if (v->run.loaded) { // vcpu_load without its call: so it is at nearly every switch
-        vmptrld(v->run.vmcs);
+        backend_load_again(&v->run);
         vmm->current = v;
     } else {
         vcpu_load(v);
@@ -434,7 +411,7 @@ struct vcpu *vmm_next(void)
         if (!is_settled(v) && !vcpu_prepare(v))
             continue;
         if (__atomic_load_n(&c->attention, __ATOMIC_ACQUIRE)) {
-            events_withdraw(v);
+            vcpu_withdraw(v);
             // Another core may ask again and again: the host's interrupts have their turn.
             sti();
             cpu_relax();

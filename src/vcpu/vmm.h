@@ -19,7 +19,6 @@ struct core_work {
 #define SLICE_US 5000 // a vCPU that shares its core runs this long at a stretch
 
 struct vmm {
-    struct vmcs *vmxon;    // the VMXON region
     struct vcpu *current;  // whose VMCS is current
     struct vcpu *on_core;  // whose switched registers are on the core
     struct vcpu *running;  // the one that has the core now; read by others
@@ -46,14 +45,6 @@ static inline struct vmm *this_vmm(void)
 // demand, IA32_FEATURE_CONTROL locked with VMX on where firmware left it open. The core itself.
 // Returns NULL or what failed.
 const char *vmm_init(void);
-
-// Runs the core's vCPUs. entry.S.
-NORETURN void vmm_loop(void);
-
-// The main loop, which entry.S calls again whenever a core is not to go back to its guest at once:
-// does what waits for the core, chooses a vCPU, sleeps while there is none. Returns the vCPU to be
-// entered; its VMCS is current.
-struct vcpu *vmm_next(void);
 
 // Makes v runnable (after reset, at VM start or wake-up). v's core.
 void vmm_make_runnable(struct vcpu *v);

@@ -12,13 +12,13 @@
 void devices_unlock_board(struct vm *vm, struct vcpu *v)
 {
     u64 deadline = board_deadline(&vm->board);
-    bool moved = deadline != vm->board_deadline;
-    vm->board_deadline = deadline;
+    bool moved = deadline != vm->guest.device_deadline;
+    vm->guest.device_deadline = deadline;
     spin_unlock(&vm->lock);
     if (!moved)
         return;
     if (v != NULL && v->index == 0)
-        devices_set_timer(v);
+        vcpu_set_timer(v);
     else
         vcpu_request(vm->vcpu[0], REQUEST_TIMER);
 }
@@ -90,8 +90,6 @@ static u64 mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
 {
     struct vm *vm = vm_of(v);
     u64 value;
-    if (vapic_claims(v, gpa))
-        return vapic_mmio_read(v, gpa, size);
     spin_lock(&vm->lock);
     bool there = board_mmio(&vm->board, gpa, size, false, &value, vm_time(vm));
     unlock_board(vm, v);
@@ -103,10 +101,6 @@ static u64 mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
 static void mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, u64 value)
 {
     struct vm *vm = vm_of(v);
-    if (vapic_claims(v, gpa)) {
-        vapic_mmio_write(v, gpa, size, value);
-        return;
-    }
     spin_lock(&vm->lock);
     bool there = board_mmio(&vm->board, gpa, size, true, &value, vm_time(vm));
     unlock_board(vm, v);
@@ -117,8 +111,6 @@ static void mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, u64 value)
 static void no_memory(struct vcpu *v, gpa_t gpa)
 {
     struct vm *vm = vm_of(v);
-    if (vapic_claims(v, gpa))
-        return;
     spin_lock(&vm->lock);
     bool absent = board_memory_absent(&vm->board, gpa);
     spin_unlock(&vm->lock);
@@ -126,61 +118,23 @@ static void no_memory(struct vcpu *v, gpa_t gpa)
         nothing_there(v, "", gpa.v);
 }
 
-// ---- timers ------------------------------------------------------------------------------------
-
-// A deadline in the guest's time as the host's.
-static u64 host_deadline(u64 deadline, u64 tsc_offset)
-{
-    if (deadline == UINT64_MAX)
-        return UINT64_MAX;
-    u64 host = deadline - tsc_offset;
-    return host > (u64)INT64_MAX ? 0 : host;
-}
-
-void devices_set_timer(struct vcpu *v)
-{
-    struct vm *vm = vm_of(v);
-    u64 deadline = host_deadline(lapic_deadline(&vapic_of(v)->lapic), v->tsc_offset);
-    if (v->index == 0)
-        deadline =
-            MIN(deadline, host_deadline(__atomic_load_n(&vm->board_deadline, __ATOMIC_RELAXED),
-                                        vm->guest.tsc_offset));
-    timer_set(&v->timer, vm->frozen_at != 0 ? UINT64_MAX : deadline);
-}
-
-static void timer(struct vcpu *v)
-{
-    struct vm *vm = vm_of(v);
-    if (vm->frozen_at != 0)
-        return;
-    u64 now = rdtsc();
-    vapic_expire(v, vcpu_guest_tsc(v, now));
-    if (v->index == 0 && vm->board_deadline <= now + vm->guest.tsc_offset) {
-        spin_lock(&vm->lock);
-        board_expire(&vm->board, vm_time(vm));
-        vm->board_deadline = board_deadline(&vm->board);
-        spin_unlock(&vm->lock);
-        vcpu_note(v, REQUEST_EVENT);
-    }
-    devices_set_timer(v);
-    vcpu_check_wake(v);
-}
-
 // ---- callbacks of the board, the lock held ------------------------------------------------------
 
 static void on_intr(void *ctx, bool level)
 {
-    vapic_pic_line(ctx, level);
+    struct vm *vm = ctx;
+    vapic_pic_line(&vm->guest, level);
 }
 
 static void on_msi(void *ctx, const struct ioapic_message *m)
 {
+    struct vm *vm = ctx;
     struct lapic_message message = {.dest = lapic_destination(m->dest),
                                     .logical = m->logical,
                                     .level = m->level,
                                     .vector = m->vector,
                                     .mode = (enum lapic_delivery)m->delivery_mode};
-    vapic_send_message(ctx, &message);
+    vapic_send_message(&vm->guest, &message);
 }
 
 static bool on_transmit(void *ctx, u8 byte)
@@ -226,11 +180,12 @@ COLD enum error devices_init(struct vm *vm, struct text *why)
         .ctx = vm,
         .why = why,
     };
-    vm->board_deadline = UINT64_MAX;
+    vm->guest.device_deadline = UINT64_MAX;
     return board_init(&vm->board, &config, vm_time(vm));
 }
 
-// ---- what vmx asks ------------------------------------------------------------------------------
+// ---- what vcpu asks
+// ------------------------------------------------------------------------------
 
 static u64 hypercall(struct vcpu *v, u64 number)
 {
@@ -267,35 +222,59 @@ static bool may_run(const struct vcpu *v, unsigned core)
     return core_set_has(&vm_of(v)->config->cores, core);
 }
 
-const struct guest_ops vm_guest_ops = {
+static void expire(struct vcpu *v)
+{
+    struct vm *vm = vm_of(v);
+    spin_lock(&vm->lock);
+    board_expire(&vm->board, vm_time(vm));
+    vm->guest.device_deadline = board_deadline(&vm->board);
+    spin_unlock(&vm->lock);
+}
+
+static bool pic_level(const struct vcpu *v)
+{
+    return board_pic_level(&vm_of(v)->board);
+}
+
+static u8 ack_pic(struct vcpu *v)
+{
+    struct vm *vm = vm_of(v);
+    spin_lock(&vm->lock);
+    u8 vector = board_pic_ack(&vm->board, vm_time(vm));
+    spin_unlock(&vm->lock);
+    return vector;
+}
+
+static void eoi(struct vcpu *v, u8 vector)
+{
+    struct vm *vm = vm_of(v);
+    spin_lock(&vm->lock);
+    board_ioapic_eoi(&vm->board, vector, vm_time(vm));
+    spin_unlock(&vm->lock);
+}
+
+static void reset(struct vcpu *v, const char *reason)
+{
+    vm_request_end(vm_of(v), END_RESET, 0, reason);
+}
+
+const struct device_ops vm_device_ops = {
     .port_in = port_in,
     .port_out = port_out,
     .mmio_read = mmio_read,
     .mmio_write = mmio_write,
     .no_memory = no_memory,
-    .msr_read = vapic_msr_read,
-    .msr_write = vapic_msr_write,
-    .set_deadline = vapic_set_deadline,
-    .send_ipi = vapic_send_ipi,
-    .deadline_due = vapic_deadline_due,
-    .cr8_read = vapic_cr8_read,
-    .cr8_write = vapic_cr8_write,
-    .sync = vapic_sync,
-    .accept = vapic_accept,
-    .wakes = vapic_wakes,
-    .apic_base = vapic_base_address,
-    .apic_write = vapic_write_done,
-    .eoi_induced = vapic_eoi_done,
-    .timer = timer,
-    .tsc_written = vapic_tsc_written,
-    .hypercall = hypercall,
-    .write_protected = watched_write,
-    .page_stepped = watched_stepped,
-    .write_ram = watched_write_ram,
-    .halted = halted,
+    .expire = expire,
+    .pic_level = pic_level,
+    .pic_ack = ack_pic,
+    .eoi = eoi,
+};
+
+const struct life_ops vm_life_ops = {
     .may_run = may_run,
-    .moved = vapic_moved,
-    .startup = vapic_startup,
+    .halted = halted,
+    .hypercall = hypercall,
+    .reset = reset,
     .triple_fault = triple_fault,
     .crash = crash,
 };

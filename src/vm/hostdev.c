@@ -107,7 +107,7 @@ static void window_over(struct timer *t)
 // ---- ports -------------------------------------------------------------------------------------
 
 // Of a VM that has devices. Their ports come here only where the guest's accesses are intercepted.
-static struct guest_ops ops;
+static struct device_ops ops;
 
 // Whether an access lies within a device of the vCPU's VM.
 static bool is_device(const struct vcpu *v, u16 port, unsigned size)
@@ -123,14 +123,14 @@ static bool is_device(const struct vcpu *v, u16 port, unsigned size)
 static u32 port_in(struct vcpu *v, u16 port, unsigned size)
 {
     if (!is_device(v, port, size))
-        return vm_guest_ops.port_in(v, port, size);
+        return vm_device_ops.port_in(v, port, size);
     return size == 1 ? inb(port) : size == 2 ? inw(port) : inl(port);
 }
 
 static void port_out(struct vcpu *v, u16 port, unsigned size, u32 value)
 {
     if (!is_device(v, port, size))
-        vm_guest_ops.port_out(v, port, size, value);
+        vm_device_ops.port_out(v, port, size, value);
     else if (size == 1)
         outb(port, (u8)value);
     else if (size == 2)
@@ -154,10 +154,10 @@ const char *hostdev_give(struct vm *vm)
         u8 vector = p->irq == 3 ? VECTOR_IRQ3 : VECTOR_IRQ4;
         d->vm = vm;
         d->port = p;
-        ops = vm_guest_ops;
+        ops = vm_device_ops;
         ops.port_in = port_in;
         ops.port_out = port_out;
-        vm->guest.ops = &ops;
+        vm->guest.devices = &ops;
         d->number = n + 1;
         timer_init(&d->over, window_over);
         irq_set_handler(vector, p->irq == 3 ? irq3 : irq4);

@@ -16,7 +16,6 @@
 #include "vm/appliance.h"
 #include "vm/hostdev.h"
 #include "vm/vm.h"
-#include "vmx/caps.h"
 #include "x86/bits.h"
 
 #define XCR0_AVX    0x6ul
@@ -36,7 +35,7 @@ static struct core_work ends;        // the duty core's: VMs that end
 
 static const char *add_ram(struct vm *vm, u64 gpa, u64 size)
 {
-    u64 align = size >= GiB && (vmx_caps.ept_vpid & EPT_CAP_1G) ? GiB : 2 * MiB;
+    u64 align = size >= GiB && backend_pages_1g() ? GiB : 2 * MiB;
     hpa_t host = memory_alloc(size, align);
     if (host.v == 0 && align == GiB)
         host = memory_alloc(size, 2 * MiB);
@@ -52,9 +51,9 @@ static const char *make_memory(struct vm *vm)
 {
     struct guest *g = &vm->guest;
     struct ept_features features = {
-        .pages_2m = vmx_caps.ept_vpid & EPT_CAP_2M,
-        .pages_1g = vmx_caps.ept_vpid & EPT_CAP_1G,
-        .execute_only = vmx_caps.ept_vpid & EPT_CAP_EXECUTE_ONLY,
+        .pages_2m = backend_pages_2m(),
+        .pages_1g = backend_pages_1g(),
+        .execute_only = backend_has_execute_only(),
     };
     if (ept_init(&g->ept, features) != OK)
         return "no memory for its EPT";
@@ -70,7 +69,7 @@ static const char *make_memory(struct vm *vm)
         return "no memory for its bitmaps";
     g->io_bitmap = phys_to_virt(io);
     memset(g->io_bitmap, 0xff, 2 * PAGE_SIZE);
-    return apic_page_create(vm) ? NULL : "no memory for its EPT";
+    return apic_page_create(&vm->guest) ? NULL : "no memory for its EPT";
 }
 
 // The online core of the VM's set that has the fewest vCPUs so far.
@@ -95,7 +94,10 @@ const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config
     vm->config = config;
     vm->guest = (struct guest){.name = config->name,
                                .id = id,
-                               .ops = &vm_guest_ops,
+                               .devices = &vm_device_ops,
+                               .memory_ops = &vm_memory_ops,
+                               .life = &vm_life_ops,
+                               .lapic = vm->lapic,
                                .xcr0_allowed = cpuid_info.xcr0,
                                .cr4_allowed = cpuid_info.cr4,
                                .maxphyaddr = cpuid_info.maxphyaddr,
@@ -120,7 +122,7 @@ const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config
         v->schedule.weight = config->weight;
         v->hold = HOLD_VM;
         vm->vcpu[i] = v;
-        reason = vapic_create(vm, v);
+        reason = vapic_create(v);
     }
     vm->guest.tsc_offset = 0 - rdtsc(); // its time begins
     struct text why = TEXT(vm->reason);
@@ -128,7 +130,8 @@ const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config
         reason = vm->reason;
     if (reason == NULL)
         reason = hostdev_give(vm);
-    if (reason == NULL && !intercept_init(&vm->guest, config->intercept, config->intercepts, &why))
+    if (reason == NULL &&
+        !intercept_init(&vm->guest, &vm->intercepts, config->intercept, config->intercepts, &why))
         reason = vm->reason;
     if (reason == NULL)
         console_vm_init(&vm->console, id, config->name);
@@ -238,7 +241,7 @@ static void run_start(struct message *m)
     spin_lock(&vm->lock);
     if (vm->starts > 0)
         board_reset(&vm->board, vm_time(vm));
-    vm->board_deadline = board_deadline(&vm->board);
+    vm->guest.device_deadline = board_deadline(&vm->board);
     spin_unlock(&vm->lock);
     hostdev_start(vm);
     __atomic_store_n(&vm->ending, (u32)END_NONE, __ATOMIC_SEQ_CST);
@@ -438,7 +441,7 @@ static void resume_time(void *arg)
     struct vcpu *v = arg;
     vcpu_note(v, REQUEST_TSC | REQUEST_TIMER);
     vcpu_check_wake(v);
-    devices_set_timer(v);
+    vcpu_set_timer(v);
 }
 
 void vm_freeze_time(struct vm *vm, bool on)
@@ -447,12 +450,14 @@ void vm_freeze_time(struct vm *vm, bool on)
         return;
     if (on) {
         vm->frozen_at = rdtsc();
+        vm->guest.frozen = true;
         for (unsigned i = 0; i < vm->vcpus; i++)
             vcpu_call(vm->vcpu[i], stop_timer, vm->vcpu[i]);
         return;
     }
     vm->guest.tsc_offset -= rdtsc() - vm->frozen_at;
     vm->frozen_at = 0;
+    vm->guest.frozen = false;
     for (unsigned i = 0; i < vm->vcpus; i++) {
         vm->vcpu[i]->tsc_offset = vm->guest.tsc_offset + vm->vcpu[i]->msrs.tsc_adjust;
         vcpu_call(vm->vcpu[i], resume_time, vm->vcpu[i]);

@@ -8,4 +8,4 @@ PURE += src/vm/load_multiboot_info.c src/vm/load_multiboot2.c src/vm/load_multib
 PURE += src/vm/load_pvh.c src/vm/load_elf.c
 
 # Called at frequent exits: see vcpu/pure.mk.
-$B/obj/src/vm/devices.o $B/obj/src/vm/vapic.o: CFLAGS += -fomit-frame-pointer
+$B/obj/src/vm/devices.o: CFLAGS += -fomit-frame-pointer

@@ -5,12 +5,13 @@
 // the VM's vCPUs, and by the console for input; nobody waits for another core while holding it.
 #pragma once
 
+#include "intercept/intercept.h"
 #include "lib/cpu.h"
 #include "lib/format.h"
 #include "lib/lock.h"
 #include "smp/message.h"
 #include "smp/timer.h"
-#include "vcpu/lapic.h"
+#include "vcpu/vapic.h"
 #include "vcpu/vcpu.h"
 #include "vdev/board.h"
 #include "vm/config.h"
@@ -32,22 +33,6 @@ enum vm_end {
     END_CRASH,
 };
 
-// Where a vCPU's xAPIC page is. One that has not run since it was reset does not care yet.
-enum apic_place { APIC_ANYWHERE, APIC_HERE, APIC_ELSEWHERE };
-
-// A vCPU's local APIC and what the hardware shares of it.
-struct vapic {
-    struct posted_interrupt_descriptor pid;
-    struct lapic lapic;
-    u8 place;           // enum apic_place; others look at it under the VM's lock
-    bool mode_changed;  // the VMCS's controls do not fit the APIC's mode yet
-    bool status_masked; // RVI was written as 0 for a step
-    u32 stale;          // LAPIC_CHANGED_… not yet in the VMCS
-    u64 extint;         // ExtINT messages waiting; under the VM's lock
-    u32 lint0_rises;    // of the PIC's INT, counted under the VM's lock
-    u32 lint0_seen;     // those that the APIC has been told of
-};
-
 // A page whose writes are announced.
 struct watched_page {
     gpa_t page;
@@ -57,6 +42,7 @@ struct watched_page {
 
 struct vm {
     struct guest guest; // first: vcpu->guest is the VM
+    struct intercepts intercepts;
     const struct config_vm *config;
     u32 state; // enum vm_state; written by the manager, read by all
     struct vcpu *vcpu[CONFIG_VCPUS];
@@ -65,10 +51,6 @@ struct vm {
 
     struct spinlock lock;
     struct board board;
-    u64 board_deadline; // as the timer of vCPU 0 knows it
-    u32 arbitration;
-    hpa_t apic_page; // behind the xAPIC's address where the CPU virtualizes accesses to it
-    struct ept_restriction *apic_page_withheld; // from all, or nothing; NULL: there is no such page
 
     struct console_vm console;
 
@@ -101,15 +83,10 @@ static inline struct vm *vm_of(const struct vcpu *v)
     return (struct vm *)(void *)v->guest;
 }
 
-static inline struct vapic *vapic_of(const struct vcpu *v)
-{
-    return v->apic;
-}
-
 // The VM's time in ticks: its TSC, without a vCPU's own adjustment.
 static inline u64 vm_time(const struct vm *vm)
 {
-    return rdtsc() + vm->guest.tsc_offset;
+    return guest_time(&vm->guest);
 }
 
 // ---- life (life.c) -------------------------------------------------------------------------
@@ -144,7 +121,8 @@ enum error vm_protect_page(struct vm *vm, gpa_t page, bool on);
 // lock is held; it must not wait. Set before the first such page.
 extern void (*vm_page_written)(struct vm *vm, gpa_t page, bool before);
 
-// guest_ops.write_protected, .write_ram and .page_stepped (vcpu/vcpu.h).
+// Members of vm_memory_ops (vcpu/vcpu.h).
+extern const struct memory_ops vm_memory_ops;
 bool watched_write(struct vcpu *v, gpa_t gpa);
 bool watched_write_ram(struct vcpu *v, gpa_t gpa, const void *value, unsigned size);
 void watched_stepped(struct vcpu *v);
@@ -152,52 +130,10 @@ void watched_stepped(struct vcpu *v);
 // v is reset: its step does not end. Its core.
 void watched_forget(struct vcpu *v);
 
-// ---- local APICs (vapic.c) ------------------------------------------------------------------
-
-const char *vapic_create(struct vm *vm, struct vcpu *v);
-void vapic_reset(struct vcpu *v);
-void vapic_moved(struct vcpu *v);
-void vapic_send_message(struct vm *vm, const struct lapic_message *m);
-void vapic_pic_line(struct vm *vm, bool level); // the PIC's INT; the lock held
-bool vapic_sync(struct vcpu *v);
-u8 vapic_accept(struct vcpu *v);
-bool vapic_wakes(struct vcpu *v);
-u64 vapic_base_address(struct vcpu *v);
-void vapic_write_done(struct vcpu *v, u32 offset);
-void vapic_eoi_done(struct vcpu *v, u8 vector);
-u64 vapic_cr8_read(struct vcpu *v);
-void vapic_cr8_write(struct vcpu *v, u64 value);
-u64 vapic_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size);
-void vapic_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, u64 value);
-
-// Whether gpa lies in v's xAPIC page.
-static inline bool vapic_claims(const struct vcpu *v, gpa_t gpa)
-{
-    const struct lapic *l = &vapic_of(v)->lapic;
-    return (gpa.v & PAGE_MASK) == lapic_base(l).v && lapic_mode(l) == LAPIC_XAPIC;
-}
-
-bool vapic_msr_read(struct vcpu *v, u32 msr, u64 *value);
-bool vapic_msr_write(struct vcpu *v, u32 msr, u64 value);
-void vapic_set_deadline(struct vcpu *v, u64 value);
-bool vapic_send_ipi(struct vcpu *v, u32 low, u32 destination);
-bool vapic_deadline_due(struct vcpu *v);
-void vapic_expire(struct vcpu *v, u64 now); // now: the guest's TSC; its timer is due
-void vapic_startup(struct vcpu *v, bool init, bool sipi);
-void vapic_tsc_written(struct vcpu *v, u64 before, u64 after);
-
-// ---- the xAPIC's page (apic_page.c) ---------------------------------------------------------
-
-// Makes the page, if the CPU virtualizes it, and maps it. False: no memory.
-bool apic_page_create(struct vm *vm);
-
-// The local APIC of v, which is about to run, is at the default address in xAPIC mode, or not. v's
-// core.
-void apic_page_follow(struct vcpu *v, bool here);
-
 // ---- devices (devices.c) -------------------------------------------------------------------
 
-extern const struct guest_ops vm_guest_ops;
+extern const struct device_ops vm_device_ops;
+extern const struct life_ops vm_life_ops;
 
 // Makes a VM's board. An error leaves its sentence in *why.
 enum error devices_init(struct vm *vm, struct text *why) MUST_CHECK;
@@ -205,6 +141,3 @@ enum error devices_init(struct vm *vm, struct text *why) MUST_CHECK;
 // After a call into the board: drops the VM's lock and sees to its next event, which may have
 // moved. v is the vCPU that the call was for, on its core; NULL: none.
 void devices_unlock_board(struct vm *vm, struct vcpu *v);
-
-// Sets the vCPU's timer to what its local APIC, and the board for vCPU 0, want next. Its core.
-void devices_set_timer(struct vcpu *v);

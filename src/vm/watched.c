@@ -5,8 +5,6 @@
 // between another's look and what follows from it.
 #include "vm/vm.h"
 
-#include "vmx/flush.h"
-
 void (*vm_page_written)(struct vm *vm, gpa_t page, bool before);
 
 static struct watched_page *watched_page(struct vm *vm, gpa_t page)
@@ -161,3 +159,7 @@ enum error vm_protect_page(struct vm *vm, gpa_t page, bool on)
     guest_request_flush(&vm->guest, NULL);
     return e;
 }
+
+const struct memory_ops vm_memory_ops = {.write_protected = watched_write,
+                                         .page_stepped = watched_stepped,
+                                         .write_ram = watched_write_ram};

@@ -2,7 +2,7 @@
 #include "vmx/apicv.h"
 
 #include "smp/descriptors.h"
-#include "vcpu/vcpu_internal.h"
+#include "vmx/vmx_internal.h"
 
 COLD void apicv_setup(hpa_t registers, hpa_t descriptor, hpa_t access_page)
 {
@@ -18,14 +18,14 @@ COLD void apicv_setup(hpa_t registers, hpa_t descriptor, hpa_t access_page)
     vmwrite(GUEST_INTERRUPT_STATUS, 0);
 }
 
-void apicv_set_accesses(struct vcpu *v, enum apicv_accesses how)
+void apicv_set_accesses(struct backend_vcpu *b, enum apicv_accesses how)
 {
     static const u32 control[] = {
         [APICV_ACCESS_PAGE] = SECONDARY_APIC_ACCESSES,
         [APICV_X2APIC] = SECONDARY_X2APIC,
     };
-    v->run.wishes.apic = how == APICV_TRAPPED ? 0 : control[how];
-    vmcs_compose_controls(v);
+    b->apic_accesses = how == APICV_TRAPPED ? 0 : control[how];
+    backend_compose(b);
 }
 
 void apicv_set_eoi_exits(const u64 bitmap[4])

@@ -10,7 +10,7 @@
 #include "vmx/caps.h"
 #include "vmx/vmcs.h"
 
-struct vcpu;
+struct backend_vcpu;
 
 // The CPU evaluates and delivers virtual interrupts, and takes posted ones without an exit.
 static inline bool apicv_delivers(void)
@@ -43,7 +43,7 @@ enum apicv_accesses {
 
 // How the guest's accesses to its local APIC are virtualized from the next entry on (SDM 30.1,
 // 30.5).
-void apicv_set_accesses(struct vcpu *v, enum apicv_accesses how);
+void apicv_set_accesses(struct backend_vcpu *b, enum apicv_accesses how);
 
 // The guest interrupt status: RVI in bits 7:0, SVI in bits 15:8 (SDM 25.4.2). Where the CPU
 // delivers.

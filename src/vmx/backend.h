@@ -1,23 +1,77 @@
 // SPDX-License-Identifier: MIT
-// The seam between a virtual CPU (src/vcpu), whatever runs it, and VMX.
+// The seam between a virtual CPU (src/vcpu), whatever runs it, and VMX. Rooms above include this
+// header alone of src/vmx; another one of the same names, found first, would have them run on
+// something else, as unit tests do (tests/unit/scripted).
+//
+// All functions in root mode. Where nothing else is said: on the core that owns the vCPU, its state
+// loaded (backend_load), and those without a vCPU work on whatever is loaded there.
 #pragma once
 
+#include "vmx/apicv.h"
 #include "vmx/caps.h"
+#include "vmx/exit_info.h"
 #include "vmx/exit_reasons.h"
+#include "vmx/flush.h"
 #include "vmx/vmcs.h"
 #include "x86/registers.h"
 
-// What is wished of a vCPU's controls, beside what every vCPU has and what the members that say how
-// it is stepped and debugged come to. vmcs_controls.c composes the VMCS's words: before the next
-// entry after REQUEST_DEBUG, or at once.
-struct control_wishes {
-    // What the guest's items want to see, and what the vCPU is to do without.
-    u32 primary, secondary, no_primary, exceptions;
-    u32 apic; // how accesses to its local APIC are virtualized: secondary controls (SDM 30)
-    // Exits when an interrupt, or an NMI, that waits could be delivered.
-    bool interrupt_window, nmi_window;
-    bool long_mode; // it enters in IA-32e mode
+struct core;
+struct text;
+
+// ---- what it exits for -------------------------------------------------------------------------
+
+// Instructions that a vCPU is to exit at, or is not, beside what the back end needs itself.
+enum catch {
+    CATCH_HLT = 1 << 0,
+    CATCH_PAUSE = 1 << 1,
+    CATCH_PAUSE_LOOP = 1 << 2,
+    CATCH_CR3_STORE = 1 << 3,
+    CATCH_CR3_LOAD = 1 << 4,
+    CATCH_CR8_STORE = 1 << 5,
+    CATCH_CR8_LOAD = 1 << 6,
+    CATCH_RDTSC = 1 << 7, // and RDTSCP
+    CATCH_RDPMC = 1 << 8,
+    CATCH_RDRAND = 1 << 9,
+    CATCH_RDSEED = 1 << 10,
+    CATCH_INVLPG = 1 << 11, // and INVPCID
+    CATCH_MONITOR = 1 << 12,
+    CATCH_MWAIT = 1 << 13,
+    CATCH_WBINVD = 1 << 14,
+    CATCH_DESCRIPTOR_TABLES = 1 << 15,
+    CATCH_MOV_DR = 1 << 16,
+    CATCH_ALL_PORTS = 1 << 17, // whatever the I/O bitmap says
 };
+#define CATCHES          18
+#define CATCH_CR3_VALUES 4u
+
+struct backend_catches {
+    u32 caught, free;      // bits of enum catch; what is free does not exit, whoever wants it
+    u32 exceptions;        // bit n: vector n
+    u32 pf_mask, pf_match; // of a #PF, those whose error code has pf_match at pf_mask
+    u64 cr0, cr4;          // bits whose change exits, beside the host's
+    unsigned cr3_values;   // loads of these do not exit
+    u64 cr3_value[CATCH_CR3_VALUES];
+    u64 pause_gap, pause_window; // ticks (SDM 25.6.13); 0: as the hypervisor has them
+};
+
+// What is wished of a vCPU beside that, and may change at each entry.
+struct backend_wishes {
+    u32 free;         // bits of enum catch, for the instruction that is stepped over
+    bool step;        // it exits after one instruction
+    bool alone;       // and nothing is delivered to it before that
+    bool mov_dr;      // MOV DR exits
+    bool breakpoints; // #BP exits
+    bool interrupt_window, nmi_window; // it exits when an interrupt, an NMI could be delivered
+    bool long_mode;                    // it enters in IA-32e mode
+};
+
+// Which of `catches` this CPU cannot have: bits of enum catch. Any core.
+u32 backend_cannot_catch(u32 catches);
+
+// For the log: which control of this CPU a catch lacks. Any core.
+void backend_explain_catch(u32 catches, struct text *t);
+
+// ---- life --------------------------------------------------------------------------------------
 
 // The back end's part of a vCPU: the first of its members.
 struct backend_vcpu {
@@ -27,14 +81,254 @@ struct backend_vcpu {
     u8 launched;        // the VMCS's launch state (SDM 25.1)
     bool loaded;        // the VMCS is active on its core
     u16 vpid;
-    u64 host_rsp;       // as in the VMCS
-    u32 reason;         // of the present exit
-    u32 plain_reasons;  // exits with a reason below this are looked at no closer: all or none
+    u64 host_rsp;      // as in the VMCS
+    u32 reason;        // of the present exit
+    u32 plain_reasons; // exits with a reason below this are looked at no closer: all or none
     u64 exits[EXIT_REASONS];
 
     hpa_t vmcs;
     u8 *msr_bitmap; // 4 KiB; the vCPU's own, since the x2APIC's part follows its APIC's mode
-    struct control_wishes wishes;
+    struct backend_wishes wishes;
+    struct {
+        u32 primary, secondary, free_primary, free_secondary, exceptions;
+    } caught;                     // what backend_catch() was told, as controls
+    u32 apic_accesses;            // secondary controls (SDM 30.1)
     struct vmx_controls controls; // as in the VMCS
     u32 exception_bitmap;         // the same
+    bool has_no_siblings;         // it waits for no other vCPU, who may want its core
+    u64 cr4_allowed;              // bits that its VM may set
+    u8 maxphyaddr;
 };
+
+// Of its VM, what a vCPU's state needs when it is made or reset.
+struct backend_vm {
+    u8 *io_bitmap; // 8 KiB: a port's bit has it exit
+    u64 cr4_allowed;
+    unsigned maxphyaddr;
+    bool one_vcpu;
+};
+
+// The calling core into VMX operation (SDM 24.7): CR0 and CR4 as the fixed bits demand,
+// IA32_FEATURE_CONTROL locked with VMX on where firmware left it open. NULL, or what failed.
+const char *backend_start_core(void);
+
+// Allocates what *b points to. False: no memory. Any core.
+bool backend_create(struct backend_vcpu *b);
+
+// Makes b's state the one that the calling core works on; the first time there with `core`'s own
+// part of it. Takes it off (VMCLEAR) so that another core may load it.
+void backend_load(struct backend_vcpu *b, const struct core *core);
+void backend_unload(struct backend_vcpu *b);
+
+// The same for one that is loaded on this core and that another has taken the place of.
+static inline void backend_load_again(const struct backend_vcpu *b)
+{
+    vmptrld(b->vmcs);
+}
+
+// Its controls and host state from nothing, and guest state as INIT leaves it (SDM Table 10-1);
+// backend_reset_more(): what INIT leaves alone, as after RESET.
+void backend_reset(struct backend_vcpu *b, const struct backend_vm *vm, const struct core *core);
+void backend_reset_more(void);
+
+// Has it exit for these, from the next entry on (backend_compose).
+void backend_catch(struct backend_vcpu *b, const struct backend_catches *c);
+
+// Brings the controls in line with all wishes.
+void backend_compose(struct backend_vcpu *b);
+
+// Whether it exits at each PAUSE, and not only in loops.
+static inline bool backend_catches_pause(const struct backend_vcpu *b)
+{
+    return b->controls.primary & PRIMARY_PAUSE_EXITING;
+}
+
+// ---- what the CPU has ---------------------------------------------------------------------------
+
+// The guest may use RDTSCP and RDPID, INVPCID; bits of CR4 that may be set in VMX operation; the
+// preemption timer counts, so that no other timer has to tell of the core's deadline.
+static inline bool backend_has_rdtscp(void)
+{
+    return vmx_has_secondary(SECONDARY_RDTSCP);
+}
+static inline bool backend_has_invpcid(void)
+{
+    return vmx_has_secondary(SECONDARY_INVPCID);
+}
+static inline u64 backend_cr4_possible(void)
+{
+    return vmx_caps.cr4_fixed1;
+}
+// Pages of guest-physical memory of 2 MiB, 1 GiB; such as can be executed and not read.
+static inline bool backend_pages_2m(void)
+{
+    return vmx_caps.ept_vpid & EPT_CAP_2M;
+}
+static inline bool backend_pages_1g(void)
+{
+    return vmx_caps.ept_vpid & EPT_CAP_1G;
+}
+static inline bool backend_has_execute_only(void)
+{
+    return vmx_caps.ept_vpid & EPT_CAP_EXECUTE_ONLY;
+}
+static inline bool backend_counts_down(void)
+{
+    return vmx_has_pin(PIN_PREEMPTION_TIMER);
+}
+
+// ---- guest state -------------------------------------------------------------------------------
+
+enum guest_state {
+    STATE_RSP = GUEST_RSP,
+    STATE_RIP = GUEST_RIP,
+    STATE_RFLAGS = GUEST_RFLAGS,
+    STATE_CR0 = GUEST_CR0, // as the CPU has it; as the guest has it: backend_cr0()
+    STATE_CR3 = GUEST_CR3,
+    STATE_CR4 = GUEST_CR4,
+    STATE_DR7 = GUEST_DR7,
+    STATE_EFER = GUEST_EFER,
+    STATE_PAT = GUEST_PAT,
+    STATE_DEBUGCTL = GUEST_DEBUGCTL,
+    STATE_SYSENTER_CS = GUEST_SYSENTER_CS,
+    STATE_SYSENTER_ESP = GUEST_SYSENTER_ESP,
+    STATE_SYSENTER_EIP = GUEST_SYSENTER_EIP,
+    STATE_CS_BASE = GUEST_CS_BASE,
+    STATE_CS_ACCESS = GUEST_CS_ACCESS,
+    STATE_SS_ACCESS = GUEST_SS_ACCESS,
+    STATE_TR_ACCESS = GUEST_TR_ACCESS,
+    STATE_FS_BASE = GUEST_FS_BASE,
+    STATE_GS_BASE = GUEST_GS_BASE,
+    STATE_BLOCKING = GUEST_INTERRUPTIBILITY, // SDM Table 25-3
+    STATE_PENDING_DEBUG = GUEST_PENDING_DEBUG,
+    STATE_ACTIVITY = GUEST_ACTIVITY,
+};
+
+static inline u64 state_get(enum guest_state s)
+{
+    return vmread((enum vmcs_field)s);
+}
+
+static inline void state_set(enum guest_state s, u64 value)
+{
+    vmwrite((enum vmcs_field)s, value);
+}
+
+void state_get_segment(enum segment_name n, struct segment *s);
+void state_set_segment(enum segment_name n, const struct segment *s);
+static inline u64 state_segment_base(enum segment_name n)
+{
+    return vmread(GUEST_ES_BASE + 2 * n);
+}
+
+// GDTR, IDTR.
+enum state_table { STATE_GDTR, STATE_IDTR };
+static inline struct descriptor_table state_get_table(enum state_table t)
+{
+    return (struct descriptor_table){vmread(GUEST_GDTR_BASE + 2 * t),
+                                     (u32)vmread(GUEST_GDTR_LIMIT + 2 * t)};
+}
+static inline void state_set_table(enum state_table t, struct descriptor_table table)
+{
+    vmwrite(GUEST_GDTR_BASE + 2 * t, table.base);
+    vmwrite(GUEST_GDTR_LIMIT + 2 * t, table.limit);
+}
+
+// The four PDPTEs of PAE paging.
+void state_get_pdptes(u64 pdpte[4]);
+void state_set_pdptes(const u64 pdpte[4]);
+
+// CR0 and CR4 as the guest sees and writes them: the bits that are the host's go to the shadow.
+static inline u64 backend_cr0(void)
+{
+    u64 mask = vmread(CR0_MASK);
+    return (vmread(GUEST_CR0) & ~mask) | (vmread(CR0_SHADOW) & mask);
+}
+static inline u64 backend_cr4(void)
+{
+    u64 mask = vmread(CR4_MASK);
+    return (vmread(GUEST_CR4) & ~mask) | (vmread(CR4_SHADOW) & mask);
+}
+void backend_set_cr0(u64 value);
+void backend_set_cr4(u64 value);
+
+static inline void backend_set_tsc_offset(u64 offset)
+{
+    vmwrite(TSC_OFFSET, offset);
+}
+
+// eptp: ept_pointer().
+static inline void backend_set_ept(u64 eptp)
+{
+    vmwrite(EPT_POINTER, eptp);
+}
+
+// The checks of a VM entry (SDM 27.2, 27.3) on what would be entered now. NULL: passes; else the
+// first field that breaks a rule, its value and the rule, in buf (size bytes). The second looks at
+// guest state alone (27.3), for whoever has written some while the rest is not yet prepared.
+const char *backend_check(const struct backend_vcpu *b, char *buf, size_t size);
+const char *backend_check_guest(const struct backend_vcpu *b, char *buf, size_t size);
+
+// Adds for the log what the CPU says of the present exit.
+void backend_describe_exit(const struct backend_vcpu *b, struct text *t);
+
+// ---- events ------------------------------------------------------------------------------------
+
+// Has the next entry deliver an event: info as in struct exit_event. error: with EVENT_HAS_ERROR.
+// length: of the instruction that is a software event, bytes; else 0.
+static inline void backend_inject(u32 info, u32 error, u32 length)
+{
+    vmwrite(ENTRY_INTERRUPTION_INFO, info);
+    if (info & EVENT_HAS_ERROR)
+        vmwrite(ENTRY_EXCEPTION_ERROR_CODE, error);
+    if (length != 0)
+        vmwrite(ENTRY_INSTRUCTION_LENGTH, length);
+}
+
+// Takes back what no entry has delivered. False: nothing is left of it; only an entry clears it.
+static inline bool backend_take_back(u32 *info, u32 *error, u32 *length)
+{
+    *info = (u32)vmread(ENTRY_INTERRUPTION_INFO);
+    if (!(*info & EVENT_VALID))
+        return false;
+    vmwrite(ENTRY_INTERRUPTION_INFO, 0);
+    *error = (u32)vmread(ENTRY_EXCEPTION_ERROR_CODE);
+    *length = (u32)vmread(ENTRY_INSTRUCTION_LENGTH);
+    return true;
+}
+
+// ---- MSRs (msr_bitmap.c) -----------------------------------------------------------------------
+
+// Makes the vCPU's MSR bitmap: all exit but those that are switched, in the VMCS, or virtualized by
+// the processor: of the x2APIC's 800H + n, bit n of `reads` and `writes`.
+void msr_bitmap_build(struct backend_vcpu *b, u64 x2apic_reads, u64 x2apic_writes);
+
+// Has MSRs first to last, both included, exit when they are read, written.
+void msr_bitmap_catch(struct backend_vcpu *b, u64 first, u64 last, bool read, bool write);
+
+// ---- running -----------------------------------------------------------------------------------
+
+// Runs the core's vCPUs without end. entry.S, which calls what follows: the room above has it.
+NORETURN void vmm_loop(void);
+
+struct vcpu; // its first member is the struct backend_vcpu
+
+// Whenever a core is not to go back to its guest at once: the vCPU to be entered, loaded.
+struct vcpu *vmm_next(void);
+
+// What becomes of an exit, by its reason; of one with a reason not below v->run.plain_reasons.
+typedef void exit_handler(struct vcpu *v);
+extern exit_handler *const exit_handlers[EXIT_REASONS];
+void vcpu_special_exit(struct vcpu *v);
+
+// Something is requested of v or its core before the next entry. True: it is seen to; false: that
+// is for vmm_next().
+bool vcpu_requested(struct vcpu *v);
+
+// The core's deadline has passed, or there is no preemption timer to tell. True: enter; false: look
+// round once more. vcpu_withdraw(): that entry does not come.
+bool vcpu_deadline(struct vcpu *v);
+void vcpu_withdraw(struct vcpu *v);
+
+// The entry was refused; why: in words.
+void vcpu_entry_failed(struct vcpu *v, const char *why);

@@ -2,8 +2,9 @@
 // An entry's checks on the current VMCS.
 #include "vmx/check.h"
 
+#include "boot/paging.h"
 #include "lib/format.h"
-#include "vcpu/vcpu_internal.h"
+#include "vmx/backend.h"
 
 static u64 read_current(enum vmcs_field field)
 {
@@ -16,14 +17,14 @@ static u32 read_physical(u64 address)
     return *(const volatile u32 *)phys_to_virt(HPA(address));
 }
 
-static const char *check_current(struct vcpu *v, void (*check)(struct entry_check *c), char *buf,
-                                 size_t size)
+static const char *check_current(const struct backend_vcpu *b, void (*check)(struct entry_check *c),
+                                 char *buf, size_t size)
 {
     struct entry_check c = {.read = read_current,
                             .read_physical = read_physical,
                             .caps = &vmx_caps,
-                            .maxphyaddr = v->guest->maxphyaddr,
-                            .vmcs = v->run.vmcs.v};
+                            .maxphyaddr = b->maxphyaddr,
+                            .vmcs = b->vmcs.v};
     check(&c);
     if (c.rule == NULL)
         return NULL;
@@ -31,12 +32,12 @@ static const char *check_current(struct vcpu *v, void (*check)(struct entry_chec
     return buf;
 }
 
-const char *vmcs_check(struct vcpu *v, char *buf, size_t size)
+const char *backend_check(const struct backend_vcpu *b, char *buf, size_t size)
 {
-    return check_current(v, entry_check, buf, size);
+    return check_current(b, entry_check, buf, size);
 }
 
-const char *vmcs_check_guest(struct vcpu *v, char *buf, size_t size)
+const char *backend_check_guest(const struct backend_vcpu *b, char *buf, size_t size)
 {
-    return check_current(v, entry_check_guest, buf, size);
+    return check_current(b, entry_check_guest, buf, size);
 }

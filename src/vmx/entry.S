@@ -131,7 +131,7 @@ vmx_exit_entry:
     jbe vmread_refused
     mov %eax, VCPU_REASON(%rdi)
     cmp VCPU_PLAIN_REASONS(%rdi), %eax
-    jae odd
+    jae special
     incq VCPU_EXITS(%rdi, %rax, 8)
     call *exit_handlers(, %rax, 8)
 
@@ -155,31 +155,31 @@ refused:
     call vmx_entry_refused
     jmp next
 
-odd:                            // a failed entry, a reason that we do not know, or interception
-    call vmx_exit_odd
+special:                          // a failed entry, a reason that we do not know, or interception
+    call vcpu_special_exit
     jmp prepared
 
 requested:
     mov %rbx, %rdi
-    call vmx_requested
+    call vcpu_requested
     test %al, %al
     jnz prepared
     jmp next
 
 due:                                        // or there is no preemption timer
     mov %rbx, %rdi
-    call vmx_deadline
+    call vcpu_deadline
     test %al, %al
     jnz enter
     jmp prepared
 
 due_launch:
     mov %rbx, %rdi
-    call vmx_deadline
+    call vcpu_deadline
     test %al, %al
     jnz launch
     mov %rbx, %rdi
-    call events_withdraw
+    call vcpu_withdraw
     jmp next
 
 vmread_refused:

@@ -2,9 +2,7 @@
 // The MSR bitmap of a vCPU (SDM Vol. 3, 25.6.9): which MSRs the guest reads and writes by itself.
 #include "lib/cpu.h"
 #include "lib/string.h"
-#include "vcpu/cpuid.h"
-#include "vcpu/msr.h"
-#include "vcpu/vcpu_internal.h"
+#include "vmx/vmx_internal.h"
 #include "x86/msr_numbers.h"
 
 #define RANGE_MSRS 0x2000u // at 0 and at HIGH_RANGE; all others are caught always
@@ -31,48 +29,34 @@ static void catch_range(u8 *part, u32 start, u64 first, u64 last)
         part[(msr - start) / 8] |= (u8)BIT((msr - start) % 8);
 }
 
-static void catch_item(u8 *bitmap, const struct intercept *i)
+void msr_bitmap_catch(struct backend_vcpu *b, u64 first, u64 last, bool read, bool write)
 {
-    if (i->access & INTERCEPT_READ) {
-        catch_range(bitmap, 0, i->first, i->last);
-        catch_range(bitmap + HIGH, HIGH_RANGE, i->first, i->last);
+    if (read) {
+        catch_range(b->msr_bitmap, 0, first, last);
+        catch_range(b->msr_bitmap + HIGH, HIGH_RANGE, first, last);
     }
-    if (i->access & INTERCEPT_WRITE) {
-        catch_range(bitmap + WRITES, 0, i->first, i->last);
-        catch_range(bitmap + WRITES + HIGH, HIGH_RANGE, i->first, i->last);
+    if (write) {
+        catch_range(b->msr_bitmap + WRITES, 0, first, last);
+        catch_range(b->msr_bitmap + WRITES + HIGH, HIGH_RANGE, first, last);
     }
 }
 
-void msr_bitmap_build(struct vcpu *v)
+void msr_bitmap_build(struct backend_vcpu *b, u64 x2apic_reads, u64 x2apic_writes)
 {
     static const u32 direct[] = {
         MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP, MSR_IA32_PAT, MSR_EFER,
         MSR_FS_BASE,          MSR_GS_BASE,           MSR_KERNEL_GS_BASE};
     // Hardly ever written: that a write exits spares reading them when another vCPU gets the core.
     static const u32 direct_read[] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_FMASK};
-    u8 *bitmap = v->run.msr_bitmap;
+    u8 *bitmap = b->msr_bitmap;
     memset(bitmap, 0xff, PAGE_SIZE);
     for (unsigned i = 0; i < ARRAY_SIZE(direct_read); i++)
         allow(bitmap, direct_read[i], true, false);
     for (unsigned i = 0; i < ARRAY_SIZE(direct); i++)
         allow(bitmap, direct[i], true, true);
-    if (cpuid_info.rdtscp)
+    if (vmx_has_secondary(SECONDARY_RDTSCP))
         allow(bitmap, MSR_TSC_AUX, true, false);
     allow(bitmap, MSR_IA32_TSC, true, false); // with TSC offsetting
     for (u32 i = 0; i < 64; i++)
-        allow(bitmap, MSR_IA32_X2APIC + i, v->msrs.x2apic_reads >> i & 1,
-              v->msrs.x2apic_writes >> i & 1);
-
-    const struct intercepts *set = &v->guest->intercepts;
-    for (unsigned n = 0; n < set->count; n++) {
-        if (set->list[n].item.what == INTERCEPT_MSR)
-            catch_item(bitmap, &set->list[n].item);
-    }
-}
-
-void msr_bitmap_x2apic(struct vcpu *v, u64 reads, u64 writes)
-{
-    v->msrs.x2apic_reads = reads;
-    v->msrs.x2apic_writes = writes;
-    msr_bitmap_build(v);
+        allow(bitmap, MSR_IA32_X2APIC + i, x2apic_reads >> i & 1, x2apic_writes >> i & 1);
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Instructions that fail, by the boot option `test.fault`, to see how that is reported (SDM 31),
-// and guests' state that fails when it is loaded.
+// Instructions that fail, by the boot option `test.fault`, to see how that is reported (SDM 31).
 #include "vmx/selftest.h"
 
 #if DEBUG
@@ -8,14 +7,7 @@
 #include "boot/paging.h"
 #include "boot/selftest.h"
 #include "ept/ept.h"
-#include "lib/cpu.h"
-#include "lib/string.h"
-#include "smp/time.h"
-#include "smp/timer.h"
-#include "vcpu/vcpu_internal.h"
-#include "vcpu/vmm.h"
-#include "vmx/caps.h"
-#include "vmx/flush.h"
+#include "vmx/vmx_internal.h"
 
 #define NO_FIELD ((enum vmcs_field)0x7ffe)
 
@@ -53,7 +45,7 @@ static void vmclear_misaligned(void)
 static void vmptrld_of_vmxon_region(void)
 {
     make_current();
-    vmptrld(virt_to_phys(this_vmm()->vmxon));
+    vmptrld(virt_to_phys(vmx_vmxon_region()));
 }
 
 static void invvpid_of_0(void)
@@ -70,70 +62,6 @@ static void invept_of_reserved_bit(void)
     ept_flush(&s);
 }
 
-// ---- values that no CPU takes
-// --------------------------------------------------------------------
-
-static bool spoiling;
-static struct timer spoil_timer;
-static u32 spoiled; // bit for each VM
-
-static void put32(struct vcpu *v, size_t at, u32 value)
-{
-    memcpy(v->switched.xsave + at, &value, sizeof(value));
-}
-
-// v is off the core.
-static void spoil_vcpu(struct vcpu *v)
-{
-    switch (v->guest->id) {
-    case 1:
-        v->switched.dr6 |= BIT(32);
-        break;
-    case 2:
-        v->switched.kernel_gs_base = BIT(63);
-        break;
-    case 3:
-        v->switched.lstar = BIT(47);
-        break;
-    case 4:
-        v->switched.xcr0 = 5; // AVX without SSE
-        break;
-    case 5:
-        put32(v, XSAVE_MXCSR, UINT32_MAX);
-        break;
-    case 6:
-        v->switched.extended = true;
-        put32(v, XSTATE_BV + 4, 1u << 30);
-        break;
-    case 7:
-        vcpu_load(v);
-        vmwrite(GUEST_RIP, BIT(48));
-        vcpu_note(v, REQUEST_CHECK);
-        break;
-    default:
-        break;
-    }
-}
-
-// Whoever has the core.
-static void spoil(struct timer *t)
-{
-    struct vmm *vmm = this_vmm();
-    struct vcpu *v = vmm->running;
-    timer_set(t, rdtsc() + host_tsc_hz / 1000);
-    if (v == NULL || vmm->on_core != v || (spoiled & BIT(v->guest->id)) != 0)
-        return;
-    spoiled |= (u32)BIT(v->guest->id);
-    switch_save(v);
-    vmm->on_core = NULL; // so that it is loaded again
-    spoil_vcpu(v);
-    core_reschedule(this_core());
-}
-
-static void spoil_guests(void) {}
-
-static const struct selftest guest_tests[] = {{"guest-values", spoil_guests}};
-
 void vmx_selftest(void)
 {
     static const struct selftest tests[] = {
@@ -146,18 +74,7 @@ void vmx_selftest(void)
         {"invvpid", invvpid_of_0},
     };
     selftest_run(tests, ARRAY_SIZE(tests));
-    spoiling = selftest_choose(guest_tests, ARRAY_SIZE(guest_tests)) != NULL;
-    selftest_end();
-}
-
-void vmx_selftest_start(void)
-{
-    if (!spoiling)
-        return;
-    timer_init(&spoil_timer, spoil);
-    timer_set(&spoil_timer, rdtsc() + host_tsc_hz / 1000);
 }
 #else
 void vmx_selftest(void) {}
-void vmx_selftest_start(void) {}
 #endif

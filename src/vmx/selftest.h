@@ -5,9 +5,3 @@
 // `vmread-field`, `vmwrite-field`, `vmclear`, `vmptrld`, `invept`, `invvpid`. Debug builds only;
 // boot core, in VMX operation, before there is a VM.
 void vmx_selftest(void);
-
-// Begins with `test.fault=guest-values`: on the boot core each VM has once a register that no CPU
-// can have, by the VM's number: 1 DR6, 2 IA32_KERNEL_GS_BASE, 3 IA32_LSTAR, 4 XCR0, 5 MXCSR,
-// 6 XSTATE_BV (4 and 6 want XSAVE), 7 RIP; others have none. Debug builds only; boot core,
-// before its main loop.
-void vmx_selftest_start(void);

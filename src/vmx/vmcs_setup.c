@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A vCPU's VMCS from nothing: controls, host state, and the guest state after RESET.
+#include "boot/paging.h"
 #include "lib/cpu.h"
 #include "smp/descriptors.h"
-#include "vcpu/vcpu_internal.h"
-#include "vmx/caps.h"
+#include "vmx/vmx_internal.h"
 #include "x86/bits.h"
 #include "x86/msr_numbers.h"
 
@@ -14,24 +14,20 @@
 #define PAT_RESET      0x0007040600070406ul
 #define CR0_RESET      (CR0_CD | CR0_NW | CR0_ET)
 
-static void setup_controls(struct vcpu *v)
+static void setup_controls(struct backend_vcpu *b, const struct backend_vm *vm)
 {
     const struct vmx_controls *c = &vmx_caps.base;
-    struct guest *g = v->guest;
-    vmcs_begin_controls(v);
+    vmcs_begin_controls(b);
     vmwrite(EXIT_MSR_STORE_COUNT, 0);
     vmwrite(EXIT_MSR_LOAD_COUNT, 0);
     vmwrite(ENTRY_MSR_LOAD_COUNT, 0);
     vmwrite(ENTRY_INTERRUPTION_INFO, 0);
 
-    vmwrite(IO_BITMAP_A, virt_to_phys(g->io_bitmap).v);
-    vmwrite(IO_BITMAP_B, virt_to_phys(g->io_bitmap + PAGE_SIZE).v);
-    vmwrite(MSR_BITMAP, virt_to_phys(v->run.msr_bitmap).v);
-    vmwrite(EPT_POINTER, vcpu_ept_pointer(v));
-    v->tsc_offset = g->tsc_offset + v->msrs.tsc_adjust;
-    vmwrite(TSC_OFFSET, v->tsc_offset);
+    vmwrite(IO_BITMAP_A, virt_to_phys(vm->io_bitmap).v);
+    vmwrite(IO_BITMAP_B, virt_to_phys(vm->io_bitmap + PAGE_SIZE).v);
+    vmwrite(MSR_BITMAP, virt_to_phys(b->msr_bitmap).v);
     if (c->secondary & SECONDARY_VPID)
-        vmwrite(VPID, v->run.vpid);
+        vmwrite(VPID, b->vpid);
     vmwrite(VMCS_LINK_POINTER, UINT64_MAX);
     // All leaves of SGX's instructions, which no guest has been told of. (ENCLU cannot be caught;
     // it has no enclave to enter.)
@@ -39,7 +35,7 @@ static void setup_controls(struct vcpu *v)
         vmwrite(ENCLS_EXITING_BITMAP, UINT64_MAX);
     if (c->secondary & SECONDARY_ENCLV_EXITING)
         vmwrite(ENCLV_EXITING_BITMAP, UINT64_MAX);
-    // The rest, which the guest's items have a say in, is intercept_apply's.
+    // The rest is backend_catch()'s, and the TSC offset and the EPT the room's above.
 }
 
 static void setup_host(void)
@@ -64,28 +60,19 @@ static void setup_host(void)
     vmwrite(HOST_RIP, (u64)vmx_exit_entry);
 }
 
-// The part of the host state that differs from core to core.
-void vmcs_set_core(struct vcpu *v)
+void vmcs_set_core(const struct core *core)
 {
-    vmwrite(HOST_GS_BASE, (u64)v->core);
-    vmwrite(HOST_TR_BASE, (u64)&v->core->tss);
-    vmwrite(HOST_GDTR_BASE, (u64)v->core->gdt);
-}
-
-void vmcs_setup(struct vcpu *v)
-{
-    setup_controls(v);
-    setup_host();
-    vmcs_set_core(v);
-    intercept_apply(v);
+    vmwrite(HOST_GS_BASE, (u64)core);
+    vmwrite(HOST_TR_BASE, (u64)&core->tss);
+    vmwrite(HOST_GDTR_BASE, (u64)core->gdt);
 }
 
 static void reset_segment(enum segment_name n, u32 access)
 {
-    vmcs_set_segment(n, &(struct segment){.limit = 0xffff, .access = access});
+    state_set_segment(n, &(struct segment){.limit = 0xffff, .access = access});
 }
 
-void vmcs_reset_guest(struct vcpu *v)
+void backend_reset_more(void)
 {
     vmwrite(CR0_SHADOW, CR0_RESET);
     vmwrite(GUEST_PAT, PAT_RESET);
@@ -93,18 +80,16 @@ void vmcs_reset_guest(struct vcpu *v)
     vmwrite(GUEST_SYSENTER_CS, 0);
     vmwrite(GUEST_SYSENTER_ESP, 0);
     vmwrite(GUEST_SYSENTER_EIP, 0);
-    v->msrs.debugctl = 0;
 }
 
-void vmcs_init_guest(struct vcpu *v)
+static void init_guest(void)
 {
     vmwrite(GUEST_CR0, CR0_ET | CR0_NE);
     vmwrite(CR0_SHADOW, (vmread(CR0_SHADOW) & (CR0_CD | CR0_NW)) | CR0_ET);
     vmwrite(GUEST_CR4, CR4_VMXE);
     vmwrite(CR4_SHADOW, 0);
-    cpuid_follow_cr4(v, 0);
     vmwrite(GUEST_CR3, 0);
-    vmwrite(GUEST_DR7, 0x400);
+    vmwrite(GUEST_DR7, DR7_FIXED);
     vmwrite(GUEST_RFLAGS, RFLAGS_FIXED);
     vmwrite(GUEST_RIP, 0xfff0);
     vmwrite(GUEST_RSP, 0);
@@ -124,8 +109,17 @@ void vmcs_init_guest(struct vcpu *v)
     vmwrite(GUEST_INTERRUPTIBILITY, 0);
     vmwrite(GUEST_ACTIVITY, 0);
     vmwrite(GUEST_PENDING_DEBUG, 0);
-    for (unsigned i = 0; i < 4; i++)
-        vmwrite(GUEST_PDPTE0 + 2 * i, 0);
+    state_set_pdptes((const u64[4]){0});
     vmwrite(ENTRY_INTERRUPTION_INFO, 0);
-    v->debug.guest_dr7 = 0x400;
+}
+
+void backend_reset(struct backend_vcpu *b, const struct backend_vm *vm, const struct core *core)
+{
+    b->has_no_siblings = vm->one_vcpu;
+    b->cr4_allowed = vm->cr4_allowed;
+    b->maxphyaddr = (u8)vm->maxphyaddr;
+    setup_controls(b, vm);
+    setup_host();
+    vmcs_set_core(core);
+    init_guest();
 }

@@ -43,6 +43,7 @@ def test_a_tree_in_order(tree):
     ("src/ept/ept.c", '#include "vmx/vmcs.h"', "vmx/vmcs.h is of a room above src/ept"),
     ("src/lib/types.h", '#  include "ept/ept.h"', "ept/ept.h is of a room above src/lib"),
     ("src/vm/life.c", '#include "vmx/vcpu_internal.h"', "vmx/vcpu_internal.h is for src/vmx alone"),
+    ("src/vm/life.c", '#include "vmx/caps.h"', "vmx/caps.h is not the seam, vmx/backend.h"),
     ("src/vm/life.c", "    u64 rip = vmread(0x681e);", "vmread belongs to src/vmx"),
     ("src/vm/life.c", "    enum vmcs_field f = GUEST_RIP;", "GUEST_RIP belongs to src/vmx"),
     ("src/ept/flush.S", "    invept (%rdi), %rax", "invept belongs to src/vmx"),

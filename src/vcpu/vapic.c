@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Local APICs between the model (vcpu/lapic.h) and the VMCS: with virtual-interrupt delivery and
 // posted interrupts where the CPU has them, by injection where it has not.
+#include "vcpu/vapic.h"
 #include "boot/memory.h"
 #include "boot/paging.h"
 #include "lib/cpu.h"
@@ -9,10 +10,9 @@
 #include "smp/descriptors.h"
 #include "smp/time.h"
 #include "vcpu/cpuid.h"
+#include "vcpu/exits.h"
 #include "vcpu/msr.h"
 #include "vcpu/vmm.h"
-#include "vm/vm.h"
-#include "vmx/apicv.h"
 #include "x86/bits.h"
 
 #define ICR_ASSERT BIT(14)
@@ -70,7 +70,7 @@ static void deliver(struct vcpu *v, const struct lapic_message *m)
         vcpu_request(v, REQUEST_SIPI);
         break;
     case LAPIC_EXTINT:
-        vapic_of(v)->extint++;
+        __atomic_fetch_add(&vapic_of(v)->extint, 1, __ATOMIC_ACQ_REL);
         vcpu_request(v, REQUEST_EVENT);
         break;
     default: // SMI: there is no SMM
@@ -78,40 +78,39 @@ static void deliver(struct vcpu *v, const struct lapic_message *m)
     }
 }
 
-void vapic_send_message(struct vm *vm, const struct lapic_message *m)
+void vapic_send_message(struct guest *g, const struct lapic_message *m)
 {
     if (m->mode == LAPIC_LOWEST_PRIORITY) {
-        struct lapic *l = lapic_arbitrate(vm->lapic, vm->vcpus, m, &vm->arbitration);
+        struct lapic *l = lapic_arbitrate(g->lapic, g->vcpu_count, m, &g->arbitration);
         if (l != NULL)
             deliver(l->ctx, m);
         return;
     }
-    for (unsigned i = 0; i < vm->vcpus; i++) {
-        if (lapic_addressed(vm->lapic[i], m))
-            deliver(vm->vcpu[i], m);
+    for (unsigned i = 0; i < g->vcpu_count; i++) {
+        if (lapic_addressed(g->lapic[i], m))
+            deliver(g->vcpu[i], m);
     }
 }
 
 // Seen by the boot processor before its next entry.
-void vapic_pic_line(struct vm *vm, bool level)
+void vapic_pic_line(struct guest *g, bool level)
 {
-    struct vapic *a = vapic_of(vm->vcpu[0]);
+    struct vapic *a = vapic_of(g->vcpu[0]);
     if (level)
         __atomic_store_n(&a->lint0_rises, a->lint0_rises + 1, __ATOMIC_RELEASE);
-    vcpu_request(vm->vcpu[0], REQUEST_EVENT);
+    vcpu_request(g->vcpu[0], REQUEST_EVENT);
 }
 
 static void on_send(void *ctx, const struct lapic_message *m)
 {
-    vapic_send_message(vm_of(ctx), m);
+    struct vcpu *v = ctx;
+    vapic_send_message(v->guest, m);
 }
 
 static void on_eoi(void *ctx, u8 vector)
 {
-    struct vm *vm = vm_of(ctx);
-    spin_lock(&vm->lock);
-    board_ioapic_eoi(&vm->board, vector, vm_time(vm));
-    spin_unlock(&vm->lock);
+    struct vcpu *v = ctx;
+    v->guest->devices->eoi(v, vector);
 }
 
 static void on_nmi(void *ctx)
@@ -130,7 +129,7 @@ static const struct lapic_ops ops = {
 
 // ---- life --------------------------------------------------------------------------------------
 
-COLD const char *vapic_create(struct vm *vm, struct vcpu *v)
+COLD const char *vapic_create(struct vcpu *v)
 {
     hpa_t page = page_alloc();
     hpa_t memory = memory_alloc(ALIGN_UP(sizeof(struct vapic), PAGE_SIZE), PAGE_SIZE);
@@ -144,11 +143,11 @@ COLD const char *vapic_create(struct vm *vm, struct vcpu *v)
                                   .bsp = v->index == 0,
                                   .x2apic = true,
                                   .tsc_deadline = true,
-                                  .phys_bits = (u8)vm->guest.maxphyaddr,
+                                  .phys_bits = (u8)v->guest->maxphyaddr,
                                   .timer_hz = cpuid_info.crystal_hz,
                                   .tsc_hz = host_tsc_hz};
     lapic_init(&a->lapic, phys_to_virt(page), &a->pid, &config, &ops, v);
-    vm->lapic[v->index] = &a->lapic;
+    v->guest->lapic[v->index] = &a->lapic;
     return NULL;
 }
 
@@ -168,7 +167,7 @@ static COLD void setup_vmcs(struct vcpu *v)
     a->extint = 0;
     a->place = APIC_ANYWHERE;
     a->mode_changed = true;
-    apicv_setup(virt_to_phys(a->lapic.regs), virt_to_phys(&a->pid), vm_of(v)->apic_page);
+    apicv_setup(virt_to_phys(a->lapic.regs), virt_to_phys(&a->pid), v->guest->apic_page.page);
     if (!apicv_delivers())
         return;
     lapic_set_virtual_delivery(&a->lapic, true);
@@ -194,11 +193,11 @@ static void adapt(struct vcpu *v, struct vapic *a)
     enum lapic_mode mode = lapic_mode(&a->lapic);
     bool x2apic = mode == LAPIC_X2APIC && apicv_has_x2apic();
     bool here = mode == LAPIC_XAPIC && lapic_base(&a->lapic).v == APIC_BASE_RESET;
-    apicv_set_accesses(v, x2apic ? APICV_X2APIC : here ? APICV_ACCESS_PAGE : APICV_TRAPPED);
+    apicv_set_accesses(&v->run, x2apic ? APICV_X2APIC : here ? APICV_ACCESS_PAGE : APICV_TRAPPED);
     apic_page_follow(v, here);
     // Writes that the processor virtualizes: TPR, EOI, self-IPI; all others are ours.
     u64 writes = BIT(0x08) | BIT(0x0b) | BIT(0x3f);
-    msr_bitmap_x2apic(v, x2apic ? LAPIC_X2APIC_PAGE_READS : 0, x2apic ? writes : 0);
+    vcpu_let_x2apic_through(v, x2apic ? LAPIC_X2APIC_PAGE_READS : 0, x2apic ? writes : 0);
 }
 
 COLD void vapic_startup(struct vcpu *v, bool init, bool sipi)
@@ -208,7 +207,7 @@ COLD void vapic_startup(struct vcpu *v, bool init, bool sipi)
     if (init) {
         if (v->index == 0) {
             // The boot processor starts again at the reset vector: firmware's, not ours.
-            vm_request_end(vm_of(v), END_RESET, 0, "INIT to the boot processor");
+            v->guest->life->reset(v, "INIT to the boot processor");
             return;
         }
         timer_stop(&v->timer);
@@ -230,7 +229,7 @@ static void follow_lint0(struct vcpu *v, struct vapic *a)
     if (v->index != 0)
         return;
     u32 rises = __atomic_load_n(&a->lint0_rises, __ATOMIC_ACQUIRE);
-    bool level = board_pic_level(&vm_of(v)->board);
+    bool level = v->guest->devices->pic_level(v);
     if (rises == a->lint0_seen && level == a->lapic.line[0])
         return;
     if (rises != a->lint0_seen) {
@@ -243,8 +242,8 @@ static void follow_lint0(struct vcpu *v, struct vapic *a)
 
 static bool extint_waits(struct vcpu *v, struct vapic *a)
 {
-    return v->index == 0 && (a->extint > 0 || (board_pic_level(&vm_of(v)->board) &&
-                                               lapic_accepts_extint(&a->lapic)));
+    return v->index == 0 &&
+           (a->extint > 0 || (v->guest->devices->pic_level(v) && lapic_accepts_extint(&a->lapic)));
 }
 
 // Brings the guest interrupt status up to date and returns it.
@@ -296,13 +295,9 @@ u8 vapic_accept(struct vcpu *v)
         return vector;
     }
     // Another vCPU may have taken the PIC's request back by now: it answers with IRQ 7 then.
-    struct vm *vm = vm_of(v);
-    spin_lock(&vm->lock);
-    if (a->extint > 0)
-        a->extint--;
-    vector = board_pic_ack(&vm->board, vm_time(vm));
-    spin_unlock(&vm->lock);
-    return vector;
+    if (__atomic_load_n(&a->extint, __ATOMIC_ACQUIRE) > 0)
+        __atomic_fetch_sub(&a->extint, 1, __ATOMIC_ACQ_REL); // nobody else takes any away
+    return v->guest->devices->pic_ack(v);
 }
 
 // Whether the processor will deliver a vector at the next entry, with virtual-interrupt delivery:
@@ -347,10 +342,10 @@ u64 vapic_base_address(struct vcpu *v)
 
 // Whether an interrupt is one as kernels send most of them: fixed, to one vCPU by its ID, which
 // takes it as it is. The model sends the others.
-static inline bool is_plain(const struct vm *vm, u32 low, u32 dest)
+static inline bool is_plain(const struct guest *g, u32 low, u32 dest)
 {
-    return (low & ~(u32)(ICR_ASSERT | 0xff)) == 0 && (low & 0xf0) != 0 && dest < vm->vcpus &&
-           lapic_takes_edge(vm->lapic[dest], (u8)low);
+    return (low & ~(u32)(ICR_ASSERT | 0xff)) == 0 && (low & 0xf0) != 0 && dest < g->vcpu_count &&
+           lapic_takes_edge(g->lapic[dest], (u8)low);
 }
 
 static inline void send_plain(struct vcpu *to, u8 vector)
@@ -362,12 +357,12 @@ static inline void send_plain(struct vcpu *to, u8 vector)
 bool vapic_send_ipi(struct vcpu *v, u32 low, u32 destination)
 {
     struct lapic *l = &vapic_of(v)->lapic;
-    if (lapic_mode(l) != LAPIC_X2APIC || !is_plain(vm_of(v), low, destination))
+    if (lapic_mode(l) != LAPIC_X2APIC || !is_plain(v->guest, low, destination))
         return false;
     u32 *icr = &l->regs[APIC_ICR_LOW / 4];
     icr[0] = low;
     icr[1] = destination;
-    send_plain(vm_of(v)->vcpu[destination], (u8)low);
+    send_plain(v->guest->vcpu[destination], (u8)low);
     return true;
 }
 
@@ -377,7 +372,7 @@ static NOINLINE void any_write_done(struct vcpu *v, u32 offset)
     u64 before = lapic_deadline(l);
     lapic_apic_write_done(l, offset, vcpu_guest_tsc(v, rdtsc()));
     if (lapic_deadline(l) != before)
-        devices_set_timer(v);
+        vcpu_set_timer(v);
     vcpu_note(v, REQUEST_EVENT);
 }
 
@@ -386,8 +381,8 @@ void vapic_write_done(struct vcpu *v, u32 offset)
     const struct lapic *l = &vapic_of(v)->lapic;
     // In xAPIC mode: the x2APIC's ICR is written by a WRMSR that we intercept.
     u32 low = l->regs[APIC_ICR_LOW / 4], destination = l->regs[APIC_ICR_HIGH / 4] >> 24;
-    if (offset == APIC_ICR_LOW && is_plain(vm_of(v), low, destination))
-        send_plain(vm_of(v)->vcpu[destination], (u8)low);
+    if (offset == APIC_ICR_LOW && is_plain(v->guest, low, destination))
+        send_plain(v->guest->vcpu[destination], (u8)low);
     else
         any_write_done(v, offset);
 }
@@ -430,7 +425,7 @@ void vapic_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, u64 value)
     u64 before = lapic_deadline(l);
     lapic_mmio_write(l, (u32)gpa.v & 0xfff, size, value, vcpu_guest_tsc(v, rdtsc()));
     if (lapic_deadline(l) != before)
-        devices_set_timer(v);
+        vcpu_set_timer(v);
     vcpu_note(v, REQUEST_EVENT);
 }
 
@@ -449,7 +444,7 @@ bool vapic_msr_write(struct vcpu *v, u32 msr, u64 value)
     if (lapic_msr_write(l, msr, value, vcpu_guest_tsc(v, rdtsc())) != LAPIC_OK)
         return false;
     if (lapic_deadline(l) != before)
-        devices_set_timer(v);
+        vcpu_set_timer(v);
     vcpu_note(v, REQUEST_EVENT);
     return true;
 }
@@ -460,7 +455,7 @@ static NOINLINE void set_any_deadline(struct vcpu *v, u64 value)
     u64 before = lapic_deadline(l);
     lapic_write_tsc_deadline(l, value, vcpu_guest_tsc(v, rdtsc()));
     if (lapic_deadline(l) != before)
-        devices_set_timer(v);
+        vcpu_set_timer(v);
     note_change(v); // it was due at once, or the one before it just now
 }
 
@@ -468,7 +463,7 @@ static NOINLINE void set_any_deadline(struct vcpu *v, u64 value)
 static bool has_timer_alone(const struct vcpu *v)
 {
     return v->index != 0 ||
-           __atomic_load_n(&vm_of(v)->board_deadline, __ATOMIC_RELAXED) == UINT64_MAX;
+           __atomic_load_n(&v->guest->device_deadline, __ATOMIC_RELAXED) == UINT64_MAX;
 }
 
 void vapic_set_deadline(struct vcpu *v, u64 value)
@@ -517,5 +512,5 @@ void vapic_tsc_written(struct vcpu *v, u64 before, u64 after)
 {
     lapic_tsc_written(&vapic_of(v)->lapic, before, after);
     note_change(v);
-    devices_set_timer(v);
+    vcpu_set_timer(v);
 }

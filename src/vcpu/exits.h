@@ -4,15 +4,8 @@
 
 #include "boot/paging.h"
 #include "vcpu/vcpu.h"
-#include "vmx/vmcs_formats.h"
 #include "x86/bits.h"
 #include "x86/regs_check.h"
-
-// CR0 bits that the guest does not change by itself: NE is fixed in VMX operation, CD and NW would
-// slow the core down for others.
-#define CR0_HOST_OWNED (CR0_NE | CR0_CD | CR0_NW)
-
-extern u8 vmx_exit_entry[];
 
 // vcpu.c: vcpu_skip_from() where RIP wraps, and what it does rarely.
 void vcpu_skip_wrapped(struct vcpu *v, u64 rip);
@@ -30,11 +23,11 @@ static inline bool vcpu_skip_from(struct vcpu *v, u64 from, u64 length, bool fau
         vcpu_skip_wrapped(v, rip);
         return false;
     }
-    vmwrite(GUEST_RIP, rip);
-    u64 blocking = vmread(GUEST_INTERRUPTIBILITY), rflags = vmread(GUEST_RFLAGS);
+    state_set(STATE_RIP, rip);
+    u64 blocking = state_get(STATE_BLOCKING), rflags = state_get(STATE_RFLAGS);
     if (faulted && (rflags & RFLAGS_RF)) {
         rflags &= ~RFLAGS_RF;
-        vmwrite(GUEST_RFLAGS, rflags);
+        state_set(STATE_RFLAGS, rflags);
     }
     if (__builtin_expect((blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)) != 0 ||
                              (rflags & v->step.skip_flags) != 0,
@@ -47,25 +40,20 @@ static inline bool vcpu_skip_from(struct vcpu *v, u64 from, u64 length, bool fau
 
 static inline void vcpu_skip_bytes(struct vcpu *v, u64 length)
 {
-    (void)vcpu_skip_from(v, vmread(GUEST_RIP), length, false);
+    (void)vcpu_skip_from(v, state_get(STATE_RIP), length, false);
 }
 
 // The same for the instruction that caused the exit.
 static inline void vcpu_skip_instruction(struct vcpu *v)
 {
-    vcpu_skip_bytes(v, vmread(EXIT_INSTRUCTION_LENGTH));
+    vcpu_skip_bytes(v, backend_exit_length());
 }
 
-// vmcs_setup.c
-void vmcs_setup(struct vcpu *v);
-void vmcs_set_core(struct vcpu *v);
-void vmcs_init_guest(struct vcpu *v);  // the guest state after INIT
-void vmcs_reset_guest(struct vcpu *v); // of that after RESET, what INIT leaves alone
+// vcpu.c: tells the back end how it is stepped and debugged, and has it compose the controls anew.
+void vcpu_compose(struct vcpu *v);
 
-// vmcs_controls.c. Its VMCS is current.
-void vmcs_begin_controls(struct vcpu *v);   // no wishes, and all words written
-void vmcs_compose_controls(struct vcpu *v); // writes the words that have changed
-u32 vmcs_secondary(const struct vcpu *v);   // the secondary controls without wishes
+// vcpu.c: has it exit for what the hypervisor and its guest's items want.
+void vcpu_apply_catches(struct vcpu *v);
 
 // vcpu.c: something waits that ends HLT.
 bool vcpu_would_wake(struct vcpu *v);
@@ -75,17 +63,9 @@ void vcpu_forget_wake(struct vcpu *v);
 
 // regs.c
 void vcpu_limits(const struct vcpu *v, struct regs_limits *l);
-void vmcs_set_segment(enum segment_name n, const struct segment *s);
-void vmcs_get_segment(enum segment_name n, struct segment *s);
 
-// The exit qualification of a control-register access (SDM Table 28-3).
-#define CR_NUMBER(q) ((unsigned)(q)&15)
-#define CR_TYPE(q)   ((unsigned)((q) >> 4) & 3)
-#define CR_GPR(q)    ((unsigned)((q) >> 8) & 15)
-enum { CR_TO, CR_FROM, CR_CLTS, CR_LMSW };
-
-// exit_carried.c: what MOV to a control register, CLTS or LMSW writes, by the qualification.
-u64 cr_written(struct vcpu *v, u64 q);
+// exit_carried.c: what MOV to a control register, CLTS or LMSW writes.
+u64 cr_written(struct vcpu *v, const struct exit_cr *exit);
 
 // exit_carried.c: ends an RDRAND or RDSEED: its operand, of whatever size, and the flags. ok: there
 // was a random number.
@@ -95,6 +75,11 @@ void random_result(struct vcpu *v, u64 value, bool ok);
 // guest is to go it itself, since someone has breakpoints there.
 struct follow;
 bool vcpu_follow(struct vcpu *v, const struct follow *f);
+
+// exit_memory.c: accesses to guest-physical memory that is not RAM: of 1 to 8 bytes; of code, or of
+// a paging structure, answered by an exception.
+u64 vcpu_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size);
+void vcpu_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, u64 value);
 
 // exit_io.c: what an IN of 1, 2 or 4 bytes gives.
 void io_set_rax(struct vcpu *v, unsigned size, u32 value);
@@ -109,7 +94,7 @@ static inline void vcpu_end_debugctl(struct vcpu *v)
     if (v->msrs.debugctl == 0)
         return;
     v->msrs.debugctl = 0;
-    vmwrite(GUEST_DEBUGCTL, 0);
+    state_set(STATE_DEBUGCTL, 0);
 }
 
 // exit_msr.c: MSRs that RDMSR and WRMSR exit for. False: #GP.
@@ -134,68 +119,35 @@ void events_redeliver(struct vcpu *v, u32 info);
 // An exception of EVENT_… type, merged with what v->event says was being delivered. length: of the
 // instruction that is a software exception, in bytes.
 void events_exception(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 error, u32 length);
-void events_prepare(struct vcpu *v);  // before an entry
-void events_withdraw(struct vcpu *v); // that entry does not come
+void events_prepare(struct vcpu *v); // before an entry
 
 // After each exit that may have interrupted a delivery.
 static inline void events_take_back(struct vcpu *v)
 {
-    u32 info = (u32)vmread(IDT_VECTORING_INFO);
+    u32 info = backend_exit_delivering();
     if (__builtin_expect((info & EVENT_VALID) != 0, 0))
         events_redeliver(v, info);
 }
 
-// The same after an EPT violation with this qualification, which may be that of an IRET that had
-// just ended blocking by NMI (SDM 28.2.3).
-static inline void events_take_back_ept(struct vcpu *v, u64 qualification)
+// The same after an access to memory that the EPT did not allow, which may be that of an IRET that
+// had just ended blocking by NMI (SDM 28.2.3).
+static inline void events_take_back_from(struct vcpu *v, const struct exit_memory *exit)
 {
     events_take_back(v);
-    if (__builtin_expect((qualification & NMI_UNBLOCKED_BY_IRET) != 0, 0) &&
+    if (__builtin_expect((exit->how & MEMORY_NMI_UNBLOCKED) != 0, 0) &&
         !(v->events.info & EVENT_VALID))
-        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKING_BY_NMI);
+        state_set(STATE_BLOCKING, state_get(STATE_BLOCKING) | BLOCKING_BY_NMI);
 }
 
-// check.c: the checks of a VM entry (SDM 27.2, 27.3) on v's VMCS, which is current, as it would be
-// entered now. NULL: passes; else the first field that breaks a rule, its value and the rule, in
-// buf (size bytes). The second looks at guest state alone (27.3), for whoever has written some
-// while the rest is not yet prepared for the entry.
-const char *vmcs_check(struct vcpu *v, char *buf, size_t size);
-const char *vmcs_check_guest(struct vcpu *v, char *buf, size_t size);
-
 // exits
-typedef void exit_handler(struct vcpu *v);
 exit_handler exit_triple_fault, exit_exception, exit_external_interrupt, exit_cpuid, exit_hlt,
     exit_io, exit_rdmsr, exit_wrmsr, exit_cr, exit_ept_violation, exit_preemption_timer,
     exit_xsetbv, exit_vmcall, exit_monitor_trap, exit_apic_access, exit_apic_write, exit_eoi,
     exit_mov_dr, exit_tpr, exit_rdtsc, exit_rdtscp, exit_random, exit_invlpg, exit_invpcid,
     exit_descriptor_table;
 
-// What carries out an exit of each reason, as if the guest had not been caught at it.
-extern exit_handler *const exit_handlers[EXIT_REASONS];
-
-// intercept.c: brings v's VMCS and MSR bitmap in line with the items of its guest. Its VMCS is
-// current.
-void intercept_apply(struct vcpu *v);
-
-// intercept_mem.c: the EPT pointer of the view that v is to run in.
+// The EPT pointer of the view that v is to run in.
 u64 vcpu_ept_pointer(const struct vcpu *v);
-
-// Withholds from the guest what the item, one of its list, names, and gives that back. All vCPUs
-// are held, and flush before they run on. False: *why says what lacks, and nothing is changed.
-bool intercept_memory(struct guest *g, struct caught_item *c, struct text *why);
-void intercept_memory_end(struct guest *g, struct ept_restriction *withheld);
-
-// Whether an emulated access of v to this byte is to vanish.
-bool memory_is_ignored(const struct vcpu *v, gpa_t gpa, u32 access);
-
-// intercept_exit.c. An exit of a guest that has items.
-void intercept_exit(struct vcpu *v);
-
-// An exception that v has caused and that will be delivered to it (v->events.info).
-void intercept_exception(struct vcpu *v);
-
-// Carries out what v was stopped at by an item. False: v does not run now.
-bool intercept_resume(struct vcpu *v);
 
 // vmm.c: the vCPU sleeps, or steps back in the queue.
 void vmm_sleep(struct vcpu *v);
