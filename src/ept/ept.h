@@ -10,7 +10,7 @@
 //
 // Contract. A space has a lock of its own, which each function below takes that changes something;
 // it is the innermost one but for the memory allocator's. What takes a page's permission away or
-// gives tables back takes effect on other cores when they flush (ept_flush(), vmx/flush.h). So
+// gives tables back takes effect on other cores when they flush (ept_flush(), vmx/backend.h). So
 // ept_restrict(), ept_unrestrict() and ept_view_remove() are for when all vCPUs of the VM are out
 // of the guest, and each vCPU's core flushes before it enters it again; then no core still walks
 // tables that went back to the allocator. ept_change() may be called while vCPUs run.
@@ -26,8 +26,6 @@
 #define EPT_WRITE   2u
 #define EPT_EXECUTE 4u
 #define EPT_RWX     (EPT_READ | EPT_WRITE | EPT_EXECUTE)
-
-// Bits of the exit qualification of an EPT violation (SDM Table 28-7).
 
 #define EPT_VIEWS        4
 #define EPT_ALL_VIEWS    ((1u << EPT_VIEWS) - 1)
@@ -81,8 +79,8 @@ void ept_view_remove(struct ept_space *s, unsigned view);
 // Withholds permissions (of EPT_RWX) from all pages that have bytes in first..last, in the views
 // whose bits are set. What a page cannot have without a permission that is withheld goes too:
 // writing without reading, and on some CPUs executing. Pages where nothing is mapped do not
-// matter. *out stands for the restriction until ept_unrestrict(). ERR_NO_MEMORY, and nothing is
-// changed: no pages for tables, or more than EPT_RESTRICTIONS of them.
+// matter. *out stands for the restriction until ept_unrestrict(). ERR_NO_MEMORY, *out is NULL, and
+// nothing is changed: no pages for tables, or more than EPT_RESTRICTIONS of them.
 enum error ept_restrict(struct ept_space *s, gpa_t first, gpa_t last, u32 views, u32 withheld,
                         struct ept_restriction **out) MUST_CHECK;
 

@@ -156,7 +156,7 @@ enum error ept_restrict(struct ept_space *s, gpa_t first, gpa_t last, u32 views,
             end_restriction(s, r);
     }
     spin_unlock(&s->lock);
-    *out = r;
+    *out = room ? r : NULL;
     return room ? OK : ERR_NO_MEMORY;
 }
 

@@ -120,7 +120,8 @@ enum error ept_view_create(struct ept_space *s, unsigned *view)
     for (unsigned n = 1; n < EPT_VIEWS; n++) {
         if (s->root[n] == NULL) {
             e = make_view(s, n);
-            *view = n;
+            if (e == OK)
+                *view = n;
             break;
         }
     }

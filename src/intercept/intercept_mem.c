@@ -40,7 +40,6 @@ bool intercept_memory(struct guest *g, struct caught_item *c, struct text *why)
                          withheld_by(i), &c->withheld);
     if (e == OK)
         return true;
-    c->withheld = NULL;
     drop_view(g);
     text_add(why, "no memory for its page tables");
     return false;

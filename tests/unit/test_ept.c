@@ -425,6 +425,7 @@ static void nothing_is_half_restricted(void **state)
         if (ept_restrict(&s, GPA(GiB - PAGE_SIZE), GPA(2 * GiB + 4 * MiB), EPT_ALL_VIEWS, EPT_WRITE,
                          &r) == OK)
             break;
+        assert_null(r);
         assert_int_equal(pages, before);
         assert_int_equal(pages_left, needed);
         for (unsigned n = 0; n < 2; n++) {
@@ -478,6 +479,7 @@ static void nothing_is_half_a_view(void **state)
         if (ept_view_create(&s, &view) == OK)
             break;
         assert_int_equal(pages, before);
+        assert_int_equal(view, 0);
         assert_int_equal(ept_pointer(&s, 1), 0);
     }
     assert_int_equal(needed, before);
