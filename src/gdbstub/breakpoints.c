@@ -129,7 +129,6 @@ void breakpoints_forget(struct session *session, unsigned pid)
 {
     struct breakpoint *set = session->breakpoint;
 
-    int3_forget(session, pid);
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         if (set[i].used && set[i].pid == pid)
             unplant(session, &set[i]);

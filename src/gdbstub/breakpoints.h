@@ -24,7 +24,8 @@ void breakpoints_clear(struct session *session, unsigned pid);
 // Makes memory and debug registers what gdb wants. All vCPUs of the VM are held.
 void breakpoints_apply(struct session *session, unsigned pid);
 
-// The VM's memory was made anew: no int3 of ours is in it. What is wanted stays wanted.
+// The VM's memory was made anew, or is about to be: its int3s are taken out. What is wanted stays
+// wanted.
 void breakpoints_forget(struct session *session, unsigned pid);
 
 // The VM has ended: nothing is wanted in it any more, nothing needs to be taken out.

@@ -23,8 +23,7 @@ void gdbstub_poll(struct session *session);
 // Nobody is at the other end any more: every breakpoint is taken out, all guests run.
 void gdbstub_line_dead(struct session *session);
 
-// A guest is about to write to a page that target_watch_page() put under watch (before), or has
-// done so. On the vCPU's core; does not wait. The writing instruction may have been emulated or
-// single-stepped in between; other vCPUs may run. Device models that write to guest memory call it
-// too.
+// A page that target_watch_page() put under watch is about to be written (before), or that is done.
+// On the writer's core; does not wait. Between the two a vCPU's instruction may be single-stepped;
+// other vCPUs may run.
 void gdbstub_page_written(unsigned pid, gpa_t page, bool before);

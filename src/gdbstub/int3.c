@@ -35,7 +35,7 @@ static bool page_has_plant(struct session *session, unsigned pid, gpa_t gpa)
 // with ours, and an entry serializes instruction fetch. The lock is held.
 static bool put_in(struct plant *p)
 {
-    u8 *byte = guest_ptr(target_memory(p->pid), p->gpa, 1);
+    u8 *byte = guest_ptr_unheard(target_memory(p->pid), p->gpa, 1);
 
     p->lifted = false;
     p->in = byte != NULL;
@@ -47,7 +47,7 @@ static bool put_in(struct plant *p)
 // What the guest has written over the int3 stays.
 static void take_out(struct plant *p)
 {
-    u8 *byte = guest_ptr(target_memory(p->pid), p->gpa, 1), int3 = INT3;
+    u8 *byte = guest_ptr_unheard(target_memory(p->pid), p->gpa, 1), int3 = INT3;
 
     if (p->in && byte != NULL)
         __atomic_compare_exchange_n(byte, &int3, p->saved, false, __ATOMIC_SEQ_CST,
@@ -111,18 +111,6 @@ void int3_verify(struct session *session, struct plant *p)
     spin_lock(&session->events_lock);
     if (guest_read(target_memory(p->pid), p->gpa, &byte, 1) == OK && (!p->in || byte != INT3))
         put_in(p);
-    spin_unlock(&session->events_lock);
-}
-
-void int3_forget(struct session *session, unsigned pid)
-{
-    struct plant *plants = session->plant;
-
-    spin_lock(&session->events_lock);
-    for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        if (plants[i].refs > 0 && plants[i].pid == pid)
-            plants[i].in = false;
-    }
     spin_unlock(&session->events_lock);
 }
 
@@ -233,23 +221,4 @@ void int3_hide(struct session *session, unsigned pid, gpa_t gpa, void *buf, u64 
             ((u8 *)buf)[p->gpa.v - gpa.v] = p->saved;
     }
     spin_unlock(&session->events_lock);
-}
-
-enum error int3_write_under(struct session *session, unsigned pid, gpa_t gpa, const void *buf,
-                            u64 len)
-{
-    const u8 int3 = INT3;
-    const u8 *from = buf;
-
-    spin_lock(&session->events_lock);
-    enum error e = target_write_code(pid, gpa, buf, len);
-    for (unsigned i = 0; e == OK && i < MAX_BREAKPOINTS; i++) {
-        struct plant *p = &session->plant[i];
-        if (p->refs == 0 || p->pid != pid || !p->in || p->gpa.v - gpa.v >= len)
-            continue;
-        p->saved = from[p->gpa.v - gpa.v];
-        p->in = target_write_code(pid, p->gpa, &int3, 1) == OK;
-    }
-    spin_unlock(&session->events_lock);
-    return e;
 }

@@ -18,9 +18,6 @@ gpa_t int3_where(const struct plant *p);
 // Puts it in again if something went over it that gdbstub_page_written() was not told of.
 void int3_verify(struct session *session, struct plant *p);
 
-// The VM's memory was made anew: none of its int3s is in it.
-void int3_forget(struct session *session, unsigned pid);
-
 // Whether an int3 of ours is at the vCPU's rip.
 bool int3_under(struct session *session, unsigned pid, const struct vcpu_regs *regs);
 
@@ -30,10 +27,6 @@ void int3_lower(struct session *session, unsigned pid);
 
 // What memory at [gpa, gpa + len) would hold without us: mends what was read from there into buf.
 void int3_hide(struct session *session, unsigned pid, gpa_t gpa, void *buf, u64 len);
-
-// Writes guest memory under our int3s, which stay. ERR_FAULT: not all of it is RAM.
-enum error int3_write_under(struct session *session, unsigned pid, gpa_t gpa, const void *buf,
-                            u64 len);
 
 // For hooks: what gdbstub_page_written() promises.
 void int3_page_written(struct session *session, unsigned pid, gpa_t page, bool before);

@@ -80,15 +80,14 @@ u64 memory_read(struct session *session, unsigned pid, const struct vcpu_regs *r
     return done;
 }
 
-u64 memory_write(struct session *session, unsigned pid, const struct vcpu_regs *regs, u64 address,
-                 const void *buf, u64 len)
+u64 memory_write(unsigned pid, const struct vcpu_regs *regs, u64 address, const void *buf, u64 len)
 {
     u64 done = 0;
 
     while (done < len) {
         gpa_t gpa;
         u64 n = piece(pid, regs, address + done, len - done, &gpa);
-        if (n == 0 || int3_write_under(session, pid, gpa, (const u8 *)buf + done, n) != OK)
+        if (n == 0 || guest_write(target_memory(pid), gpa, (const u8 *)buf + done, n) != OK)
             break;
         done += n;
     }
@@ -143,8 +142,7 @@ void packet_write(struct session *session, const struct packet_args *a)
 
     if (len != a->length)
         reply_error(session, E_FORMAT, "data do not fit the length");
-    else if (memory_write(session, a->pid, translation(session, a, &regs), address, a->bytes,
-                          len) != len)
+    else if (memory_write(a->pid, translation(session, a, &regs), address, a->bytes, len) != len)
         reply_error(session, E_MEMORY, "no memory there, or not all of it");
     else
         reply_ok(session);

@@ -103,12 +103,6 @@ void target_paging_limits(unsigned pid, struct paging_state *ps)
     ps->no_1gb_pages = !cpuid_info.pages_1g;
 }
 
-enum error target_write_code(unsigned pid, gpa_t gpa, const void *buf, u64 len)
-{
-    // Guests' caches are coherent with ours, and an entry serializes instruction fetch.
-    return guest_write(&vm_at(pid)->guest.memory, gpa, buf, len);
-}
-
 static const char *state_name(const struct vm *vm, const struct vcpu *v)
 {
     static const char *const names[] = {

@@ -48,11 +48,6 @@ const struct guest_memory *target_memory(unsigned pid);
 // 1 GiB. Puts it into *ps. Must not wait: called in hooks.
 void target_paging_limits(unsigned pid, struct paging_state *ps);
 
-// Copies len bytes to guest RAM at gpa, whatever the EPT permissions there, in a way that a vCPU
-// which runs these bytes next sees them. All or nothing: ERR_FAULT when a byte is not RAM. Must not
-// wait: called in hooks, with a lock held.
-enum error target_write_code(unsigned pid, gpa_t gpa, const void *buf, u64 len);
-
 // Adds what gdb shows for a thread: VM name, vCPU, run state, core ("linux/0 running on core 1").
 // The stub adds ring and mode itself.
 void target_describe(unsigned pid, unsigned index, struct text *out);
@@ -67,8 +62,9 @@ void target_kill(unsigned pid);
 // turns it off before it lets the first vCPU go. Turning on twice counts once.
 void target_freeze_time(unsigned pid, bool on);
 
-// on: guest writes to the 4K page at gpa are announced by gdbstub_page_written(). False when that
-// cannot be had. All vCPUs of the VM are held meanwhile.
+// on: writes to the 4K page at gpa are announced by gdbstub_page_written(): vCPUs' own, and all by
+// guest_write() (x86/guest_memory.h), the stub's too. False when vCPUs' own are not. All vCPUs of
+// the VM are held meanwhile.
 bool target_watch_page(unsigned pid, gpa_t page, bool on);
 
 // Whether the VM's CPUID offers AVX (and so its vector state has the upper halves).

@@ -37,7 +37,7 @@ static NOINLINE void write_rest(struct vcpu *v, gpa_t gpa, unsigned size, u64 va
     for (unsigned i = 0; i < size; i++) {
         u8 byte = (u8)(value >> 8 * i);
         if (!v->guest->intercept_ops->is_ignored(v, GPA(gpa.v + i), EPT_WRITE) &&
-            !v->guest->memory_ops->write_ram(v, GPA(gpa.v + i), &byte, 1))
+            guest_write(&v->guest->memory, GPA(gpa.v + i), &byte, 1) != OK)
             vcpu_mmio_write(v, GPA(gpa.v + i), 1, byte);
     }
 }
@@ -58,7 +58,7 @@ static void write(void *ctx, gpa_t gpa, unsigned size, u64 value)
     struct guest_access *a = ctx;
     if (a->v->intercept.memory_ignored)
         write_rest(a->v, gpa, size, value);
-    else if (!a->v->guest->memory_ops->write_ram(a->v, gpa, &value, size))
+    else if (guest_write(&a->v->guest->memory, gpa, &value, size) != OK)
         vcpu_mmio_write(a->v, gpa, size, value);
 }
 

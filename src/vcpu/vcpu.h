@@ -54,8 +54,6 @@ struct memory_ops {
     // step_over(STEP_OVER_PAGE): then page_stepped follows when the write is done).
     bool (*write_protected)(struct vcpu *v, gpa_t gpa);
     void (*page_stepped)(struct vcpu *v);
-    // A write of 1 to 8 bytes that we carry out for the guest. False: gpa is not RAM.
-    bool (*write_ram)(struct vcpu *v, gpa_t gpa, const void *value, unsigned size);
 };
 
 struct life_ops {

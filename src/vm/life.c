@@ -140,6 +140,20 @@ const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config
 
 // ---- start -------------------------------------------------------------------------------------
 
+static void clear_region(const struct guest_memory *m, const struct ram_region *r,
+                         void (*clear)(void *at, u64 bytes))
+{
+    for (u64 at = 0; at < r->size; at += GUEST_WRITE_MOST) {
+        struct guest_write w;
+        u64 n = MIN(r->size - at, GUEST_WRITE_MOST);
+        void *p = guest_write_begin(m, GPA(r->start.v + at), n, &w);
+        if (p == NULL)
+            break; // not reached: it is RAM
+        clear(p, n);
+        guest_write_end(&w);
+    }
+}
+
 static void clear_memory(const struct guest_memory *m)
 {
     // The core's vector registers are about to be used.
@@ -151,14 +165,13 @@ static void clear_memory(const struct guest_memory *m)
         vmm->xcr0 = xcr0;
         xsetbv(0, xcr0);
     }
-    for (unsigned i = 0; i < m->count; i++) {
-        if ((xcr0 & XCR0_AVX512) == XCR0_AVX512)
-            clear_avx512(m->region[i].host, m->region[i].size);
-        else if ((xcr0 & XCR0_AVX) == XCR0_AVX)
-            clear_avx(m->region[i].host, m->region[i].size);
-        else
-            clear_sse(m->region[i].host, m->region[i].size);
-    }
+    void (*clear)(void *at, u64 bytes) = clear_sse;
+    if ((xcr0 & XCR0_AVX512) == XCR0_AVX512)
+        clear = clear_avx512;
+    else if ((xcr0 & XCR0_AVX) == XCR0_AVX)
+        clear = clear_avx;
+    for (unsigned i = 0; i < m->count; i++)
+        clear_region(m, &m->region[i], clear);
 }
 
 // What firmware leaves in low memory. 18.2 Hz: 1,573,040 ticks a day.

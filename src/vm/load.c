@@ -82,18 +82,16 @@ const char *load_no_ram(const struct loader *l, u64 gpa, u64 len, struct text *t
     return t->buf;
 }
 
-// The bytes at gpa that lie together in host memory: *len is cut to them.
-static u8 *host_piece(const struct guest_memory *m, u64 gpa, u64 *len)
+// How many of len bytes at gpa lie in one region; 0: it is not RAM.
+static u64 piece(const struct guest_memory *m, u64 gpa, u64 len)
 {
     for (unsigned i = 0; i < m->count; i++) {
         const struct ram_region *r = &m->region[i];
         u64 offset = gpa - r->start.v;
-        if (gpa >= r->start.v && offset < r->size) {
-            *len = MIN(*len, r->size - offset);
-            return r->host + offset;
-        }
+        if (gpa >= r->start.v && offset < r->size)
+            return MIN(len, r->size - offset);
     }
-    return NULL;
+    return 0;
 }
 
 // data NULL: clear.
@@ -102,16 +100,13 @@ static enum error fill(struct loader *l, u64 gpa, const u8 *data, u64 len)
     if (l->memory == NULL)
         return OK;
     while (len > 0) {
-        u64 n = len;
-        u8 *host = host_piece(l->memory, gpa, &n);
-        if (host == NULL)
-            return load_fail(l, ERR_FAULT, "memory", "no RAM behind address 0x%lx", gpa);
-        if (data != NULL) {
-            memcpy(host, data, n);
-            data += n;
-        } else {
-            memset(host, 0, n);
-        }
+        u64 n = piece(l->memory, gpa, len);
+        enum error e = n == 0         ? ERR_FAULT
+                       : data != NULL ? guest_write(l->memory, GPA(gpa), data, n)
+                                      : guest_clear(l->memory, GPA(gpa), n);
+        if (e != OK)
+            return load_fail(l, e, "memory", "no RAM behind address 0x%lx", gpa);
+        data += data != NULL ? n : 0;
         gpa += n;
         len -= n;
     }

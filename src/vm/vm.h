@@ -36,7 +36,7 @@ enum vm_end {
 // A page whose writes are announced.
 struct watched_page {
     gpa_t page;
-    struct ept_restriction *writes; // what withholds them from vCPUs
+    struct ept_restriction *writes; // what withholds them from vCPUs; NULL: nothing does
     bool open;                      // but not now: some step over theirs
 };
 
@@ -71,6 +71,7 @@ struct vm {
 
     // Pages whose writes are announced. The lock guards them, and those that vCPUs step over.
     struct spinlock watch_lock;
+    struct guest_watcher watcher; // while there are any
     struct watched_page watched[VM_WATCHED_PAGES];
     unsigned watched_count;
 };
@@ -113,8 +114,10 @@ void vm_ends_init(void);
 
 // ---- pages whose writes are announced (watched.c) --------------------------------------------
 
-// Has the writes to a page of RAM announced, or not any more. All vCPUs are held; the debugger's
-// core. ERR_NOT_FOUND: it is not RAM; ERR_NO_MEMORY: no room for tables, or one page too many.
+// Has the writes to a page of RAM announced, or not any more: vCPUs' own, and all by guest_write()
+// (x86/guest_memory.h). All vCPUs are held; the debugger's core. ERR_NOT_FOUND: it is not RAM;
+// ERR_NO_MEMORY: one page too many, or no room for tables, and then vCPUs' own writes are not
+// announced.
 enum error vm_protect_page(struct vm *vm, gpa_t page, bool on);
 
 // Called when such a page is about to be written, and when all vCPUs that did are done. The watch
@@ -124,7 +127,6 @@ extern void (*vm_page_written)(struct vm *vm, gpa_t page, bool before);
 // Members of vm_memory_ops (vcpu/vcpu.h).
 extern const struct memory_ops vm_memory_ops;
 bool watched_write(struct vcpu *v, gpa_t gpa);
-bool watched_write_ram(struct vcpu *v, gpa_t gpa, const void *value, unsigned size);
 void watched_stepped(struct vcpu *v);
 
 // v is reset: its step does not end. Its core.

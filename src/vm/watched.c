@@ -2,7 +2,8 @@
 // Pages of RAM whose writes are announced: those with breakpoints. The first vCPU that is about to
 // write to one opens it and steps over its instruction; others that come meanwhile do the same, and
 // the last that is done closes it. All that under one lock, so that no page is opened or closed
-// between another's look and what follows from it.
+// between another's look and what follows from it; and under it what writes on a guest's behalf
+// (x86/guest_memory.h).
 #include "vm/vm.h"
 
 void (*vm_page_written)(struct vm *vm, gpa_t page, bool before);
@@ -34,6 +35,13 @@ static bool others_step_over(const struct vm *vm, const struct vcpu *v, gpa_t pa
     return false;
 }
 
+static void withhold(struct vm *vm, struct watched_page *w, u32 permissions)
+{
+    w->open = permissions == 0;
+    if (w->writes != NULL)
+        (void)ept_change(&vm->guest.ept, w->writes, permissions);
+}
+
 // Whether v can have the page open for its next instruction; then it has.
 static bool open_page(struct vcpu *v, struct watched_page *w)
 {
@@ -45,8 +53,7 @@ static bool open_page(struct vcpu *v, struct watched_page *w)
     }
     if (!w->open) {
         vm_page_written(vm, w->page, true);
-        (void)ept_change(&vm->guest.ept, w->writes, 0);
-        w->open = true;
+        withhold(vm, w, 0);
     }
     return true;
 }
@@ -78,21 +85,28 @@ bool watched_write(struct vcpu *v, gpa_t gpa)
     return true;
 }
 
-bool watched_write_ram(struct vcpu *v, gpa_t gpa, const void *value, unsigned size)
+// A write that no vCPU's own instruction makes. To a page that is open it was announced already.
+static void announce(struct vm *vm, gpa_t gpa, u64 len, bool before)
 {
-    struct vm *vm = vm_of(v);
-    if (vm->watched_count == 0) // which changes while all vCPUs are held
-        return guest_write(&vm->guest.memory, gpa, value, size) == OK;
+    for (unsigned i = 0; i < vm->watched_count; i++) {
+        const struct watched_page *w = &vm->watched[i];
+        if (!w->open && w->page.v < gpa.v + len && gpa.v < w->page.v + PAGE_SIZE)
+            vm_page_written(vm, w->page, before);
+    }
+}
+
+static void before_write(struct guest_watcher *w, gpa_t gpa, u64 len)
+{
+    struct vm *vm = CONTAINER_OF(w, struct vm, watcher);
     spin_lock(&vm->watch_lock);
-    const struct watched_page *w = watched_page(vm, GPA(gpa.v & PAGE_MASK));
-    bool closed = w != NULL && !w->open;
-    if (closed)
-        vm_page_written(vm, w->page, true);
-    bool done = guest_write(&vm->guest.memory, gpa, value, size) == OK;
-    if (closed)
-        vm_page_written(vm, w->page, false);
+    announce(vm, gpa, len, true);
+}
+
+static void after_write(struct guest_watcher *w, gpa_t gpa, u64 len)
+{
+    struct vm *vm = CONTAINER_OF(w, struct vm, watcher);
+    announce(vm, gpa, len, false);
     spin_unlock(&vm->watch_lock);
-    return done;
 }
 
 void watched_stepped(struct vcpu *v)
@@ -106,8 +120,7 @@ void watched_stepped(struct vcpu *v)
         struct watched_page *w = watched_page(vm, page);
         if (w == NULL || others_step_over(vm, v, page))
             continue;
-        (void)ept_change(&vm->guest.ept, w->writes, EPT_WRITE);
-        w->open = false;
+        withhold(vm, w, EPT_WRITE);
         closed[count++] = page;
     }
     v->step.pages = 0;
@@ -133,13 +146,14 @@ static enum error watch(struct vm *vm, gpa_t page)
     struct watched_page *w = &vm->watched[vm->watched_count];
     *w = (struct watched_page){.page = page};
     enum error e = ept_restrict(&vm->guest.ept, page, page, EPT_ALL_VIEWS, EPT_WRITE, &w->writes);
-    vm->watched_count += e == OK;
+    vm->watched_count++;
     return e;
 }
 
 static void unwatch(struct vm *vm, struct watched_page *w)
 {
-    ept_unrestrict(&vm->guest.ept, w->writes);
+    if (w->writes != NULL)
+        ept_unrestrict(&vm->guest.ept, w->writes);
     *w = vm->watched[--vm->watched_count];
 }
 
@@ -151,15 +165,19 @@ enum error vm_protect_page(struct vm *vm, gpa_t page, bool on)
         return ERR_NOT_FOUND;
     spin_lock(&vm->watch_lock);
     struct watched_page *w = watched_page(vm, page);
-    if (on && w == NULL)
-        e = watch(vm, page);
-    else if (!on && w != NULL)
+    if (w == NULL)
+        e = on ? watch(vm, page) : OK;
+    else if (on)
+        withhold(vm, w, EPT_WRITE);
+    else
         unwatch(vm, w);
+    vm->watcher = (struct guest_watcher){before_write, after_write};
+    __atomic_store_n(&vm->guest.memory.watcher, vm->watched_count > 0 ? &vm->watcher : NULL,
+                     __ATOMIC_RELEASE);
     spin_unlock(&vm->watch_lock);
     guest_request_flush(&vm->guest, NULL);
     return e;
 }
 
 const struct memory_ops vm_memory_ops = {.write_protected = watched_write,
-                                         .page_stepped = watched_stepped,
-                                         .write_ram = watched_write_ram};
+                                         .page_stepped = watched_stepped};

@@ -98,11 +98,11 @@ static bool read_entry(const struct walk *w, gpa_t gpa, u64 *value)
 {
     // One access each, as the CPU does: another vCPU may be writing.
     unsigned size = w->mode == PAGING_32 ? 4 : 8;
-    void *p = guest_ptr(w->m, gpa, size);
+    const void *p = guest_ptr(w->m, gpa, size);
     if (p == NULL)
         return false;
-    *value = size == 4 ? __atomic_load_n((u32 *)p, __ATOMIC_RELAXED)
-                       : __atomic_load_n((u64 *)p, __ATOMIC_RELAXED);
+    *value = size == 4 ? __atomic_load_n((const u32 *)p, __ATOMIC_RELAXED)
+                       : __atomic_load_n((const u64 *)p, __ATOMIC_RELAXED);
     return true;
 }
 
@@ -124,6 +124,27 @@ static bool permitted(const struct paging_state *ps, u32 access, bool user,
     return !(access & (WALK_READ | WALK_WRITE)) || !(ps->cr4 & CR4_SMAP) || allowed;
 }
 
+// Sets flags in an entry. False: it is no longer what was read.
+static bool set_flags(const struct walk *w, const struct walk_entry *e, u64 flags)
+{
+    struct guest_write write;
+    bool done;
+    void *p = guest_write_begin(w->m, e->gpa, w->mode == PAGING_32 ? 4 : 8, &write);
+    if (p == NULL)
+        return false; // not reached: it was read
+    if (w->mode == PAGING_32) {
+        u32 old = (u32)e->value;
+        done = __atomic_compare_exchange_n((u32 *)p, &old, old | (u32)flags, false,
+                                           __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    } else {
+        u64 old = e->value;
+        done = __atomic_compare_exchange_n((u64 *)p, &old, old | flags, false, __ATOMIC_RELAXED,
+                                           __ATOMIC_RELAXED);
+    }
+    guest_write_end(&write);
+    return done;
+}
+
 // Sets A in every entry, and D in the leaf for a write. False when an entry is no longer what was
 // read; flags already set do no harm (SDM Vol. 3, 4.8).
 static bool set_accessed_dirty(const struct walk *w, const struct walk_result *r, u32 access)
@@ -135,17 +156,7 @@ static bool set_accessed_dirty(const struct walk *w, const struct walk_result *r
         u64 flags = ENTRY_A | (i == r->count - 1 && (access & WALK_WRITE) ? ENTRY_D : 0);
         if ((e->value & flags) == flags)
             continue;
-        bool done;
-        if (w->mode == PAGING_32) {
-            u32 *p = guest_ptr(w->m, e->gpa, 4), old = (u32)e->value;
-            done = __atomic_compare_exchange_n(p, &old, old | (u32)flags, false, __ATOMIC_RELAXED,
-                                               __ATOMIC_RELAXED);
-        } else {
-            u64 *p = guest_ptr(w->m, e->gpa, 8), old = e->value;
-            done = __atomic_compare_exchange_n(p, &old, old | flags, false, __ATOMIC_RELAXED,
-                                               __ATOMIC_RELAXED);
-        }
-        if (!done)
+        if (!set_flags(w, e, flags))
             return false;
     }
     return true;
@@ -240,15 +251,15 @@ enum error guest_walk(const struct paging_state *ps, const struct guest_memory *
 
 // Finds the RAM behind the first bytes at gva: *chunk of them, at most len, up to the page's end.
 static enum error linear_chunk(const struct paging_state *ps, const struct guest_memory *m,
-                               gva_t gva, u64 len, u32 access, u8 **host, u64 *chunk,
+                               gva_t gva, u64 len, u32 access, gpa_t *gpa, u64 *chunk,
                                struct walk_fault *fault)
 {
     struct walk_result r;
     *chunk = MIN(len, PAGE_SIZE - (gva.v & ~PAGE_MASK));
     enum error e = guest_walk(ps, m, gva, access, &r);
     if (e == OK) {
-        *host = guest_ptr(m, r.gpa, *chunk);
-        if (*host == NULL)
+        *gpa = r.gpa;
+        if (guest_ptr(m, r.gpa, *chunk) == NULL)
             e = ERR_NOT_FOUND;
     }
     if (e != OK && fault != NULL)
@@ -266,12 +277,13 @@ enum error guest_read_linear(const struct paging_state *ps, const struct guest_m
                              void *buf, u64 len, u32 access, struct walk_fault *fault)
 {
     for (u8 *to = buf; len > 0;) {
-        u8 *host;
+        gpa_t gpa;
         u64 chunk;
-        enum error e = linear_chunk(ps, m, gva, len, access, &host, &chunk, fault);
+        enum error e = linear_chunk(ps, m, gva, len, access, &gpa, &chunk, fault);
+        if (e == OK)
+            e = guest_read(m, gpa, to, chunk);
         if (e != OK)
             return e;
-        memcpy(to, host, chunk);
         to += chunk;
         len -= chunk;
         gva = next_address(ps, gva, chunk);
@@ -283,20 +295,21 @@ enum error guest_write_linear(const struct paging_state *ps, const struct guest_
                               gva_t gva, const void *buf, u64 len, u32 access,
                               struct walk_fault *fault)
 {
-    u8 *host;
+    gpa_t gpa;
     u64 chunk;
     gva_t at = gva;
     for (u64 left = len; left > 0; left -= chunk, at = next_address(ps, at, chunk)) {
-        enum error e = linear_chunk(ps, m, at, left, access & ~WALK_SET_AD, &host, &chunk, fault);
+        enum error e = linear_chunk(ps, m, at, left, access & ~WALK_SET_AD, &gpa, &chunk, fault);
         if (e != OK)
             return e;
     }
     at = gva;
     for (const u8 *from = buf; len > 0; len -= chunk, from += chunk) {
-        enum error e = linear_chunk(ps, m, at, len, access, &host, &chunk, fault);
+        enum error e = linear_chunk(ps, m, at, len, access, &gpa, &chunk, fault);
+        if (e == OK)
+            e = guest_write(m, gpa, from, chunk);
         if (e != OK)
             return e;
-        memcpy(host, from, chunk);
         at = next_address(ps, at, chunk);
     }
     return OK;

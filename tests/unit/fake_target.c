@@ -42,14 +42,35 @@ static void require(bool condition, const char *what)
     }
 }
 
+static void announce(struct fake_vm *vm, gpa_t gpa, u64 len, bool before)
+{
+    for (u64 page = gpa.v / PAGE_SIZE; page <= (gpa.v + len - 1) / PAGE_SIZE; page++) {
+        if (vm->watched[page])
+            gdbstub_page_written((unsigned)(vm - fake), GPA(page * PAGE_SIZE), before);
+    }
+}
+
+static void before_write(struct guest_watcher *w, gpa_t gpa, u64 len)
+{
+    announce(CONTAINER_OF(w, struct fake_vm, watcher), gpa, len, true);
+}
+
+static void after_write(struct guest_watcher *w, gpa_t gpa, u64 len)
+{
+    announce(CONTAINER_OF(w, struct fake_vm, watcher), gpa, len, false);
+}
+
 static void reset_vm(unsigned pid)
 {
     struct fake_vm *vm = &fake[pid];
 
     vm->ram = rams[pid];
     memset(vm->ram, 0x90, FAKE_RAM);
-    vm->memory = (struct guest_memory){
-        .count = 1, .region = {{.start = GPA(0), .size = FAKE_RAM, .host = vm->ram}}};
+    vm->watcher = (struct guest_watcher){before_write, after_write};
+    vm->memory =
+        (struct guest_memory){.count = 1,
+                              .region = {{.start = GPA(0), .size = FAKE_RAM, .host = vm->ram}},
+                              .watcher = &vm->watcher};
     memcpy(vm->ram + FAKE_GDT, fake_gdt, sizeof(fake_gdt));
     for (unsigned i = 0; i < FAKE_VCPUS; i++) {
         struct vcpu *v = &vm->vcpu[i];
@@ -184,17 +205,11 @@ static u64 slots_hit(const struct vcpu *v, u64 address, u64 length, bool write, 
 
 static void store(struct vcpu *v, u64 address, u8 value)
 {
-    struct fake_vm *vm = &fake[v->pid];
     u64 gpa;
 
     if (!find(v, address, &gpa))
         return;
-    bool watched = vm->watched[gpa / PAGE_SIZE];
-    if (watched)
-        gdbstub_page_written(v->pid, GPA(gpa & PAGE_MASK), true);
-    vm->ram[gpa] = value;
-    if (watched)
-        gdbstub_page_written(v->pid, GPA(gpa & PAGE_MASK), false);
+    require(guest_write(&fake[v->pid].memory, GPA(gpa), &value, 1) == OK, "a store into nothing");
 }
 
 static void execute(struct vcpu *v)
@@ -438,11 +453,6 @@ void target_paging_limits(unsigned pid, struct paging_state *ps)
 {
     ps->maxphyaddr = 40;
     ps->no_1gb_pages = fake[pid].no_1gb_pages;
-}
-
-enum error target_write_code(unsigned pid, gpa_t gpa, const void *buf, u64 len)
-{
-    return guest_write(&fake[pid].memory, gpa, buf, len);
 }
 
 void target_describe(unsigned pid, unsigned index, struct text *out)

@@ -39,6 +39,7 @@ struct fake_vm {
     bool exists, exited, killed, frozen, avx, is_32bit, fail_watch, catch_in, no_1gb_pages;
     u8 code;
     struct guest_memory memory;
+    struct guest_watcher watcher;
     u8 *ram;
     struct vcpu vcpu[FAKE_VCPUS];
     bool watched[FAKE_RAM / PAGE_SIZE];

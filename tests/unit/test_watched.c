@@ -213,15 +213,33 @@ static void writes_that_we_carry_out(void **state)
 {
     (void)state;
     watch_pages(1, 1, true);
-    assert_true(watched_write_ram(&vcpu[0], GPA(PAGE_SIZE + 5), "x", 1));
+    const struct guest_memory *m = &vm.guest.memory;
+    assert_int_equal(guest_write(m, GPA(PAGE_SIZE + 5), "x", 1), OK);
     assert_int_equal(ram[PAGE_SIZE + 5], 'x');
     assert_int_equal(before, 1);
     assert_int_equal(after, 1);
     assert_true(watched_write(&vcpu[1], page(1))); // open: nothing to announce
-    assert_true(watched_write_ram(&vcpu[0], GPA(PAGE_SIZE + 6), "y", 1));
+    assert_int_equal(guest_write(m, GPA(PAGE_SIZE + 6), "y", 1), OK);
     assert_int_equal(before, 2);
     assert_int_equal(after, 1);
-    assert_false(watched_write_ram(&vcpu[0], GPA(sizeof(ram)), "z", 1));
+    assert_int_equal(guest_write(m, GPA(sizeof(ram)), "z", 1), ERR_FAULT);
+    watched_stepped(&vcpu[1]);
+    assert_int_equal(after, 2);
+    // Of a range that reaches into several, each that is watched.
+    watch_pages(3, 4, true);
+    before = after = 0;
+    assert_int_equal(guest_clear(m, GPA(2 * PAGE_SIZE), 2 * PAGE_SIZE), OK);
+    assert_int_equal(before, 1);
+    assert_int_equal(guest_clear(m, GPA(4 * PAGE_SIZE - 1), 2), OK);
+    assert_int_equal(before, 3);
+    assert_int_equal(guest_clear(m, GPA(5 * PAGE_SIZE), PAGE_SIZE), OK);
+    assert_int_equal(guest_clear(m, GPA(0), PAGE_SIZE), OK);
+    assert_int_equal(before, 3);
+    assert_int_equal(after, 3);
+    watch_pages(1, 1, false);
+    assert_non_null(m->watcher);
+    watch_pages(3, 4, false);
+    assert_null(m->watcher); // nobody wants to hear any more
 }
 
 static void what_another_withholds_stays_withheld(void **state)
@@ -240,6 +258,25 @@ static void what_another_withholds_stays_withheld(void **state)
     assert_true(is_open(1));
 }
 
+static void a_page_that_cannot_be_closed(void **state)
+{
+    (void)state;
+    static struct ept_restriction *others[EPT_RESTRICTIONS];
+    for (unsigned i = 0; i < EPT_RESTRICTIONS; i++)
+        assert_int_equal(
+            ept_restrict(&vm.guest.ept, page(7), page(7), EPT_ALL_VIEWS, EPT_WRITE, &others[i]),
+            OK);
+    assert_int_equal(vm_protect_page(&vm, page(1), true), ERR_NO_MEMORY);
+    assert_true(is_open(1));
+    // What vCPUs do not make themselves is announced.
+    assert_int_equal(guest_write(&vm.guest.memory, page(1), "x", 1), OK);
+    assert_int_equal(before, 1);
+    assert_int_equal(after, 1);
+    assert_int_equal(vm_protect_page(&vm, page(1), false), OK);
+    assert_int_equal(vm.watched_count, 0);
+    assert_false(is_open(7));
+}
+
 static void no_more_pages_than_there_is_room_for(void **state)
 {
     (void)state;
@@ -252,13 +289,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(the_last_that_is_done_closes_it),
-        TEST(a_page_is_noted_once),
-        TEST(what_is_not_watched_is_not_touched),
-        TEST(a_watch_that_ends_during_a_step),
-        TEST(writes_that_we_carry_out),
-        TEST(what_another_withholds_stays_withheld),
-        TEST(no_more_pages_than_there_is_room_for),
+        TEST(the_last_that_is_done_closes_it),    TEST(a_page_is_noted_once),
+        TEST(what_is_not_watched_is_not_touched), TEST(a_watch_that_ends_during_a_step),
+        TEST(writes_that_we_carry_out),           TEST(what_another_withholds_stays_withheld),
+        TEST(a_page_that_cannot_be_closed),       TEST(no_more_pages_than_there_is_room_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
