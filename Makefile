@@ -195,6 +195,26 @@ $B/host/test_%: tests/unit/test_%.c $B/host/libpure.a
 	@$(HOSTCC) $(HOST_CFLAGS) -MMD -MP $< $(filter %.o,$^) $B/host/libpure.a -o $@ -lcmocka \
 	    $(shell sed -n 's,^// LIBS: ,,p' tests/unit/test_$*.c)
 
+# Tests of the virtual CPU, test_vcpu_NAME.c: with src/vcpu as it is, on a back end in
+# tests/unit/scripted instead of src/vmx, whose headers are found first.
+SCRIPTED      := $(filter-out src/vcpu/selftest.c src/vcpu/lapic%,$(wildcard src/vcpu/*.c)) \
+                 src/smp/timer.c src/smp/message.c src/vmx/exit_names.c \
+                 $(wildcard tests/unit/scripted/*.c)
+SCRIPTED_OBJ  := $(SCRIPTED:%.c=$B/host/scripted/%.o)
+
+$B/host/scripted/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@$(call say,HOSTCC  $<)
+	@$(HOSTCC) -Itests/unit/scripted $(HOST_CFLAGS) -MMD -MP -c $< -o $@
+
+$B/host/libscripted.a: $(SCRIPTED_OBJ)
+	@rm -f $@ && ar rcs $@ $^
+
+$B/host/test_vcpu_%: tests/unit/test_vcpu_%.c $B/host/libscripted.a $B/host/libpure.a
+	@$(call say,HOSTCC  $<)
+	@$(HOSTCC) -Itests/unit/scripted $(HOST_CFLAGS) -MMD -MP $< $B/host/libscripted.a \
+	    $B/host/libpure.a -o $@ -lcmocka
+
 # The backtraces' symbols, read back.
 $B/host/test_ksyms: $B/ksyms.o
 
@@ -291,4 +311,4 @@ format: ## format all C
 clean: ## remove build/
 	@rm -rf $B
 
--include $(OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(PURE:%.c=$B/fuzz/%.d) $(wildcard $B/fuzz/*.d) $(UNIT:=.d) $B/host/vitrine-config.d
+-include $(OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(SCRIPTED_OBJ:.o=.d) $(PURE:%.c=$B/fuzz/%.d) $(wildcard $B/fuzz/*.d) $(UNIT:=.d) $B/host/vitrine-config.d

@@ -10,8 +10,8 @@ MAKEFLAGS  += --no-builtin-rules
 .DEFAULT_GOAL := lint
 .PHONY: lint format clang-format clang-tidy cppcheck shellcheck pyflakes foreign rooms coverage
 
-HEADERS := $(wildcard src/*/*.h images/*/*.h tests/*/*.h)
-SOURCES := $(wildcard src/*.c src/*/*.c images/*/*.c config/*.c tests/*/*.c)
+HEADERS := $(wildcard src/*/*.h images/*/*.h tests/*/*.h tests/unit/scripted/*.h tests/unit/scripted/*/*.h)
+SOURCES := $(wildcard src/*.c src/*/*.c images/*/*.c config/*.c tests/*/*.c tests/unit/scripted/*.c)
 
 # Scripts have no suffix: the first line tells.
 script  = $(shell grep -lsE '^\#!.*$1' $(wildcard ci/* ci/*/* .ci/* images/* images/*/*))
@@ -44,6 +44,8 @@ $L/images/%: FLAGS := $(TIDY_BARE) -Isrc -Iimages/runtime -DDEBUG=0
 $L/images/load/%: FLAGS := # Linux programs
 $L/config/%: FLAGS := -Isrc -DHOST_BUILD=1 -DDEBUG=1
 $L/tests/%:  FLAGS := -Isrc -Itests/unit -DHOST_BUILD=1 -DDEBUG=1
+$L/tests/unit/test_vcpu_% $L/tests/unit/scripted/%: \
+    FLAGS := -Itests/unit/scripted -Isrc -Itests/unit -DHOST_BUILD=1 -DDEBUG=1
 $L/tests/appliance/%: FLAGS := -m32 -ffreestanding
 
 clang-tidy: $(SOURCES:%=$L/%.tidy)

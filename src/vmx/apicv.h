@@ -8,6 +8,7 @@
 
 #include "lib/types.h"
 #include "vmx/caps.h"
+#include "vmx/seam.h"
 #include "vmx/vmcs.h"
 
 struct backend_vcpu;
@@ -34,12 +35,6 @@ static inline bool apicv_has_x2apic(void)
 // posted-interrupt descriptor and the page at which an xAPIC's registers are seen (host-physical).
 // No interrupt is requested or in service.
 void apicv_setup(hpa_t registers, hpa_t descriptor, hpa_t access_page);
-
-enum apicv_accesses {
-    APICV_TRAPPED,     // EPT violations and exits of RDMSR and WRMSR
-    APICV_ACCESS_PAGE, // an xAPIC whose registers are at the access page
-    APICV_X2APIC,      // MSRs that the MSR bitmap lets through
-};
 
 // How the guest's accesses to its local APIC are virtualized from the next entry on (SDM 30.1,
 // 30.5).

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The seam between a virtual CPU (src/vcpu), whatever runs it, and VMX. Rooms above include this
-// header alone of src/vmx; another one of the same names, found first, would have them run on
-// something else, as unit tests do (tests/unit/scripted).
+// header alone of src/vmx; another one of the same names, found first, has them run on something
+// else, as unit tests do (tests/unit/scripted). What such a one has alike stands in seam.h.
 //
 // All functions in root mode. Where nothing else is said: on the core that owns the vCPU, its state
 // loaded (backend_load), and those without a vCPU work on whatever is loaded there.
@@ -12,6 +12,7 @@
 #include "vmx/exit_info.h"
 #include "vmx/exit_reasons.h"
 #include "vmx/flush.h"
+#include "vmx/seam.h"
 #include "vmx/vmcs.h"
 #include "x86/registers.h"
 
@@ -19,51 +20,6 @@ struct core;
 struct text;
 
 // ---- what it exits for -------------------------------------------------------------------------
-
-// Instructions that a vCPU is to exit at, or is not, beside what the back end needs itself.
-enum catch {
-    CATCH_HLT = 1 << 0,
-    CATCH_PAUSE = 1 << 1,
-    CATCH_PAUSE_LOOP = 1 << 2,
-    CATCH_CR3_STORE = 1 << 3,
-    CATCH_CR3_LOAD = 1 << 4,
-    CATCH_CR8_STORE = 1 << 5,
-    CATCH_CR8_LOAD = 1 << 6,
-    CATCH_RDTSC = 1 << 7, // and RDTSCP
-    CATCH_RDPMC = 1 << 8,
-    CATCH_RDRAND = 1 << 9,
-    CATCH_RDSEED = 1 << 10,
-    CATCH_INVLPG = 1 << 11, // and INVPCID
-    CATCH_MONITOR = 1 << 12,
-    CATCH_MWAIT = 1 << 13,
-    CATCH_WBINVD = 1 << 14,
-    CATCH_DESCRIPTOR_TABLES = 1 << 15,
-    CATCH_MOV_DR = 1 << 16,
-    CATCH_ALL_PORTS = 1 << 17, // whatever the I/O bitmap says
-};
-#define CATCHES          18
-#define CATCH_CR3_VALUES 4u
-
-struct backend_catches {
-    u32 caught, free;      // bits of enum catch; what is free does not exit, whoever wants it
-    u32 exceptions;        // bit n: vector n
-    u32 pf_mask, pf_match; // of a #PF, those whose error code has pf_match at pf_mask
-    u64 cr0, cr4;          // bits whose change exits, beside the host's
-    unsigned cr3_values;   // loads of these do not exit
-    u64 cr3_value[CATCH_CR3_VALUES];
-    u64 pause_gap, pause_window; // ticks (SDM 25.6.13); 0: as the hypervisor has them
-};
-
-// What is wished of a vCPU beside that, and may change at each entry.
-struct backend_wishes {
-    u32 free;         // bits of enum catch, for the instruction that is stepped over
-    bool step;        // it exits after one instruction
-    bool alone;       // and nothing is delivered to it before that
-    bool mov_dr;      // MOV DR exits
-    bool breakpoints; // #BP exits
-    bool interrupt_window, nmi_window; // it exits when an interrupt, an NMI could be delivered
-    bool long_mode;                    // it enters in IA-32e mode
-};
 
 // Which of `catches` this CPU cannot have: bits of enum catch. Any core.
 u32 backend_cannot_catch(u32 catches);
@@ -98,14 +54,6 @@ struct backend_vcpu {
     bool has_no_siblings;         // it waits for no other vCPU, who may want its core
     u64 cr4_allowed;              // bits that its VM may set
     u8 maxphyaddr;
-};
-
-// Of its VM, what a vCPU's state needs when it is made or reset.
-struct backend_vm {
-    u8 *io_bitmap; // 8 KiB: a port's bit has it exit
-    u64 cr4_allowed;
-    unsigned maxphyaddr;
-    bool one_vcpu;
 };
 
 // The calling core into VMX operation (SDM 24.7): CR0 and CR4 as the fixed bits demand,
@@ -221,8 +169,6 @@ static inline u64 state_segment_base(enum segment_name n)
     return vmread(GUEST_ES_BASE + 2 * n);
 }
 
-// GDTR, IDTR.
-enum state_table { STATE_GDTR, STATE_IDTR };
 static inline struct descriptor_table state_get_table(enum state_table t)
 {
     return (struct descriptor_table){vmread(GUEST_GDTR_BASE + 2 * t),
@@ -305,30 +251,3 @@ void msr_bitmap_build(struct backend_vcpu *b, u64 x2apic_reads, u64 x2apic_write
 
 // Has MSRs first to last, both included, exit when they are read, written.
 void msr_bitmap_catch(struct backend_vcpu *b, u64 first, u64 last, bool read, bool write);
-
-// ---- running -----------------------------------------------------------------------------------
-
-// Runs the core's vCPUs without end. entry.S, which calls what follows: the room above has it.
-NORETURN void vmm_loop(void);
-
-struct vcpu; // its first member is the struct backend_vcpu
-
-// Whenever a core is not to go back to its guest at once: the vCPU to be entered, loaded.
-struct vcpu *vmm_next(void);
-
-// What becomes of an exit, by its reason; of one with a reason not below v->run.plain_reasons.
-typedef void exit_handler(struct vcpu *v);
-extern exit_handler *const exit_handlers[EXIT_REASONS];
-void vcpu_special_exit(struct vcpu *v);
-
-// Something is requested of v or its core before the next entry. True: it is seen to; false: that
-// is for vmm_next().
-bool vcpu_requested(struct vcpu *v);
-
-// The core's deadline has passed, or there is no preemption timer to tell. True: enter; false: look
-// round once more. vcpu_withdraw(): that entry does not come.
-bool vcpu_deadline(struct vcpu *v);
-void vcpu_withdraw(struct vcpu *v);
-
-// The entry was refused; why: in words.
-void vcpu_entry_failed(struct vcpu *v, const char *why);

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-// What the CPU says of an exit, decoded: a struct for each kind (SDM Vol. 3, 28.2). All on the core
-// that the vCPU exited on, before it is entered again, its VMCS current.
+// What the CPU says of an exit, decoded: a struct of seam.h for each kind (SDM Vol. 3, 28.2). All
+// on the core that the vCPU exited on, before it is entered again, its VMCS current.
 #pragma once
 
 #include "lib/types.h"
+#include "vmx/seam.h"
 #include "vmx/vmcs.h"
-#include "vmx/vmcs_formats.h"
-#include "x86/registers.h"
 
 // Of the instruction that exited, bytes; also for a software exception.
 static inline u64 backend_exit_length(void)
@@ -21,12 +20,6 @@ static inline u64 backend_exit_address(void)
 }
 
 // ---- events ------------------------------------------------------------------------------------
-
-// An event as in enum event_type and the bits beside it; which is also how it is injected.
-struct exit_event {
-    u32 info;
-    bool nmi_unblocked; // the instruction was an IRET that had just ended blocking by NMI
-};
 
 // The exception, NMI or external interrupt that made the exit.
 static inline struct exit_event backend_exit_event(void)
@@ -59,12 +52,6 @@ static inline u32 backend_exit_delivering_error(void)
 
 // ---- ports -------------------------------------------------------------------------------------
 
-struct exit_port {
-    u16 port;
-    u8 size; // 1, 2, 4
-    bool in, string, rep;
-};
-
 static inline struct exit_port backend_exit_port(void)
 {
     u64 q = vmread(EXIT_QUALIFICATION);
@@ -75,12 +62,6 @@ static inline struct exit_port backend_exit_port(void)
                               .rep = q & BIT(5)};
 }
 
-// Of INS and OUTS beside that (SDM Table 28-9).
-struct exit_port_string {
-    u8 address_size;           // bytes
-    enum segment_name segment; // of OUTS
-};
-
 static inline struct exit_port_string backend_exit_port_string(void)
 {
     u64 info = vmread(EXIT_INSTRUCTION_INFO);
@@ -89,15 +70,6 @@ static inline struct exit_port_string backend_exit_port_string(void)
 }
 
 // ---- registers ---------------------------------------------------------------------------------
-
-// MOV to and from a control register, CLTS, LMSW (SDM Table 28-3).
-enum exit_cr_access { CR_TO, CR_FROM, CR_CLTS, CR_LMSW };
-
-struct exit_cr {
-    u8 number, gpr; // gpr: of MOV
-    enum exit_cr_access access;
-    u16 word; // LMSW's
-};
 
 static inline struct exit_cr backend_exit_cr(void)
 {
@@ -108,22 +80,11 @@ static inline struct exit_cr backend_exit_cr(void)
                             .word = (u16)(q >> 16)};
 }
 
-// MOV to and from a debug register (SDM Table 28-4).
-struct exit_dr {
-    u8 number, gpr;
-    bool from;
-};
-
 static inline struct exit_dr backend_exit_dr(void)
 {
     u64 q = vmread(EXIT_QUALIFICATION);
     return (struct exit_dr){.number = q & 7, .gpr = q >> 8 & 15, .from = q & BIT(4)};
 }
-
-// RDRAND and RDSEED (SDM Table 28-12).
-struct exit_random {
-    u8 gpr, size; // bytes
-};
 
 static inline struct exit_random backend_exit_random(void)
 {
@@ -132,21 +93,6 @@ static inline struct exit_random backend_exit_random(void)
 }
 
 // ---- memory ------------------------------------------------------------------------------------
-
-// An access that the EPT does not allow (SDM Table 28-7). The bits of `how` are the SDM's.
-enum exit_memory_how {
-    MEMORY_READ = 1 << 0,
-    MEMORY_WRITE = 1 << 1,
-    MEMORY_FETCH = 1 << 2,
-    MEMORY_BY_ADDRESS = 1 << 7, // of a linear address: by an instruction, its fetch, or an event
-    MEMORY_TRANSLATED = 1 << 8, // with it: to what that translates to, not to a paging structure
-    MEMORY_NMI_UNBLOCKED = 1 << 12, // as in struct exit_event
-};
-
-struct exit_memory {
-    gpa_t gpa;
-    u32 how; // enum exit_memory_how
-};
 
 static inline struct exit_memory backend_exit_memory(void)
 {
@@ -159,14 +105,6 @@ static inline u64 backend_exit_linear_address(void)
 {
     return vmread(GUEST_LINEAR_ADDRESS);
 }
-
-// An access to the page of the xAPIC (SDM Table 28-6).
-enum exit_apic_access { APIC_ACCESS_READ, APIC_ACCESS_WRITE, APIC_ACCESS_FETCH };
-
-struct exit_apic {
-    u16 offset;
-    u8 access; // enum exit_apic_access, or another: not by an instruction
-};
 
 static inline struct exit_apic backend_exit_apic(void)
 {
@@ -187,17 +125,6 @@ static inline u8 backend_exit_eoi_vector(void)
 }
 
 // ---- descriptor tables -------------------------------------------------------------------------
-
-// SGDT, SIDT, LGDT, LIDT; SLDT, STR, LLDT, LTR (SDM Tables 28-10, 28-11).
-struct exit_descriptor {
-    u8 which;         // in the order above
-    bool in_register; // of SLDT and STR: gpr
-    u8 gpr, base, index, scale;
-    bool has_base, has_index;
-    u8 address_size; // bytes
-    enum segment_name segment;
-    u64 displacement;
-};
 
 static inline struct exit_descriptor backend_exit_descriptor(void)
 {
