@@ -215,7 +215,7 @@ static void show_pending(struct request *r)
 
 static void send_nmi(struct request *r)
 {
-    vcpu_request(r->v, REQUEST_NMI);
+    vcpu_send_nmi(r->v);
     text_add(r->out, "%s/%u gets an NMI\n", r->v->guest->name, r->v->index);
 }
 

@@ -336,7 +336,11 @@ bool debug_exception(struct vcpu *v, u32 info)
         return debug_report(v, DEBUG_BREAKPOINT, 0);
     if (vector == VECTOR_DB && v->debug.registers) {
         u64 q = backend_exit_debug_hits();
-        return (q & DR6_HITS) != 0 && debug_report(v, DEBUG_REGISTER, q);
+        if ((q & DR6_HITS) == 0 || !debug_report(v, DEBUG_REGISTER, q))
+            return false;
+        if (q & DR6_BS) // the guest's own single step is delivered when the debugger lets it go
+            state_set(STATE_PENDING_DEBUG, state_get(STATE_PENDING_DEBUG) | DR6_BS);
+        return true;
     }
     return false;
 }

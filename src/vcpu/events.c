@@ -2,6 +2,7 @@
 // Events into the guest: exceptions, interrupts, NMIs, and those lost to an exit during delivery
 // (SDM Vol. 3, 25.8.3, 27.6, 28.2.4).
 #include "lib/cpu.h"
+#include "lib/math.h"
 #include "vcpu/exits.h"
 #include "vcpu/vapic.h"
 #include "x86/bits.h"
@@ -23,7 +24,7 @@ static void set_event(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 e
 static void put_off(struct vcpu *v)
 {
     if (EVENT_TYPE(v->events.info) == EVENT_NMI)
-        v->events.nmi_latched = true;
+        v->events.nmis++; // it was taken from these
     else if (EVENT_TYPE(v->events.info) == EVENT_EXTERNAL)
         v->events.deferred_interrupt = v->events.info;
     v->events.info = 0;
@@ -146,7 +147,7 @@ static bool take_out_event(struct vcpu *v)
     else if (EVENT_TYPE(info) == EVENT_EXTERNAL) // a newer exception replaces other exceptions
         v->events.deferred_interrupt = info;
     else if (EVENT_TYPE(info) == EVENT_NMI)
-        v->events.nmi_latched = true;
+        v->events.nmis++;
     return true;
 }
 
@@ -154,6 +155,34 @@ void vcpu_withdraw(struct vcpu *v)
 {
     if (take_out_event(v))
         vcpu_note(v, REQUEST_EVENT);
+}
+
+// Takes in the NMIs that were sent. While one is blocked the CPU latches one more, not two.
+static void count_nmis(struct vcpu *v)
+{
+    __atomic_fetch_and(&v->run.requests, ~(u32)REQUEST_NMI, __ATOMIC_ACQ_REL);
+    u32 sent = __atomic_exchange_n(&v->events.nmis_sent, 0, __ATOMIC_ACQ_REL);
+    u32 most = state_get(STATE_BLOCKING) & BLOCKING_BY_NMI ? NMIS_MAX - 1 : NMIS_MAX;
+    v->events.nmis = (u8)MAX(MIN(v->events.nmis + sent, most), v->events.nmis);
+}
+
+// A debug trap of the instruction before waits: it comes first, and an event that is injected would
+// take its place (SDM 6.9, 27.7.3). Windows open behind it (27.7.5).
+static bool trap_waits(void)
+{
+    return (state_get(STATE_PENDING_DEBUG) & (DR6_BS | DR6_ENABLED)) != 0;
+}
+
+// A #DB that is injected behind STI or MOV SS: the entry wants BS in the pending debug exceptions
+// as RFLAGS.TF has it (SDM 27.3.1.5), and the exit has cleared it.
+static void settle_trap(void)
+{
+    u64 pending = state_get(STATE_PENDING_DEBUG);
+    if (!(state_get(STATE_BLOCKING) & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)))
+        return;
+    bool traps =
+        (state_get(STATE_RFLAGS) & RFLAGS_TF) && !(state_get(STATE_DEBUGCTL) & DEBUGCTL_BTF);
+    state_set(STATE_PENDING_DEBUG, traps ? pending | DR6_BS : pending & ~DR6_BS);
 }
 
 // Before an entry: chooses at most one event, and asks to be told when the next can be delivered.
@@ -164,34 +193,31 @@ void events_prepare(struct vcpu *v)
     u32 requests = __atomic_load_n(&v->run.requests, __ATOMIC_ACQUIRE);
 
     if (!interrupt_waits && v->events.info == 0 && v->events.deferred_interrupt == 0 &&
-        !(requests & REQUEST_NMI) && !v->events.nmi_latched && !v->run.wishes.interrupt_window &&
+        !(requests & REQUEST_NMI) && v->events.nmis == 0 && !v->run.wishes.interrupt_window &&
         !v->run.wishes.nmi_window)
         return;
     // It must not stay among the requests: they keep the vCPU out of the guest.
-    if (requests & REQUEST_NMI) {
-        __atomic_fetch_and(&v->run.requests, ~(u32)REQUEST_NMI, __ATOMIC_ACQ_REL);
-        v->events.nmi_latched = true;
-    }
+    if (requests & REQUEST_NMI)
+        count_nmis(v);
     if (v->events.info & EVENT_VALID)
         defer_event(v);
+    bool free = !(v->events.info & EVENT_VALID) && !vcpu_runs_alone(v) && !trap_waits();
     if (v->events.deferred_interrupt == 0) {
         // Nothing has been put off.
-    } else if (!(v->events.info & EVENT_VALID) && !vcpu_runs_alone(v) && can_take_interrupt()) {
+    } else if (free && can_take_interrupt()) {
         v->events.info = v->events.deferred_interrupt;
         v->events.deferred_interrupt = 0;
+        free = false;
     } else {
         interrupt_waits = true;
     }
-    if (v->events.nmi_latched) {
-        if (!(v->events.info & EVENT_VALID) && !vcpu_runs_alone(v) && can_take_nmi()) {
-            v->events.nmi_latched = false;
-            set_event(v, EVENT_NMI, 2, false, 0, 0);
-        } else {
-            nmi_waits = true;
-        }
+    if (v->events.nmis != 0 && free && can_take_nmi()) {
+        v->events.nmis--;
+        set_event(v, EVENT_NMI, VECTOR_NMI, false, 0, 0);
+        free = false;
     }
-    if (interrupt_waits && !(v->events.info & EVENT_VALID) && !vcpu_runs_alone(v) &&
-        can_take_interrupt()) {
+    nmi_waits = v->events.nmis != 0;
+    if (interrupt_waits && free && can_take_interrupt()) {
         set_event(v, EVENT_EXTERNAL, vapic_accept(v), false, 0, 0);
         v->events.injected++;
         interrupt_waits = vapic_sync(v);
@@ -201,6 +227,8 @@ void events_prepare(struct vcpu *v)
     set_window(v, interrupt_waits, nmi_waits);
 
     if (v->events.info & EVENT_VALID) {
+        if (EVENT_VECTOR(v->events.info) == VECTOR_DB)
+            settle_trap();
         backend_inject(v->events.info, v->events.error, v->events.length);
         v->events.info = 0;
         v->events.length = 0;

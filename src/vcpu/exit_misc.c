@@ -16,9 +16,11 @@ void exit_external_interrupt(struct vcpu *v)
 void exit_hlt(struct vcpu *v)
 {
     vcpu_skip_instruction(v);
-    v->events.sleeps_interruptible = state_get(STATE_RFLAGS) & RFLAGS_IF;
-    // A debugger's step ends here, and a step ends HLT as a trap would.
-    if (v->step.single || vcpu_would_wake(v))
+    u64 rflags = state_get(STATE_RFLAGS);
+    v->events.sleeps_interruptible = rflags & RFLAGS_IF;
+    // A debugger's step ends here, and ends HLT as the guest's single step does: by a trap.
+    bool traps = (rflags & RFLAGS_TF) && (state_get(STATE_PENDING_DEBUG) & DR6_BS);
+    if (v->step.single || traps || vcpu_would_wake(v))
         return;
     if (!v->events.sleeps_interruptible && !v->events.halted_for_good) {
         v->events.halted_for_good = true;

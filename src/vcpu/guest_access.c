@@ -144,13 +144,14 @@ void guest_access_begin(struct vcpu *v, struct emulation *e, struct guest_access
     e->code_size = guest_code_size();
     e->gpr = v->run.gpr;
     e->rip = state_get(STATE_RIP);
+    a->count = v->run.gpr[RCX];
     e->rflags = a->paging.rflags;
     e->cr0 = a->paging.cr0;
     e->cr4 = a->paging.cr4;
     e->long_mode = a->paging.efer & EFER_LMA;
     e->cpl = (u8)a->paging.cpl;
     e->features = cpuid_info.emulated;
-    e->repeats = REPEATS_MAX;
+    e->repeats = e->rflags & RFLAGS_TF ? 1 : REPEATS_MAX; // each iteration is trapped
     e->error = OK;
     e->blocks = false;
 }
@@ -190,6 +191,15 @@ static COLD void crash_unsupported(struct vcpu *v, u64 address)
     vcpu_crash(v, "no emulation for the instruction%s, which touches %lx", text, address);
 }
 
+// After an iteration of a REP that goes on, as after an instruction: a single step is due, and
+// blocking by STI and MOV SS has ended.
+static void end_iteration(struct vcpu *v, u64 rflags)
+{
+    state_set(STATE_BLOCKING, state_get(STATE_BLOCKING) & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+    if ((rflags & RFLAGS_TF) && !(v->msrs.debugctl & DEBUGCTL_BTF))
+        state_set(STATE_PENDING_DEBUG, state_get(STATE_PENDING_DEBUG) | DR6_BS);
+}
+
 void guest_access_finish(struct vcpu *v, struct emulation *e, enum emulate_status status,
                          u64 address)
 {
@@ -202,7 +212,9 @@ void guest_access_finish(struct vcpu *v, struct emulation *e, enum emulate_statu
         if (e->blocks)
             state_set(STATE_BLOCKING, state_get(STATE_BLOCKING) | BLOCKING_BY_MOV_SS);
         break;
-    case EMULATE_AGAIN: // between two iterations
+    case EMULATE_AGAIN: // between two iterations, or its page is gone
+        if (v->run.gpr[RCX] != ((const struct guest_access *)e->ctx)->count)
+            end_iteration(v, e->rflags);
         state_set(STATE_RFLAGS, e->rflags);
         state_set(STATE_RSP, v->run.gpr[RSP]);
         break;

@@ -58,7 +58,7 @@ static void deliver(struct vcpu *v, const struct lapic_message *m)
         post(v, m->vector, m->level);
         break;
     case LAPIC_NMI:
-        vcpu_request(v, REQUEST_NMI);
+        vcpu_send_nmi(v);
         break;
     case LAPIC_INIT: // a start-up IPI that came before it is lost
         __atomic_fetch_and(&v->run.requests, ~(u32)REQUEST_SIPI, __ATOMIC_SEQ_CST);
@@ -115,7 +115,7 @@ static void on_eoi(void *ctx, u8 vector)
 
 static void on_nmi(void *ctx)
 {
-    vcpu_request(ctx, REQUEST_NMI);
+    vcpu_send_nmi(ctx);
 }
 
 static void on_base(void *ctx)
@@ -211,7 +211,7 @@ COLD void vapic_startup(struct vcpu *v, bool init, bool sipi)
             return;
         }
         timer_stop(&v->timer);
-        __atomic_fetch_and(&v->run.requests, ~(u32)REQUEST_NMI, __ATOMIC_SEQ_CST);
+        vcpu_forget_nmis(v);
         lapic_reset(&a->lapic, true);
         vcpu_init(v);
         setup_vmcs(v);

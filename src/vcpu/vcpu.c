@@ -73,8 +73,7 @@ void vcpu_forget_wake(struct vcpu *v)
 // An NMI waits that is not blocked by an earlier one. Another vCPU's VMCS may be current.
 static bool nmi_wakes(struct vcpu *v)
 {
-    if (!(__atomic_load_n(&v->run.requests, __ATOMIC_SEQ_CST) & REQUEST_NMI) &&
-        !v->events.nmi_latched)
+    if (!(__atomic_load_n(&v->run.requests, __ATOMIC_SEQ_CST) & REQUEST_NMI) && v->events.nmis == 0)
         return false;
     struct vcpu *before = vcpu_core(v)->vmm->current;
     vcpu_load(v);
@@ -102,7 +101,7 @@ void vcpu_check_wake(struct vcpu *v)
             return;
         }
         // It has been, and waits.
-        __atomic_fetch_and(&v->run.requests, ~(u32)REQUEST_NMI, __ATOMIC_SEQ_CST);
+        vcpu_forget_nmis(v);
     }
     if ((requests & REQUEST_SIPI) && v->state == VCPU_WAIT_SIPI) {
         struct vcpu *before = v->core->vmm->current; // perhaps about to be entered
@@ -160,7 +159,7 @@ static void begin_again(struct vcpu *v)
     memset(v->run.gpr, 0, sizeof(v->run.gpr));
     v->run.gpr[RDX] = cpuid(1, 0).eax;
     v->events.info = v->events.deferred_interrupt = 0;
-    v->events.nmi_latched = false;
+    v->events.nmis = 0;
     v->intercept.waits = false;
     v->switched.cr2 = 0;
     memset(v->switched.dr, 0, sizeof(v->switched.dr));
@@ -265,6 +264,19 @@ void guest_request_flush(const struct guest *g, const struct vcpu *but)
         if (g->vcpu[i] != but)
             vcpu_request(g->vcpu[i], REQUEST_FLUSH);
     }
+}
+
+void vcpu_send_nmi(struct vcpu *v)
+{
+    __atomic_fetch_add(&v->events.nmis_sent, 1, __ATOMIC_ACQ_REL);
+    vcpu_request(v, REQUEST_NMI);
+}
+
+void vcpu_forget_nmis(struct vcpu *v)
+{
+    __atomic_fetch_and(&v->run.requests, ~(u32)REQUEST_NMI, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&v->events.nmis_sent, 0, __ATOMIC_RELEASE);
+    v->events.nmis = 0;
 }
 
 void vcpu_set_single_step(struct vcpu *v, bool step, bool mask_interrupts)

@@ -175,13 +175,18 @@ struct vcpu_step {
     gpa_t page[STEP_PAGES];
 };
 
+// A CPU takes an NMI at once and latches another until that one's IRET; both may have come before
+// the next entry.
+#define NMIS_MAX 2
+
 // What waits to be delivered, and what its sleep waits for.
 struct vcpu_events {
     u32 info; // of what is to be delivered at the next entry; 0: nothing. VMCS format (SDM 25.8.3)
     u32 error, length;
     u32 deferred_interrupt;    // like info: one that was acknowledged and must wait; 0: none
     bool loaded;               // what info says was put into the VMCS for the next entry
-    bool nmi_latched;          // an NMI was taken from the requests and must wait
+    u8 nmis;                   // that wait: at most NMIS_MAX
+    u32 nmis_sent;             // public: since they were last counted, beside REQUEST_NMI
     bool sleeps_interruptible; // RFLAGS.IF when it went to sleep
     bool halted_for_good;      // HLT with interrupts off was reported
     u8 sipi_vector;
@@ -317,6 +322,12 @@ MUST_CHECK enum error vcpu_move(struct vcpu *v, struct core *to);
 // Sets request bits and sees to it that v's core looks at them soon, waking v if it sleeps. Any
 // core.
 void vcpu_request(struct vcpu *v, u32 request);
+
+// Sends v an NMI. Any core.
+void vcpu_send_nmi(struct vcpu *v);
+
+// No NMI waits any more. Its core.
+void vcpu_forget_nmis(struct vcpu *v);
 
 // Wakes v if something waits that ends its sleep. Its core.
 void vcpu_check_wake(struct vcpu *v);

@@ -71,13 +71,14 @@
 #define RFLAGS_ID    BIT(21)
 
 // DR6 and DR7 (SDM Vol. 3, 18.2.3, 18.2.4).
-#define DR6_HITS  0xful // B0 to B3
-#define DR6_BD    BIT(13)
-#define DR6_BS    BIT(14)
-#define DR6_BT    BIT(15)
-#define DR6_RESET 0xffff0ff0ul
-#define DR7_FIXED BIT(10)
-#define DR7_GD    BIT(13)
+#define DR6_HITS    0xful   // B0 to B3
+#define DR6_ENABLED BIT(12) // in pending debug exceptions: a hit is of an enabled breakpoint
+#define DR6_BD      BIT(13)
+#define DR6_BS      BIT(14)
+#define DR6_BT      BIT(15)
+#define DR6_RESET   0xffff0ff0ul
+#define DR7_FIXED   BIT(10)
+#define DR7_GD      BIT(13)
 
 // IA32_DEBUGCTL (SDM Vol. 3, 18.4.1).
 #define DEBUGCTL_LBR BIT(0)

@@ -104,6 +104,19 @@ def test_devices(record, name):
     assert "devices: this line went through ports 0xe9 and 0x402" in record.guest(name), record
 
 
+TRAPS = (ENDS_BY_ITSELF + vm("traps", cores="0") +
+         vm("pairs", "traps", cmdline="others", vcpus=2, cores="0,1"))
+
+
+@on_each_cpu(TRAPS)
+def test_debug_traps(record):
+    """D5: a single step's trap comes behind each instruction and iteration that is carried out for the
+    guest, ends HLT, and goes before what else waits. F8: two NMIs at a time are two."""
+    record.check_done()
+    record.check_passed("traps", "D5")
+    record.check_passed("pairs", "F8")
+
+
 MISBEHAVIOUR = (
     ENDS_BY_ITSELF + vm("modes") +
     "".join(vm(word, "faults", cmdline=word, reset="stop")

@@ -148,7 +148,7 @@ static void test_an_nmi_goes_before_an_interrupt(void **state)
     (void)state;
     exits();
     scripted_post(v, TIMER_VECTOR);
-    vcpu_request(v, REQUEST_NMI);
+    vcpu_send_nmi(v);
     enters();
     had(EVENT_NMI, VECTOR_NMI);
     assert_true(v->run.composed.interrupt_window);
@@ -162,11 +162,11 @@ static void test_an_nmi_waits_for_the_end_of_the_one_before(void **state)
 {
     (void)state;
     exits();
-    vcpu_request(v, REQUEST_NMI);
+    vcpu_send_nmi(v);
     enters();
     had(EVENT_NMI, VECTOR_NMI);
     exits();
-    vcpu_request(v, REQUEST_NMI);
+    vcpu_send_nmi(v);
     enters();
     had_nothing();
     assert_true(v->run.composed.nmi_window);
@@ -175,6 +175,55 @@ static void test_an_nmi_waits_for_the_end_of_the_one_before(void **state)
     enters();
     had(EVENT_NMI, VECTOR_NMI);
     assert_false(v->run.composed.nmi_window);
+}
+
+// F8: and of three, two, as a CPU latches one.
+static void test_two_nmis_before_one_entry_are_two(void **state)
+{
+    (void)state;
+    exits();
+    for (unsigned i = 0; i < 3; i++)
+        vcpu_send_nmi(v);
+    enters();
+    had(EVENT_NMI, VECTOR_NMI);
+    assert_true(v->run.composed.nmi_window);
+    state_set(STATE_BLOCKING, 0); // IRET
+    scripted_exit(v, EXIT_REASON_NMI_WINDOW);
+    enters();
+    had(EVENT_NMI, VECTOR_NMI);
+    assert_false(v->run.composed.nmi_window);
+}
+
+// D5.
+static void test_a_trap_that_waits_goes_before_nmi_and_interrupt(void **state)
+{
+    (void)state;
+    state_set(STATE_RFLAGS, state_get(STATE_RFLAGS) | RFLAGS_TF);
+    exits(); // which is a single step
+    scripted_post(v, TIMER_VECTOR);
+    vcpu_send_nmi(v);
+    enters();
+    had_nothing();
+    assert_int_equal(state_get(STATE_PENDING_DEBUG), DR6_BS);
+    assert_true(v->run.composed.nmi_window && v->run.composed.interrupt_window);
+    state_set(STATE_PENDING_DEBUG, 0); // it has been delivered
+    state_set(STATE_RFLAGS, state_get(STATE_RFLAGS) & ~RFLAGS_TF);
+    scripted_exit(v, EXIT_REASON_NMI_WINDOW);
+    enters();
+    had(EVENT_NMI, VECTOR_NMI);
+}
+
+// D5: SDM 27.3.1.5.
+static void test_a_debug_exception_behind_mov_ss_has_bs_as_tf_says(void **state)
+{
+    (void)state;
+    exits();
+    state_set(STATE_RFLAGS, state_get(STATE_RFLAGS) | RFLAGS_TF);
+    state_set(STATE_BLOCKING, BLOCKING_BY_MOV_SS);
+    vcpu_inject_exception(v, VECTOR_DB, false, 0, 0);
+    enters();
+    had(EVENT_HARDWARE_EXCEPTION, VECTOR_DB);
+    assert_int_equal(state_get(STATE_PENDING_DEBUG), DR6_BS);
 }
 
 // D3.
@@ -231,7 +280,7 @@ static void test_an_nmi_that_is_delivered_again_begins_with_no_blocking(void **s
 {
     (void)state;
     exits();
-    vcpu_request(v, REQUEST_NMI);
+    vcpu_send_nmi(v);
     enters();
     delivering(EVENT_NMI, VECTOR_NMI, 0);
     host_nmi();
@@ -317,7 +366,7 @@ static void test_what_was_prepared_is_taken_back_when_no_entry_follows(void **st
     assert_true(vcpu_requested(v)); // it is in place for the entry
     assert_true(v->events.loaded);
     core_attention(this_core()); // but the core has to look round first, and there is an NMI then
-    vcpu_request(v, REQUEST_NMI);
+    vcpu_send_nmi(v);
     enters();
     had(EVENT_EXTERNAL, TIMER_VECTOR);
     assert_true(v->run.composed.nmi_window);
@@ -350,7 +399,7 @@ static void test_hlt_with_interrupts_off_ends_with_an_nmi_alone(void **state)
     assert_int_equal(vm->halts, 1);
     scripted_post(v, TIMER_VECTOR);
     assert_null(scripted_enter());
-    vcpu_request(v, REQUEST_NMI);
+    vcpu_send_nmi(v);
     scripted_now += SCRIPTED_HZ; // what woke it for nothing is not looked at again at once
     enters();
     had(EVENT_NMI, VECTOR_NMI);
@@ -367,6 +416,9 @@ int main(void)
         TEST(test_the_higher_of_two_interrupts_goes_first),
         TEST(test_an_nmi_goes_before_an_interrupt),
         TEST(test_an_nmi_waits_for_the_end_of_the_one_before),
+        TEST(test_two_nmis_before_one_entry_are_two),
+        TEST(test_a_trap_that_waits_goes_before_nmi_and_interrupt),
+        TEST(test_a_debug_exception_behind_mov_ss_has_bs_as_tf_says),
         TEST(test_an_exception_goes_before_an_interrupt_which_waits),
         TEST(test_real_mode_has_no_error_codes),
         TEST(test_an_event_whose_delivery_an_exit_interrupted_is_injected_again),

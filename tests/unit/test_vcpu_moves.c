@@ -113,7 +113,7 @@ static void test_who_posts_while_it_moves_does_not_lose_the_event(void **state)
     scripted_be(0); // the old core, and the new one does not know yet
     unsigned before = scripted_interrupts(1);
     scripted_post(v, 0x40);
-    vcpu_request(v, REQUEST_NMI);
+    vcpu_send_nmi(v);
     assert_int_equal(scripted_interrupts(1), before); // nobody need be told
     runs_on(1);
     had(VECTOR_NMI);
