@@ -95,7 +95,7 @@ help: ## this list
 	@echo "  VM=NAME                      the VM to debug; by default the first (gdb)"
 	@echo "  LINE=build/gdb               the debugger's line: a link (run, gdb), or a serial port (gdb)"
 	@echo "  CONSOLES=build/console       where VMs' consoles are ptys, and what the log is named after (run)"
-	@echo "  DEBUG=1                      0: without the checks before each VM entry"
+	@echo "  DEBUG=1                      0: without assertions, tests of faults and checks of VM entries"
 
 deps: ## install what building, running, testing and linting need (Debian)
 	@ci/deps all

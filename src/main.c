@@ -13,6 +13,7 @@
 #include "boot/selftest.h"
 #include "boot/serial.h"
 #include "gdbstub/line.h"
+#include "lib/assert.h"
 #include "lib/string.h"
 #include "smp/apic.h"
 #include "smp/descriptors.h"
@@ -116,6 +117,7 @@ static NORETURN void boot_core_main(void)
 
 void main(u32 magic, hpa_t info)
 {
+    assert_failed = panic;
     bool booted = multiboot2_read(magic, info);
     serial_init();
     if (!booted)

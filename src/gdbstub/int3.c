@@ -182,6 +182,7 @@ void int3_lower(struct session *session, unsigned pid)
 bool int3_is_ours(struct session *session, unsigned pid, const struct vcpu_regs *regs,
                   bool translated, gpa_t gpa)
 {
+    ASSERT_HELD(&session->events_lock);
     const struct plant *p = plant_under(session, pid, regs, translated, gpa);
     u8 byte;
 

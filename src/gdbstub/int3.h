@@ -34,6 +34,6 @@ void int3_page_written(struct session *session, unsigned pid, gpa_t page, bool b
 // For hooks. The guest-physical address of the instruction at rip; any core, no lock.
 bool int3_gpa(unsigned pid, const struct vcpu_regs *regs, gpa_t *gpa);
 
-// For hooks, events_lock held: whether the #BP at rip (at gpa when translated) came of a plant.
+// For hooks: whether the #BP at rip (at gpa when translated) came of a plant.
 bool int3_is_ours(struct session *session, unsigned pid, const struct vcpu_regs *regs,
-                  bool translated, gpa_t gpa);
+                  bool translated, gpa_t gpa) REQUIRES_HELD(&session->events_lock);

@@ -2,6 +2,7 @@
 // Instructions that C has no word for. Root mode only, except rdtsc and cpuid.
 #pragma once
 
+#include "lib/assert.h"
 #include "lib/count.h"
 #include "lib/error.h"
 #include "lib/fixup.h"
@@ -175,6 +176,24 @@ static inline void hlt(void)
 {
     __asm__ volatile("hlt" ::: "memory");
 }
+
+// Always on the host, where a program cannot turn them off.
+static inline bool interrupts_are_off(void)
+{
+#ifdef HOST_BUILD
+    return true;
+#else
+    u64 rflags;
+    __asm__ volatile("pushf; pop %0" : "=r"(rflags)::"memory");
+    return !(rflags & BIT(9));
+#endif
+}
+
+// Functions that demand it (lib/assert.h): the core takes no interrupts, as nearly always in root
+// mode.
+#define REQUIRES_INTERRUPTS_OFF()
+#define ASSERT_INTERRUPTS_OFF() ASSERT(interrupts_are_off())
+
 static inline void invlpg(const void *va)
 {
     __asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");

@@ -3,6 +3,7 @@
 // handlers take none.
 #pragma once
 
+#include "lib/assert.h"
 #include "lib/types.h"
 
 struct spinlock {
@@ -15,6 +16,17 @@ static inline void cpu_relax(void)
 {
     __asm__ volatile("pause" ::: "memory");
 }
+
+// Whether some core has it.
+static inline bool spin_is_held(const struct spinlock *l)
+{
+    return __atomic_load_n(&l->next, __ATOMIC_RELAXED) !=
+           __atomic_load_n(&l->serving, __ATOMIC_RELAXED);
+}
+
+// Functions that demand it (lib/assert.h): the caller has the lock l.
+#define REQUIRES_HELD(l)
+#define ASSERT_HELD(l) ASSERT(spin_is_held(l))
 
 // What a core does while it waits for another, with interrupts off, beside waiting. Set by smp.
 extern void (*core_waits)(void);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "boot/panic.h"
+#include "lib/assert.h"
 #include "lib/heap.h"
 #include "lib/types.h"
 
@@ -80,6 +81,12 @@ static inline struct core *this_core(void)
     __asm__("mov %%gs:0, %0" : "=r"(c));
     return c;
 }
+
+// What functions demand (lib/assert.h): they are called on core c; on the boot core.
+#define REQUIRES_CORE(c)
+#define ASSERT_CORE(c) ASSERT((c) == this_core())
+#define REQUIRES_BOOT_CORE()
+#define ASSERT_BOOT_CORE() ASSERT(this_core()->number == 0)
 
 // Waits for an interrupt with nothing to do after it: a core that runs no guests.
 static inline void core_stop(void)

@@ -105,12 +105,14 @@ static void wait_for_lock(struct spinlock *l, u32 serving, u64 *since)
 
 void lost_init(void)
 {
+    ASSERT_BOOT_CORE();
     lock_waits = wait_for_lock;
     panic_core_loss = &loss;
 }
 
 void lost_report(void)
 {
+    ASSERT_DUTY_CORE();
     for (unsigned i = 0; i < core_count; i++) {
         struct core *c = cores[i];
         if (!core_is_lost(c) || c->reported)

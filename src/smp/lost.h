@@ -23,15 +23,19 @@ static inline struct core *duty_core(void)
     return __atomic_load_n(&cores_duty, __ATOMIC_SEQ_CST);
 }
 
-// From now on a fault ends only its core. Boot core, when all run their VMMs.
-void lost_init(void);
+// What functions demand (lib/assert.h): they are called on that core.
+#define REQUIRES_DUTY_CORE()
+#define ASSERT_DUTY_CORE() ASSERT(this_core() == duty_core())
+
+// From now on a fault ends only its core. When all run their VMMs.
+void lost_init(void) REQUIRES_BOOT_CORE();
 
 // Set by vmx: what runs on a core; has the duty core see to a core that was lost.
 extern void (*core_describe)(const struct core *c, struct text *t);
 extern void (*core_lost_tell)(void);
 
-// Logs the reports of cores that were lost since the last call. The duty core.
-void lost_report(void);
+// Logs the reports of cores that were lost since the last call.
+void lost_report(void) REQUIRES_DUTY_CORE();
 
 // The core after c, in a ring of those that run their VMMs; NULL: there is no other.
 struct core *lost_next(const struct core *c);

@@ -9,6 +9,7 @@
 #include "lib/format.h"
 #include "lib/lock.h"
 #include "lib/string.h"
+#include "smp/lost.h"
 #include "smp/time.h"
 #include "smp/timer.h"
 
@@ -40,11 +41,21 @@ static void fault_with_log(void)
     __builtin_trap(); // #UD
 }
 
+static NOINLINE void assert_another_core(void)
+{
+    ASSERT_CORE(lost_next(this_core()));
+}
+
 static const struct selftest tests[] = {
-    {"core-ud", undefined_opcode}, {"core-pf", write_nowhere},
-    {"core-df", overflow_stack},   {"core-panic", do_panic},
-    {"core-loop", loop},           {"core-held", fault_with_lock},
-    {"core-log", fault_with_log},  {"core-screen", fault_in_drawing},
+    {"core-ud", undefined_opcode},
+    {"core-pf", write_nowhere},
+    {"core-df", overflow_stack},
+    {"core-panic", do_panic},
+    {"core-loop", loop},
+    {"core-held", fault_with_lock},
+    {"core-log", fault_with_log},
+    {"core-screen", fault_in_drawing},
+    {"core-assert", assert_another_core},
 };
 
 static u64 number(const char *key, u64 otherwise)

@@ -24,6 +24,7 @@ void message_post(struct core *c, struct message *m)
 
 void messages_run(void)
 {
+    ASSERT_INTERRUPTS_OFF();
     struct core *c = this_core();
     struct message *newest = __atomic_exchange_n(&c->mailbox, NULL, __ATOMIC_ACQUIRE);
     struct message *oldest = NULL;
@@ -57,6 +58,7 @@ static void run_call(struct message *m)
 
 bool core_call(struct core *c, void (*fn)(void *arg), void *arg)
 {
+    ASSERT_INTERRUPTS_OFF();
     if (c == this_core()) {
         fn(arg);
         return true;

@@ -2,6 +2,7 @@
 // Messages between cores: the only way for one core to have another touch its own things.
 #pragma once
 
+#include "lib/cpu.h"
 #include "smp/core.h"
 
 struct message {
@@ -17,7 +18,7 @@ void message_post(struct core *c, struct message *m);
 
 // Runs fn(arg) on core c and waits for its end, serving the caller's own mailbox meanwhile. False:
 // it was not run, as the core is lost.
-bool core_call(struct core *c, void (*fn)(void *arg), void *arg);
+bool core_call(struct core *c, void (*fn)(void *arg), void *arg) REQUIRES_INTERRUPTS_OFF();
 
 // Runs what has been posted to the calling core.
-void messages_run(void);
+void messages_run(void) REQUIRES_INTERRUPTS_OFF();

@@ -68,6 +68,7 @@ static void look(struct core *c, u64 now)
 
 void watchdog_look(struct core *c, u64 now)
 {
+    ASSERT_CORE(c);
     c->watch_due = now + host_tsc_hz * limit_seconds / LOOKS;
     apic_set_deadline(MIN(c->timer_deadline, c->watch_due));
     look(c, now);

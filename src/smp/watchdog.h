@@ -11,7 +11,7 @@ void watchdog_start(void);
 
 // Looks at the next core, and sets when to look again, and the local APIC's timer for that. The
 // core itself, when watch_is_due().
-void watchdog_look(struct core *c, u64 now);
+void watchdog_look(struct core *c, u64 now) REQUIRES_CORE(c);
 
 // Whether it is: a one-shot timer may end a little early.
 extern u64 watch_slack;

@@ -32,6 +32,7 @@ static bool is_wanted(const struct guest *g)
 
 void apic_page_follow(struct vcpu *v, bool here)
 {
+    ASSERT_OWNER(v);
     struct guest *g = v->guest;
     struct apic_page *p = &g->apic_page;
     spin_lock(&p->lock);

@@ -4,6 +4,8 @@
 
 #include "lib/cpu.h"
 #include "lib/types.h"
+#include "smp/core.h"
+#include "vcpu/requires.h"
 
 struct vcpu;
 
@@ -31,11 +33,11 @@ struct cpuid_info {
 extern struct cpuid_info cpuid_info;
 
 // Reads and filters the host's CPUID. Boot core, in VMX operation, after time_init().
-void cpuid_init(void);
+void cpuid_init(void) REQUIRES_BOOT_CORE();
 
-// Brings v's CPUID in line with its CR4 (OSXSAVE); also makes it, at reset. Its core.
-void cpuid_follow_cr4(struct vcpu *v, u64 cr4);
+// Brings v's CPUID in line with its CR4 (OSXSAVE); also makes it, at reset.
+void cpuid_follow_cr4(struct vcpu *v, u64 cr4) REQUIRES_OWNER(v);
 
 // The same for CPUID.01H:EDX[9], which is 0 while IA32_APIC_BASE disables the local APIC
 // (SDM 11.4.3).
-void cpuid_show_apic(struct vcpu *v, bool on);
+void cpuid_show_apic(struct vcpu *v, bool on) REQUIRES_OWNER(v);

@@ -16,6 +16,7 @@ const struct debug_hooks *debug_hooks;
 
 void vcpu_hold_here(struct vcpu *v, enum hold_reason why)
 {
+    ASSERT_OWNER(v);
     if (v->hold == 0) {
         bool was_running = v->state == VCPU_RUNNING || v->state == VCPU_RUNNABLE;
         vmm_take_off(v, was_running ? VCPU_RUNNABLE : (enum vcpu_state)v->state);
@@ -268,6 +269,7 @@ void vcpu_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error_
 // Brings the VMCS in line with what the debugger asked for.
 void debug_before_entry(struct vcpu *v)
 {
+    ASSERT_LOADED(v);
     // Blocking by STI and MOV SS lasts for one instruction, which is the one we step over.
     if (v->step.masks_interrupts || (v->step.over & STEP_OVER_PAGE)) {
         u64 blocking = state_get(STATE_BLOCKING);
@@ -283,6 +285,7 @@ void debug_before_entry(struct vcpu *v)
 
 bool debug_report(struct vcpu *v, enum debug_event event, u64 dr6)
 {
+    ASSERT_OWNER(v);
     if (debug_hooks == NULL || !debug_hooks->event(v, event, dr6))
         return false;
     vcpu_set_single_step(v, false, false);
@@ -312,6 +315,7 @@ void exit_monitor_trap(struct vcpu *v)
 
 void step_over(struct vcpu *v, enum step_over what)
 {
+    ASSERT_OWNER(v);
     v->step.over |= (u8)what;
     vcpu_set_skip_flags(v);
     vcpu_note(v, REQUEST_DEBUG | REQUEST_EVENT);
@@ -319,6 +323,7 @@ void step_over(struct vcpu *v, enum step_over what)
 
 void step_over_end(struct vcpu *v)
 {
+    ASSERT_OWNER(v);
     bool page = v->step.over & STEP_OVER_PAGE;
     if (v->step.over == 0)
         return;
@@ -331,6 +336,7 @@ void step_over_end(struct vcpu *v)
 
 bool debug_exception(struct vcpu *v, u32 info)
 {
+    ASSERT_LOADED(v);
     u8 vector = EVENT_VECTOR(info);
     if (vector == VECTOR_BP && v->debug.breakpoints)
         return debug_report(v, DEBUG_BREAKPOINT, 0);
@@ -396,6 +402,7 @@ void exit_mov_dr(struct vcpu *v)
 
 bool debug_emulated_step(struct vcpu *v)
 {
+    ASSERT_LOADED(v);
     if (!v->step.emulated || !v->step.single)
         return false;
     step_done(v);

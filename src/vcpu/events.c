@@ -5,6 +5,7 @@
 #include "lib/math.h"
 #include "vcpu/exits.h"
 #include "vcpu/vapic.h"
+#include "vcpu/vmm.h"
 #include "x86/bits.h"
 #include "x86/vectors.h"
 
@@ -32,6 +33,7 @@ static void put_off(struct vcpu *v)
 
 void events_exception(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 error, u32 length)
 {
+    ASSERT_LOADED(v);
     // While another event is being delivered (SDM Table 6-5): most come one after the other. The
     // instruction that a fault interrupted, INT n too, raises it again; interrupts do not come
     // again.
@@ -60,6 +62,7 @@ void events_exception(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 e
 
 void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error)
 {
+    ASSERT_LOADED(v);
     events_exception(v, EVENT_HARDWARE_EXCEPTION, vector, has_error, error, 0);
     v->guest->intercept_ops->exception(v); // which the exception bitmap does not see
     // A fault resumes at its instruction with RF set in the pushed flags; traps are not raised
@@ -79,6 +82,7 @@ void vcpu_raise_gp(struct vcpu *v, u32 error)
 
 void vcpu_raise_pf(struct vcpu *v, u64 address, u32 error)
 {
+    ASSERT_LOADED(v);
     v->switched.cr2 = address;
     write_cr2(address);
     vcpu_raise(v, VECTOR_PF, true, error);
@@ -87,6 +91,7 @@ void vcpu_raise_pf(struct vcpu *v, u64 address, u32 error)
 // What was being delivered when the exit came must be delivered again.
 void events_redeliver(struct vcpu *v, u32 info)
 {
+    ASSERT_LOADED(v);
     u32 type = EVENT_TYPE(info);
     bool has_length = type == EVENT_SOFTWARE_INTERRUPT || type == EVENT_SOFTWARE_EXCEPTION ||
                       type == EVENT_PRIVILEGED_SOFTWARE_EXCEPTION;

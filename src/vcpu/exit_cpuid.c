@@ -201,6 +201,7 @@ static COLD void init_emulated(void)
 
 COLD void cpuid_init(void)
 {
+    ASSERT_BOOT_CORE();
     init_basic();
     cpuid_info.signature = basic[1].eax;
     cpuid_info.features = basic[1].edx;
@@ -274,6 +275,7 @@ static struct cpuid special_leaf(const struct vcpu *v, u32 leaf, u32 subleaf)
 
 void cpuid_follow_cr4(struct vcpu *v, u64 cr4)
 {
+    ASSERT_OWNER(v);
     struct cpuid *r = &v->cpuid.leaf1;
     *r = basic[1];
     if (v->cpuid.no_apic)
@@ -290,6 +292,7 @@ void cpuid_follow_cr4(struct vcpu *v, u64 cr4)
 
 void cpuid_show_apic(struct vcpu *v, bool on)
 {
+    ASSERT_OWNER(v);
     u32 *edx = &v->cpuid.leaf1.edx;
     v->cpuid.no_apic = !on;
     *edx = on ? *edx | LEAF1_EDX_APIC : *edx & ~(u32)LEAF1_EDX_APIC;

@@ -50,16 +50,16 @@ static inline void vcpu_skip_instruction(struct vcpu *v)
 }
 
 // vcpu.c: tells the back end how it is stepped and debugged, and has it compose the controls anew.
-void vcpu_compose(struct vcpu *v);
+void vcpu_compose(struct vcpu *v) REQUIRES_LOADED(v);
 
 // vcpu.c: has it exit for what the hypervisor and its guest's items want.
-void vcpu_apply_catches(struct vcpu *v);
+void vcpu_apply_catches(struct vcpu *v) REQUIRES_LOADED(v);
 
 // vcpu.c: something waits that ends HLT.
 bool vcpu_would_wake(struct vcpu *v);
 
 // vcpu.c: a wake-up that was put off is not due here any more; v is about to leave the core.
-void vcpu_forget_wake(struct vcpu *v);
+void vcpu_forget_wake(struct vcpu *v) REQUIRES_OWNER(v);
 
 // regs.c
 void vcpu_limits(const struct vcpu *v, struct regs_limits *l);
@@ -102,23 +102,25 @@ bool msr_read_caught(struct vcpu *v, u32 msr, u64 *value);
 bool msr_write_caught(struct vcpu *v, u32 msr, u64 value);
 
 // msr_access.c: one that the guest reads by itself, unless that is intercepted. False: it is none.
-bool msr_read_direct(struct vcpu *v, u32 msr, u64 *value);
+bool msr_read_direct(struct vcpu *v, u32 msr, u64 *value) REQUIRES_LOADED(v);
 
 // switch.c: registers that stay on the core until another vCPU takes it.
 struct vmm;
 void switch_init(struct vmm *vmm);
 void switch_save(struct vcpu *v);
 void switch_load(struct vcpu *v);
-void switch_set_xcr0(struct vcpu *v, u64 value); // v has the core; value is allowed
+// v has the core; value is allowed.
+void switch_set_xcr0(struct vcpu *v, u64 value) REQUIRES_LOADED(v);
 
-// v is about to use more vector state than FXSAVE holds, or PKRU. Its core.
-void switch_extend(struct vcpu *v);
+// v is about to use more vector state than FXSAVE holds, or PKRU.
+void switch_extend(struct vcpu *v) REQUIRES_OWNER(v);
 
 // events.c
-void events_redeliver(struct vcpu *v, u32 info);
+void events_redeliver(struct vcpu *v, u32 info) REQUIRES_LOADED(v);
 // An exception of EVENT_… type, merged with what v->event says was being delivered. length: of the
 // instruction that is a software exception, in bytes.
-void events_exception(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 error, u32 length);
+void events_exception(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 error, u32 length)
+    REQUIRES_LOADED(v);
 void events_prepare(struct vcpu *v); // before an entry
 
 // After each exit that may have interrupted a delivery.
@@ -151,21 +153,21 @@ u64 vcpu_ept_pointer(const struct vcpu *v);
 
 // vmm.c: the vCPU sleeps, or steps back in the queue.
 void vmm_sleep(struct vcpu *v);
-void vmm_yield(struct vcpu *v);
+void vmm_yield(struct vcpu *v) REQUIRES_OWNER(v);
 
-// move.c: v, which is its core's, leaves it for `to`, from the main loop; a core that v may run on
+// move.c: v leaves its core for `to`, from the main loop; a core that v may run on
 // and that has nothing to do, or NULL. It will expect v.
-void vcpu_depart(struct vcpu *v, struct core *to);
+void vcpu_depart(struct vcpu *v, struct core *to) REQUIRES_OWNER(v);
 void vcpu_arrive(struct message *m);
 struct core *find_idle_core(const struct vcpu *v);
 
 // Runs the timers that are due; the main loop is next if a slice is over.
-void vmm_deadline(struct core *c);
+void vmm_deadline(struct core *c) REQUIRES_CORE(c);
 
 // debug.c
-// Tells the debugger, which may want the vCPU held: true, then it is. Its core. Before
+// Tells the debugger, which may want the vCPU held: true, then it is. Before
 // DEBUG_INTERCEPT: v->intercept.text.
-bool debug_report(struct vcpu *v, enum debug_event event, u64 dr6);
-bool debug_exception(struct vcpu *v, u32 info); // true: the debugger took it
-void debug_before_entry(struct vcpu *v);
-bool debug_emulated_step(struct vcpu *v); // true: the vCPU is held now
+bool debug_report(struct vcpu *v, enum debug_event event, u64 dr6) REQUIRES_OWNER(v);
+bool debug_exception(struct vcpu *v, u32 info) REQUIRES_LOADED(v); // true: the debugger took it
+void debug_before_entry(struct vcpu *v) REQUIRES_LOADED(v);
+bool debug_emulated_step(struct vcpu *v) REQUIRES_LOADED(v); // true: the vCPU is held now

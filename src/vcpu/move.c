@@ -40,6 +40,7 @@ bool vcpu_call(struct vcpu *v, void (*fn)(void *arg), void *arg)
 
 void vcpu_depart(struct vcpu *v, struct core *to)
 {
+    ASSERT_OWNER(v);
     const struct vmm *vmm = v->core->vmm;
     v->move.as = v->state == VCPU_RUNNING ? VCPU_RUNNABLE : v->state;
     vmm_take_off(v, VCPU_MOVING);

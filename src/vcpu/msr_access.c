@@ -38,6 +38,7 @@ static u64 *kept(struct vcpu *v, size_t offset)
 
 bool msr_read_direct(struct vcpu *v, u32 msr, u64 *value)
 {
+    ASSERT_LOADED(v);
     for (unsigned i = 0; i < ARRAY_SIZE(in_state); i++) {
         if (in_state[i].msr == msr) {
             *value = state_get(in_state[i].state);
@@ -58,6 +59,7 @@ bool msr_read_direct(struct vcpu *v, u32 msr, u64 *value)
 
 bool vcpu_read_msr(struct vcpu *v, u32 msr, u64 *value)
 {
+    ASSERT_LOADED(v);
     return msr_read_direct(v, msr, value) || msr_read_caught(v, msr, value);
 }
 
@@ -69,6 +71,7 @@ static bool direct_value_ok(u32 msr, u64 value)
 
 bool vcpu_write_msr(struct vcpu *v, u32 msr, u64 value)
 {
+    ASSERT_LOADED(v);
     for (unsigned i = 0; i < ARRAY_SIZE(in_state); i++) {
         if (in_state[i].msr == msr) {
             if (!direct_value_ok(msr, value))

@@ -65,6 +65,7 @@ static bool load_pdptes(struct vcpu *v, u64 cr0, u64 cr3, u64 cr4, u64 efer)
 // 10.8.5.
 bool vcpu_set_cr0(struct vcpu *v, u64 value)
 {
+    ASSERT_LOADED(v);
     u64 efer = state_get(STATE_EFER), cr4 = state_get(STATE_CR4), old = backend_cr0();
     bool pg = value & CR0_PG;
     if (value >> 32 != 0 || (pg && !(value & CR0_PE)) || ((value & CR0_NW) && !(value & CR0_CD)))
@@ -89,6 +90,7 @@ bool vcpu_set_cr0(struct vcpu *v, u64 value)
 // All that is cached goes, global pages too, which may always happen.
 bool vcpu_set_cr3(struct vcpu *v, u64 value)
 {
+    ASSERT_LOADED(v);
     u64 cr4 = state_get(STATE_CR4), efer = state_get(STATE_EFER);
     bool keep = (cr4 & CR4_PCIDE) && (value & CR3_NO_FLUSH);
     if (keep)
@@ -113,6 +115,7 @@ static void follow_cr4(struct vcpu *v, u64 value)
 
 bool vcpu_set_cr4(struct vcpu *v, u64 value)
 {
+    ASSERT_LOADED(v);
     u64 cr0 = state_get(STATE_CR0), efer = state_get(STATE_EFER), old = state_get(STATE_CR4);
     if ((value & ~v->guest->cr4_allowed) != 0)
         return false;
@@ -148,6 +151,7 @@ void vcpu_paging_state(struct vcpu *v, struct paging_state *ps)
 
 void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *r)
 {
+    ASSERT_LOADED(v);
     memset(r, 0, sizeof(*r));
     for (unsigned n = 0; n < GPR_COUNT; n++)
         r->gpr[n] = vcpu_get_gpr(v, n);
@@ -245,7 +249,8 @@ static bool enter_fields(struct vcpu *v, const struct vcpu_regs *old, const stru
 
 enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r, struct text *why)
 {
-    struct vcpu_regs old;
+    ASSERT_LOADED(v);
+    struct vcpu_regs old = {0};
     struct regs_limits limits;
     vcpu_get_regs(v, &old); // which takes what is on the core
     vcpu_limits(v, &limits);

@@ -128,6 +128,7 @@ static void vector_load(struct vcpu *v)
 
 void switch_extend(struct vcpu *v)
 {
+    ASSERT_OWNER(v);
     if (v->switched.extended || v->guest->xcr0_allowed == 0)
         return;
     v->switched.extended = true;
@@ -141,6 +142,7 @@ void switch_extend(struct vcpu *v)
 
 void switch_set_xcr0(struct vcpu *v, u64 value)
 {
+    ASSERT_LOADED(v);
     if ((value & ~XSTATE_FXSR) != 0)
         switch_extend(v);
     v->switched.xcr0 = value;

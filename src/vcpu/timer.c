@@ -20,6 +20,7 @@ static u64 device_deadline(const struct guest *g)
 
 void vcpu_set_timer(struct vcpu *v)
 {
+    ASSERT_OWNER(v);
     const struct guest *g = v->guest;
     u64 deadline = host_deadline(lapic_deadline(&vapic_of(v)->lapic), v->tsc_offset);
     if (v->index == 0)
@@ -29,6 +30,7 @@ void vcpu_set_timer(struct vcpu *v)
 
 void vcpu_timer_due(struct vcpu *v)
 {
+    ASSERT_OWNER(v);
     const struct guest *g = v->guest;
     if (g->frozen)
         return;

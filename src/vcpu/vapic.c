@@ -154,6 +154,7 @@ COLD const char *vapic_create(struct vcpu *v)
 // Has notifications go to the core that v is on.
 void vapic_moved(struct vcpu *v)
 {
+    ASSERT_OWNER(v);
     u32 id = v->core->apic_id;
     if (apicv_delivers())
         pid_set_notification(&vapic_of(v)->pid, VECTOR_POSTED, apic_is_x2apic() ? id : id << 8,
@@ -176,6 +177,7 @@ static COLD void setup_vmcs(struct vcpu *v)
 
 COLD void vapic_reset(struct vcpu *v)
 {
+    ASSERT_LOADED(v);
     struct vapic *a = vapic_of(v);
     lapic_reset(&a->lapic, false);
     if (v->index == 0)
@@ -202,6 +204,7 @@ static void adapt(struct vcpu *v, struct vapic *a)
 
 COLD void vapic_startup(struct vcpu *v, bool init, bool sipi)
 {
+    ASSERT_OWNER(v);
     struct vapic *a = vapic_of(v);
     vcpu_load(v);
     if (init) {
@@ -494,6 +497,7 @@ bool vapic_deadline_due(struct vcpu *v)
 
 void vapic_expire(struct vcpu *v, u64 now)
 {
+    ASSERT_OWNER(v);
     struct vapic *a = vapic_of(v);
     if (!lapic_expire(&a->lapic, now))
         return;
@@ -510,6 +514,7 @@ void vapic_expire(struct vcpu *v, u64 now)
 
 void vapic_tsc_written(struct vcpu *v, u64 before, u64 after)
 {
+    ASSERT_OWNER(v);
     lapic_tsc_written(&vapic_of(v)->lapic, before, after);
     note_change(v);
     vcpu_set_timer(v);

@@ -28,8 +28,8 @@ static inline struct vapic *vapic_of(const struct vcpu *v)
 }
 
 const char *vapic_create(struct vcpu *v);
-void vapic_reset(struct vcpu *v);
-void vapic_moved(struct vcpu *v);
+void vapic_reset(struct vcpu *v) REQUIRES_LOADED(v);
+void vapic_moved(struct vcpu *v) REQUIRES_OWNER(v);
 void vapic_send_message(struct guest *g, const struct lapic_message *m);
 void vapic_pic_line(struct guest *g, bool level); // the PIC's INT; one call at a time
 bool vapic_sync(struct vcpu *v);
@@ -55,9 +55,10 @@ bool vapic_msr_write(struct vcpu *v, u32 msr, u64 value);
 void vapic_set_deadline(struct vcpu *v, u64 value);
 bool vapic_send_ipi(struct vcpu *v, u32 low, u32 destination);
 bool vapic_deadline_due(struct vcpu *v);
-void vapic_expire(struct vcpu *v, u64 now); // now: the guest's TSC; its timer is due
-void vapic_startup(struct vcpu *v, bool init, bool sipi);
-void vapic_tsc_written(struct vcpu *v, u64 before, u64 after);
+// Its timer is due; now: the guest's TSC.
+void vapic_expire(struct vcpu *v, u64 now) REQUIRES_OWNER(v);
+void vapic_startup(struct vcpu *v, bool init, bool sipi) REQUIRES_OWNER(v);
+void vapic_tsc_written(struct vcpu *v, u64 before, u64 after) REQUIRES_OWNER(v);
 
 // ---- the xAPIC's page (apic_page.c) ---------------------------------------------------------
 
@@ -65,4 +66,4 @@ void vapic_tsc_written(struct vcpu *v, u64 before, u64 after);
 bool apic_page_create(struct guest *g);
 
 // The local APIC of v, which is about to run, is at the default address in xAPIC mode, or not.
-void apic_page_follow(struct vcpu *v, bool here);
+void apic_page_follow(struct vcpu *v, bool here) REQUIRES_OWNER(v);

@@ -65,6 +65,7 @@ static void wake_due(struct timer *t)
 
 void vcpu_forget_wake(struct vcpu *v)
 {
+    ASSERT_OWNER(v);
     if (v->wake.timer.deadline != UINT64_MAX)
         __atomic_store_n(&v->wake.message.pending, 0, __ATOMIC_SEQ_CST);
     timer_stop(&v->wake.timer);
@@ -133,7 +134,7 @@ COLD struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *cor
     v->switched.xsave = phys_to_virt(xsave);
     v->schedule.weight = 100;
     v->state = VCPU_OFF;
-    vcpu_set_single_step(v, false, false);
+    vcpu_set_skip_flags(v);
     heap_node_init(&v->schedule.link);
     timer_init(&v->timer, timer_expired);
     timer_init(&v->wake.timer, wake_due);
@@ -183,6 +184,7 @@ static void begin_again(struct vcpu *v)
 
 COLD void vcpu_reset(struct vcpu *v)
 {
+    ASSERT_OWNER(v);
     if (v->core->vmm->on_core == v)
         v->core->vmm->on_core = NULL;
     v->switched.kernel_gs_base = v->switched.star = v->switched.lstar = v->switched.cstar =
@@ -202,6 +204,7 @@ COLD void vcpu_reset(struct vcpu *v)
 
 COLD void vcpu_init(struct vcpu *v)
 {
+    ASSERT_OWNER(v);
     vcpu_load(v);
     switch_save(v);
     if (v->core->vmm->on_core == v)
@@ -211,6 +214,7 @@ COLD void vcpu_init(struct vcpu *v)
 
 COLD void vcpu_start(struct vcpu *v)
 {
+    ASSERT_LOADED(v);
     struct segment cs;
     state_get_segment(SEG_CS, &cs);
     cs.selector = (u16)(v->events.sipi_vector << 8);
@@ -222,6 +226,7 @@ COLD void vcpu_start(struct vcpu *v)
 
 void vcpu_load(struct vcpu *v)
 {
+    ASSERT_OWNER(v);
     struct vmm *vmm = v->core->vmm;
     if (vmm->current == v)
         return;
@@ -234,6 +239,7 @@ void vcpu_load(struct vcpu *v)
 
 void vcpu_unload(struct vcpu *v)
 {
+    ASSERT_OWNER(v);
     struct vmm *vmm = v->core->vmm;
     switch_save(v);
     if (vmm->on_core == v)
@@ -281,6 +287,7 @@ void vcpu_forget_nmis(struct vcpu *v)
 
 void vcpu_set_single_step(struct vcpu *v, bool step, bool mask_interrupts)
 {
+    ASSERT_OWNER(v);
     v->step.single = step;
     v->step.masks_interrupts = step && mask_interrupts;
     vcpu_set_skip_flags(v);
@@ -315,6 +322,7 @@ void vcpu_skip_rare(struct vcpu *v, u64 blocking, u64 rflags)
 
 COLD void vcpu_dump(struct vcpu *v)
 {
+    ASSERT_LOADED(v);
     struct vcpu_regs r;
     vcpu_get_regs(v, &r);
     const char *n = v->guest->name;
@@ -340,6 +348,7 @@ COLD void vcpu_dump(struct vcpu *v)
 
 COLD void vcpu_crash(struct vcpu *v, const char *fmt, ...)
 {
+    ASSERT_LOADED(v);
     char reason[160];
     va_list args;
     va_start(args, fmt);
@@ -351,6 +360,7 @@ COLD void vcpu_crash(struct vcpu *v, const char *fmt, ...)
 
 void vcpu_compose(struct vcpu *v)
 {
+    ASSERT_LOADED(v);
     struct backend_wishes *w = &v->run.wishes;
     w->step = v->step.single || v->step.over != 0;
     w->alone = vcpu_runs_alone(v);
@@ -371,6 +381,7 @@ static void build_msr_bitmap(struct vcpu *v)
 
 void vcpu_apply_catches(struct vcpu *v)
 {
+    ASSERT_LOADED(v);
     const struct guest *g = v->guest;
     struct backend_catches c = {.free = g->hlt_through ? (u32)CATCH_HLT : 0};
     bool items = g->intercept_ops != NULL && g->intercept_ops->wants(v, &c);
@@ -382,6 +393,7 @@ void vcpu_apply_catches(struct vcpu *v)
 
 void vcpu_let_x2apic_through(struct vcpu *v, u64 reads, u64 writes)
 {
+    ASSERT_OWNER(v);
     v->msrs.x2apic_reads = reads;
     v->msrs.x2apic_writes = writes;
     build_msr_bitmap(v);

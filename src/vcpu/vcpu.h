@@ -16,6 +16,7 @@
 #include "smp/timer.h"
 #include "vcpu/cpuid.h"
 #include "vcpu/debug.h"
+#include "vcpu/requires.h"
 #include "vmx/backend.h"
 #include "x86/fetch.h"
 #include "x86/guest_memory.h"
@@ -281,19 +282,19 @@ struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *core);
 
 // Puts it into the state after RESET, off, or into that after INIT, which leaves alone what is not
 // on the way of a new start: vector state, XCR0, MTRRs and nearly all other MSRs, the TSC, CR0's CD
-// and NW (SDM 10.1, Table 10-1). The local APIC is not its affair. Its own core.
-void vcpu_reset(struct vcpu *v);
-void vcpu_init(struct vcpu *v);
+// and NW (SDM 10.1, Table 10-1). The local APIC is not its affair.
+void vcpu_reset(struct vcpu *v) REQUIRES_OWNER(v);
+void vcpu_init(struct vcpu *v) REQUIRES_OWNER(v);
 
 // After vcpu_init(): it becomes runnable at the page that the start-up IPI's vector names,
-// v->events.sipi_vector (SDM 9.4.4.1). Its own core, VMCS current.
-void vcpu_start(struct vcpu *v);
+// v->events.sipi_vector (SDM 9.4.4.1).
+void vcpu_start(struct vcpu *v) REQUIRES_LOADED(v);
 
-// Makes v's VMCS current on the calling core, which owns it.
-void vcpu_load(struct vcpu *v);
+// Makes v's VMCS current on the calling core.
+void vcpu_load(struct vcpu *v) REQUIRES_OWNER(v);
 
 // Takes v's state off the core, so that another may run it (VMCLEAR).
-void vcpu_unload(struct vcpu *v);
+void vcpu_unload(struct vcpu *v) REQUIRES_OWNER(v);
 
 // The core that owns v. Any core; on another than that one it may be out of date at once.
 static inline struct core *vcpu_core(const struct vcpu *v)
@@ -332,8 +333,8 @@ void vcpu_forget_nmis(struct vcpu *v);
 // Wakes v if something waits that ends its sleep. Its core.
 void vcpu_check_wake(struct vcpu *v);
 
-// Single step by the monitor trap flag. Its core.
-void vcpu_set_single_step(struct vcpu *v, bool step, bool mask_interrupts);
+// Single step by the monitor trap flag.
+void vcpu_set_single_step(struct vcpu *v, bool step, bool mask_interrupts) REQUIRES_OWNER(v);
 
 // Sets request bits on v's own core, outside the guest.
 static inline void vcpu_note(struct vcpu *v, u32 request)
@@ -343,21 +344,21 @@ static inline void vcpu_note(struct vcpu *v, u32 request)
 
 // Raises an exception at the present instruction, merging with one that was being delivered
 // (double and triple fault, SDM Table 6-5). For exits and emulation.
-void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error);
+void vcpu_raise(struct vcpu *v, u8 vector, bool has_error, u32 error) REQUIRES_LOADED(v);
 void vcpu_raise_ud(struct vcpu *v);
 void vcpu_raise_gp(struct vcpu *v, u32 error);
-void vcpu_raise_pf(struct vcpu *v, u64 address, u32 error);
+void vcpu_raise_pf(struct vcpu *v, u64 address, u32 error) REQUIRES_LOADED(v);
 
 // ---- helpers for exits -------------------------------------------------------------------
 
 // Runs the next instruction of v, which is out of the guest, without what is named: by the monitor
 // trap flag, and with nothing injected that waits. It ends when that instruction has been carried
 // out, by the CPU or by us, or an exception of its own has been delivered; a debugger's single step
-// ends with it. For STEP_OVER_PAGE memory_ops.page_stepped is called then. Its core.
-void step_over(struct vcpu *v, enum step_over what);
+// ends with it. For STEP_OVER_PAGE memory_ops.page_stepped is called then.
+void step_over(struct vcpu *v, enum step_over what) REQUIRES_OWNER(v);
 
 // Ends it early: the instruction will not be carried out, since RIP is another or v is reset.
-void step_over_end(struct vcpu *v);
+void step_over_end(struct vcpu *v) REQUIRES_OWNER(v);
 
 // The next instruction is to run alone: what waits for delivery waits on.
 static inline bool vcpu_runs_alone(const struct vcpu *v)
@@ -366,14 +367,14 @@ static inline bool vcpu_runs_alone(const struct vcpu *v)
 }
 
 // Keeps v out of the guest, or lets it go, for one of several reasons. Any core; waits.
-// vcpu_hold_here: on v's own core, from an exit handler too.
-void vcpu_hold_here(struct vcpu *v, enum hold_reason why);
+// vcpu_hold_here: does not wait; from an exit handler too.
+void vcpu_hold_here(struct vcpu *v, enum hold_reason why) REQUIRES_OWNER(v);
 void vcpu_hold_for(struct vcpu *v, enum hold_reason why);
 void vcpu_release_for(struct vcpu *v, enum hold_reason why);
 
 // Ends the VM because of this vCPU, with a register dump in the log.
-void vcpu_crash(struct vcpu *v, const char *fmt, ...) PRINTF(2, 3);
-void vcpu_dump(struct vcpu *v);
+void vcpu_crash(struct vcpu *v, const char *fmt, ...) REQUIRES_LOADED(v) PRINTF(2, 3);
+void vcpu_dump(struct vcpu *v) REQUIRES_LOADED(v);
 
 // The VM's time in ticks: its TSC, without a vCPU's own adjustment.
 static inline u64 guest_time(const struct guest *g)
@@ -382,9 +383,9 @@ static inline u64 guest_time(const struct guest *g)
 }
 
 // timer.c: sets v's timer to what its local APIC, and the devices for vCPU 0, want next; sees to
-// what is due of that. Its core.
-void vcpu_set_timer(struct vcpu *v);
-void vcpu_timer_due(struct vcpu *v);
+// what is due of that.
+void vcpu_set_timer(struct vcpu *v) REQUIRES_OWNER(v);
+void vcpu_timer_due(struct vcpu *v) REQUIRES_OWNER(v);
 
 static inline u64 vcpu_guest_tsc(const struct vcpu *v, u64 host_tsc)
 {
@@ -401,14 +402,15 @@ void vcpu_paging_state(struct vcpu *v, struct paging_state *ps);
 // before they run on. Any core; does not wait.
 void guest_request_flush(const struct guest *g, const struct vcpu *but);
 
-// Registers as in vcpu/debug.h; the vCPU's core, its VMCS current. ERR_INVALID, and nothing is
+// Registers as in vcpu/debug.h. ERR_INVALID, and nothing is
 // changed: no CPU can have them, for the reason that `why` gets.
-void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *r);
-MUST_CHECK enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r, struct text *why);
+void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *r) REQUIRES_LOADED(v);
+MUST_CHECK enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r, struct text *why)
+    REQUIRES_LOADED(v);
 
 // CR0, CR3 and CR4 as the guest sees or writes them. False: the value raises #GP.
 u64 vcpu_cr0(const struct vcpu *v);
 u64 vcpu_cr4(const struct vcpu *v);
-bool vcpu_set_cr0(struct vcpu *v, u64 value);
-bool vcpu_set_cr3(struct vcpu *v, u64 value);
-bool vcpu_set_cr4(struct vcpu *v, u64 value);
+bool vcpu_set_cr0(struct vcpu *v, u64 value) REQUIRES_LOADED(v);
+bool vcpu_set_cr3(struct vcpu *v, u64 value) REQUIRES_LOADED(v);
+bool vcpu_set_cr4(struct vcpu *v, u64 value) REQUIRES_LOADED(v);

@@ -102,6 +102,7 @@ static void set_slice_end(struct core *c, u64 end)
 
 void vmm_make_runnable(struct vcpu *v)
 {
+    ASSERT_OWNER(v);
     if (v->state == VCPU_RUNNABLE || v->state == VCPU_RUNNING)
         return;
     __atomic_store_n(&v->state, VCPU_RUNNABLE, __ATOMIC_SEQ_CST);
@@ -114,6 +115,7 @@ void vmm_make_runnable(struct vcpu *v)
 // beyond a slice: so it runs soon, and cannot keep the core for long.
 void vmm_enqueue(struct vcpu *v)
 {
+    ASSERT_OWNER(v);
     struct vmm *vmm = v->core->vmm;
     u64 now = rdtsc();
     if (vmm->running != NULL)
@@ -130,6 +132,7 @@ void vmm_enqueue(struct vcpu *v)
 
 void vmm_take_off(struct vcpu *v, enum vcpu_state state)
 {
+    ASSERT_OWNER(v);
     struct vmm *vmm = v->core->vmm;
     if (vmm->running == v) {
         charge(vmm, rdtsc());
@@ -170,6 +173,7 @@ static struct vcpu *waiting_sibling(const struct vcpu *v)
 // turn now. v loses no more of its share than that takes.
 void vmm_yield(struct vcpu *v)
 {
+    ASSERT_OWNER(v);
     struct vmm *vmm = v->core->vmm;
     if (vmm->queued == 0)
         return;
@@ -236,6 +240,7 @@ static struct vcpu *pick(struct core *c, u64 now)
 
 void vmm_deadline(struct core *c)
 {
+    ASSERT_CORE(c);
     u64 now = rdtsc();
     timers_run(now);
     if (now >= c->slice_end)
@@ -270,6 +275,7 @@ static void describe(const struct core *c, struct text *t)
 
 COLD void vmm_add_work(struct core_work *w)
 {
+    ASSERT_BOOT_CORE();
     struct vmm *vmm = this_vmm();
     vmm->on_duty = true;
     vmm->polls |= w->always;

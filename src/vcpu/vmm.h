@@ -46,18 +46,17 @@ static inline struct vmm *this_vmm(void)
 // Returns NULL or what failed.
 const char *vmm_init(void);
 
-// Makes v runnable (after reset, at VM start or wake-up). v's core.
-void vmm_make_runnable(struct vcpu *v);
+// Makes v runnable (after reset, at VM start or wake-up).
+void vmm_make_runnable(struct vcpu *v) REQUIRES_OWNER(v);
 
-// Puts a vCPU that is runnable and not held into its core's queue. Its core.
-void vmm_enqueue(struct vcpu *v);
+// Puts a vCPU that is runnable and not held into its core's queue.
+void vmm_enqueue(struct vcpu *v) REQUIRES_OWNER(v);
 
-// Takes v out of the queue or off the core and leaves it in `state`. v's core, outside the guest.
-void vmm_take_off(struct vcpu *v, enum vcpu_state state);
+// Takes v out of the queue or off the core and leaves it in `state`.
+void vmm_take_off(struct vcpu *v, enum vcpu_state state) REQUIRES_OWNER(v);
 
 // Adds work, which is due at once, and again at each turn of the main loop if w->always is set.
-// Boot core.
-void vmm_add_work(struct core_work *w);
+void vmm_add_work(struct core_work *w) REQUIRES_BOOT_CORE();
 
 // Has the duty core do w soon. Any core.
 void vmm_work_due(struct core_work *w);

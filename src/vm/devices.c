@@ -11,6 +11,7 @@
 
 void devices_unlock_board(struct vm *vm, struct vcpu *v)
 {
+    ASSERT_HELD(&vm->lock);
     u64 deadline = board_deadline(&vm->board);
     bool moved = deadline != vm->guest.device_deadline;
     vm->guest.device_deadline = deadline;

@@ -441,6 +441,7 @@ static void lost(void)
 
 void vm_ends_init(void)
 {
+    ASSERT_BOOT_CORE();
     ends.run = run_ends;
     ends.take = take_ends;
     vmm_lost_core = lost;

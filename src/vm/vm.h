@@ -110,7 +110,7 @@ void vm_end_text(const struct vm *vm, struct text *t);
 void vm_freeze_time(struct vm *vm, bool on);
 
 // From now on VMs may end. Boot core.
-void vm_ends_init(void);
+void vm_ends_init(void) REQUIRES_BOOT_CORE();
 
 // ---- pages whose writes are announced (watched.c) --------------------------------------------
 
@@ -129,8 +129,8 @@ extern const struct memory_ops vm_memory_ops;
 bool watched_write(struct vcpu *v, gpa_t gpa);
 void watched_stepped(struct vcpu *v);
 
-// v is reset: its step does not end. Its core.
-void watched_forget(struct vcpu *v);
+// v is reset: its step does not end.
+void watched_forget(struct vcpu *v) REQUIRES_OWNER(v);
 
 // ---- devices (devices.c) -------------------------------------------------------------------
 
@@ -142,4 +142,4 @@ enum error devices_init(struct vm *vm, struct text *why) MUST_CHECK;
 
 // After a call into the board: drops the VM's lock and sees to its next event, which may have
 // moved. v is the vCPU that the call was for, on its core; NULL: none.
-void devices_unlock_board(struct vm *vm, struct vcpu *v);
+void devices_unlock_board(struct vm *vm, struct vcpu *v) REQUIRES_HELD(&vm->lock);

@@ -133,6 +133,7 @@ void watched_stepped(struct vcpu *v)
 
 void watched_forget(struct vcpu *v)
 {
+    ASSERT_OWNER(v);
     struct vm *vm = vm_of(v);
     spin_lock(&vm->watch_lock);
     v->step.pages = 0;

@@ -84,6 +84,7 @@ COLD bool backend_create(struct backend_vcpu *b)
 
 void backend_load(struct backend_vcpu *b, const struct core *core)
 {
+    ASSERT_CORE(core);
     if (b->loaded) {
         backend_load_again(b);
         return;

@@ -7,6 +7,7 @@
 // loaded (backend_load), and those without a vCPU work on whatever is loaded there.
 #pragma once
 
+#include "smp/core.h"
 #include "vmx/apicv.h"
 #include "vmx/caps.h"
 #include "vmx/exit_info.h"
@@ -16,7 +17,6 @@
 #include "vmx/vmcs.h"
 #include "x86/registers.h"
 
-struct core;
 struct text;
 
 // ---- what it exits for -------------------------------------------------------------------------
@@ -65,7 +65,7 @@ bool backend_create(struct backend_vcpu *b);
 
 // Makes b's state the one that the calling core works on; the first time there with `core`'s own
 // part of it. Takes it off (VMCLEAR) so that another core may load it.
-void backend_load(struct backend_vcpu *b, const struct core *core);
+void backend_load(struct backend_vcpu *b, const struct core *core) REQUIRES_CORE(core);
 void backend_unload(struct backend_vcpu *b);
 
 // The same for one that is loaded on this core and that another has taken the place of.
@@ -76,7 +76,8 @@ static inline void backend_load_again(const struct backend_vcpu *b)
 
 // Its controls and host state from nothing, and guest state as INIT leaves it (SDM Table 10-1);
 // backend_reset_more(): what INIT leaves alone, as after RESET.
-void backend_reset(struct backend_vcpu *b, const struct backend_vm *vm, const struct core *core);
+void backend_reset(struct backend_vcpu *b, const struct backend_vm *vm, const struct core *core)
+    REQUIRES_CORE(core);
 void backend_reset_more(void);
 
 // Has it exit for these, from the next entry on (backend_compose).

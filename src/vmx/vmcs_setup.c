@@ -62,6 +62,7 @@ static void setup_host(void)
 
 void vmcs_set_core(const struct core *core)
 {
+    ASSERT_CORE(core);
     vmwrite(HOST_GS_BASE, (u64)core);
     vmwrite(HOST_TR_BASE, (u64)&core->tss);
     vmwrite(HOST_GDTR_BASE, (u64)core->gdt);
@@ -115,6 +116,7 @@ static void init_guest(void)
 
 void backend_reset(struct backend_vcpu *b, const struct backend_vm *vm, const struct core *core)
 {
+    ASSERT_CORE(core);
     b->has_no_siblings = vm->one_vcpu;
     b->cr4_allowed = vm->cr4_allowed;
     b->maxphyaddr = (u8)vm->maxphyaddr;

@@ -2,6 +2,7 @@
 // What the files of this room share and others do not see.
 #pragma once
 
+#include "smp/core.h"
 #include "vmx/backend.h"
 
 // entry.S: where a guest exits to.
@@ -11,7 +12,7 @@ extern u8 vmx_exit_entry[];
 void vmcs_begin_controls(struct backend_vcpu *b);
 
 // vmcs_setup.c: the part of the host state that differs from core to core.
-void vmcs_set_core(const struct core *core);
+void vmcs_set_core(const struct core *core) REQUIRES_CORE(core);
 
 // backend.c: the calling core's VMXON region.
 struct vmcs *vmx_vmxon_region(void);

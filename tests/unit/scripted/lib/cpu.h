@@ -88,6 +88,9 @@ MUST_CHECK static inline enum error try_xrstor(const void *area, u64 mask)
     return OK;
 }
 
+#define REQUIRES_INTERRUPTS_OFF()
+#define ASSERT_INTERRUPTS_OFF() ((void)0) // there are none
+
 static inline void cli(void) {}
 static inline void sti(void) {}
 static inline void sti_hlt_cli(void)
