@@ -4,6 +4,7 @@
 #include "lib/cpu.h"
 #include "lib/math.h"
 #include "vcpu/exits.h"
+#include "vcpu/selftest.h"
 #include "vcpu/vapic.h"
 #include "vcpu/vmm.h"
 #include "x86/bits.h"
@@ -158,7 +159,7 @@ static bool take_out_event(struct vcpu *v)
 
 void vcpu_withdraw(struct vcpu *v)
 {
-    if (take_out_event(v))
+    if (take_out_event(v) || checks_entries)
         vcpu_note(v, REQUEST_EVENT);
 }
 

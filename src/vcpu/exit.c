@@ -5,8 +5,13 @@
 #include "smp/descriptors.h"
 #include "vcpu/entry.h"
 #include "vcpu/exits.h"
+#include "vcpu/selftest.h"
 #include "vcpu/vapic.h"
 #include "vcpu/vmm.h"
+
+#if DEBUG
+bool checks_entries;
+#endif
 
 // A reason that we asked for by no control, or that has no business here: the VM stops.
 static COLD void exit_unexpected(struct vcpu *v)
@@ -139,8 +144,8 @@ static void watch_halted(struct vcpu *v)
     }
 }
 
-// An exit of a VM of which something is to be caught or watched, or whose reason is not in the
-// table.
+// An exit of a VM of which something is to be caught or watched, or whose entries are checked, or
+// whose reason is not in the table.
 void vcpu_special_exit(struct vcpu *v)
 {
     if (v->run.reason >= EXIT_REASONS) {
@@ -151,6 +156,8 @@ void vcpu_special_exit(struct vcpu *v)
         return;
     }
     v->run.exits[v->run.reason]++;
+    if (checks_entries)
+        vcpu_note(v, REQUEST_CHECK); // which vcpu_requested() leaves to vcpu_prepare()
     if (v->guest->intercept_ops != NULL)
         v->guest->intercept_ops->exit(v);
     else
@@ -161,7 +168,7 @@ void vcpu_special_exit(struct vcpu *v)
 
 bool vcpu_requested(struct vcpu *v)
 {
-    if (__atomic_load_n(&v->core->attention, __ATOMIC_ACQUIRE) != 0 ||
+    if (__atomic_load_n(&v->core->attention, __ATOMIC_ACQUIRE) != 0 || checks_entries ||
         (__atomic_load_n(&v->run.requests, __ATOMIC_RELAXED) & ~(u32)REQUEST_EVENT) != 0) {
         if (v->events.loaded)
             vcpu_withdraw(v);
@@ -225,7 +232,7 @@ bool vcpu_prepare(struct vcpu *v)
         return false;
     events_prepare(v);
 #if DEBUG
-    if (requests & REQUEST_CHECK) {
+    if ((requests & REQUEST_CHECK) || checks_entries) {
         char why[160];
         const char *field = backend_check(&v->run, why, sizeof(why));
         if (field != NULL) {

@@ -3,6 +3,8 @@
 #include "vcpu/selftest.h"
 
 #if DEBUG
+#include "boot/cmdline.h"
+#include "boot/log.h"
 #include "boot/selftest.h"
 #include "lib/cpu.h"
 #include "lib/string.h"
@@ -76,6 +78,11 @@ void vcpu_selftest(void)
     static const struct selftest tests[] = {{"guest-values", spoil_guests}};
     spoiling = selftest_choose(tests, ARRAY_SIZE(tests)) != NULL;
     selftest_end();
+    char what[16];
+    checks_entries =
+        cmdline_value("test.checks", what, sizeof(what)) && strcmp(what, "entries") == 0;
+    if (checks_entries)
+        log_line("vmm", "each VM entry is checked before it is made");
 }
 
 void vcpu_selftest_start(void)

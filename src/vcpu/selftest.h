@@ -1,8 +1,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "lib/types.h"
+
+#if DEBUG
+extern bool checks_entries; // before every entry
+#else
+enum { checks_entries = false };
+#endif
+
 // Sees whether `test.fault=guest-values` is on the boot command line; the last that looks for a
-// test there. Boot core.
+// test there. With `test.checks=entries` there, the SDM's checks run before every entry, and each
+// exit takes the long way to it. Boot core, before there is a VM.
 void vcpu_selftest(void);
 
 // Begins with `test.fault=guest-values`: on the boot core each VM has once a register that no CPU

@@ -11,6 +11,7 @@
 #include "smp/time.h"
 #include "vcpu/exits.h"
 #include "vcpu/msr.h"
+#include "vcpu/selftest.h"
 #include "vcpu/vapic.h"
 #include "vcpu/vmm.h"
 #include "x86/bits.h"
@@ -387,7 +388,7 @@ void vcpu_apply_catches(struct vcpu *v)
     bool items = g->intercept_ops != NULL && g->intercept_ops->wants(v, &c);
     backend_catch(&v->run, &c);
     build_msr_bitmap(v);
-    v->run.plain_reasons = !items && !g->hlt_through ? EXIT_REASONS : 0;
+    v->run.plain_reasons = !items && !g->hlt_through && !checks_entries ? EXIT_REASONS : 0;
     vcpu_note(v, REQUEST_DEBUG);
 }
 

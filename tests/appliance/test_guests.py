@@ -6,9 +6,18 @@ import struct
 
 import pytest
 
-from appliance import ENDS_BY_ITSELF, STATUS_TERMINATED, Run, on_each_cpu, runs, vm
+from appliance import CPU_MODELS, ENDS_BY_ITSELF, STATUS_TERMINATED, Run, on_each_cpu, runs, vm
 
 HELLO = vm("hello", cmdline="ticks=3 period=10")
+
+CHECKED = "test.checks=entries"
+
+
+def in_each_lane(config, **options):
+    """On each CPU, and with the SDM's checks before every VM entry."""
+    return runs(*(Run(config, cpu=cpu, **options) for cpu in CPU_MODELS),
+                Run(config, cmdline=CHECKED, **options))
+
 
 
 @on_each_cpu(ENDS_BY_ITSELF + HELLO)
@@ -59,7 +68,7 @@ def start(by, kernel="start", files=(), **keys):
 STARTS = (start("multiboot", files=["one", "two"]) + start("multiboot2", files=["one", "two"]) +
           start("multiboot2", "start.elf", files=["one"]) +
           start("pvh", initrd="none", files=["one"]) + start("pvh", "start.elf"))
-started = on_each_cpu(
+started = in_each_lane(
     ENDS_BY_ITSELF + vm("kludge") + vm("video") + vm("sector", format="flat", load="0x7c00") + HELLO + STARTS,
     images=(("kludge", kludge_kernel()), ("video", kludge_kernel(VIDEO)), ("sector", boot_sector()),
             ("none", b"content of "), ("one", b"content of one"), ("two", b"content of two")))
@@ -124,7 +133,7 @@ MISBEHAVIOUR = (
     vm("mmio-xapic", "faults", cmdline="mmio xapic") +
     vm("exit0", "faults", cmdline="exit=0") + vm("exit7", "faults", cmdline="exit=7") +
     vm("exit255", "faults", cmdline="exit=255") + vm("hello", cmdline="ticks=20 period=10"))
-misbehaviour = on_each_cpu(MISBEHAVIOUR)
+misbehaviour = in_each_lane(MISBEHAVIOUR)
 
 
 @misbehaviour
@@ -165,6 +174,13 @@ def test_triple_fault_ends_with_a_record(record):
 def test_reset_ends_where_it_stops(record):
     assert "reset reset (reset by a port)" in record.texts("vm"), record
     assert record.ended("reset") == "reset", record
+
+
+@misbehaviour
+def test_entries_are_checked_where_that_is_asked_for(record):
+    """D2: before each of them."""
+    said = "each VM entry is checked before it is made" in record.texts("vmm")
+    assert said == (record.run.cmdline == CHECKED), record
 
 
 @misbehaviour
@@ -367,7 +383,7 @@ SMP_XAPIC = ENDS_BY_ITSELF + vm("four", "smp", vcpus=4, cmdline="xapic storm=100
 STORM = ENDS_BY_ITSELF + vm("eight", "smp", vcpus=8, cmdline="storm=1000000")
 
 
-@on_each_cpu(SMP, cpus=2)
+@in_each_lane(SMP, cpus=2)
 @pytest.mark.parametrize("name", ["two", "four"])
 def test_guest_smp(record, name):
     """F11: INIT, SIPI, IPIs in all shorthands and destination modes. F6: none is lost to a sleeping
