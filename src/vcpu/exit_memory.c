@@ -122,22 +122,18 @@ static void follow_first(struct vcpu *v, u64 rip, gpa_t gpa)
         follow_access(v, fetch_follow(i), rip + i->length, gpa);
 }
 
-static bool is_ram(const struct vcpu *v, gpa_t gpa)
-{
-    return guest_ptr(&v->guest->memory, gpa, 1) != NULL;
-}
-
 void exit_ept_violation(struct vcpu *v)
 {
     struct exit_memory exit = backend_exit_memory();
     gpa_t gpa = exit.gpa;
+    bool ram = guest_ptr(&v->guest->memory, gpa, 1) != NULL;
     u32 kind = exit.how & (MEMORY_BY_ADDRESS | MEMORY_TRANSLATED | MEMORY_FETCH);
     events_take_back_from(v, &exit);
     if (kind == (MEMORY_BY_ADDRESS | MEMORY_TRANSLATED) && !(v->events.info & EVENT_VALID) &&
-        !is_ram(v, gpa) && plain_access(v, gpa, exit.how & MEMORY_WRITE))
+        !ram && plain_access(v, gpa, exit.how & MEMORY_WRITE))
         return;
 
-    if (is_ram(v, gpa)) {
+    if (ram) {
         if (!v->guest->memory_ops->write_protected(v, gpa))
             vcpu_crash(v, "EPT violation in RAM at %lx, qualification %x", gpa.v, exit.how);
     } else if ((exit.how & MEMORY_BY_ADDRESS) && !(exit.how & MEMORY_TRANSLATED)) {
