@@ -12,6 +12,7 @@
 
 const struct ept_region *ept_region_of(const struct ept_space *s, u64 gpa)
 {
+    ASSERT_HELD(&s->lock);
     for (unsigned i = 0; i < s->regions; i++) {
         if (gpa >= s->region[i].first && gpa <= s->region[i].last)
             return &s->region[i];
@@ -30,6 +31,7 @@ static u32 left_of(const struct ept_space *s, u32 permissions, u32 withheld)
 
 bool ept_compose(const struct ept_space *s, unsigned view, u64 gpa, u64 size, u32 *permissions)
 {
+    ASSERT_HELD(&s->lock);
     u32 withheld = 0;
     u64 last = gpa + size - 1;
     for (unsigned i = 0; i < s->restrictions; i++) {
@@ -68,7 +70,7 @@ static bool make_room(const struct span *p, u64 *table, int level, u64 base)
 {
     u64 size = ept_level_size(level), gpa = begin(p, level, base);
     for (; level > 0 && gpa <= end(p, level, base); gpa += size) {
-        u32 permissions;
+        u32 permissions = 0;
         u64 *entry = &table[ept_index(gpa, level)];
         if (*entry == 0)
             continue;
@@ -89,7 +91,7 @@ static void follow(const struct span *p, u64 *table, int level, u64 base)
 {
     u64 size = ept_level_size(level), gpa = begin(p, level, base);
     for (; gpa <= end(p, level, base); gpa += size) {
-        u32 permissions;
+        u32 permissions = 0;
         u64 *entry = &table[ept_index(gpa, level)];
         if (*entry == 0)
             continue;
@@ -129,6 +131,7 @@ static struct ept_restriction *free_restriction(struct ept_space *s)
 static void end_restriction(struct ept_space *s, struct ept_restriction *r)
 {
     u32 views = r->views;
+    ASSERT(views != 0);
     r->views = 0;
     while (s->restrictions > 0 && s->restriction[s->restrictions - 1].views == 0)
         s->restrictions--;
@@ -163,6 +166,7 @@ enum error ept_restrict(struct ept_space *s, gpa_t first, gpa_t last, u32 views,
 bool ept_change(struct ept_space *s, struct ept_restriction *r, u32 withheld)
 {
     spin_lock(&s->lock);
+    ASSERT(r->views != 0);
     bool taken = withheld & ~r->withheld;
     r->withheld = withheld;
     follow_views(s, r, r->views);

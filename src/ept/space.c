@@ -91,7 +91,6 @@ enum error ept_map(struct ept_space *s, gpa_t gpa, hpa_t hpa, u64 size, u32 perm
     return e;
 }
 
-// The lock is held.
 static void remove_view(struct ept_space *s, unsigned view)
 {
     ept_clear(s->root[view], EPT_ROOT, 0, 0, EPT_LAST);
@@ -132,6 +131,9 @@ enum error ept_view_create(struct ept_space *s, unsigned *view)
 void ept_view_remove(struct ept_space *s, unsigned view)
 {
     spin_lock(&s->lock);
+    ASSERT(s->root[view] != NULL);
+    for (unsigned i = 0; i < s->restrictions; i++)
+        ASSERT(s->restriction[i].views != BIT(view));
     remove_view(s, view);
     spin_unlock(&s->lock);
 }

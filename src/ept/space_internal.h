@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What making a view needs to know of restrictions (restrict.c). The space's lock is held.
+// What making a view needs to know of restrictions (restrict.c).
 #pragma once
 
 #include "ept/ept.h"
@@ -11,8 +11,9 @@ static inline bool ept_has_pages(const struct ept_space *s, int level)
 }
 
 // The region that gpa lies in, or NULL.
-const struct ept_region *ept_region_of(const struct ept_space *s, u64 gpa);
+const struct ept_region *ept_region_of(const struct ept_space *s, u64 gpa) REQUIRES_HELD(&s->lock);
 
 // What a view permits of the `size` bytes at gpa, a page of the region that gpa lies in. False: one
 // entry cannot map them, as they are not alike or not to be mapped together.
-bool ept_compose(const struct ept_space *s, unsigned view, u64 gpa, u64 size, u32 *permissions);
+bool ept_compose(const struct ept_space *s, unsigned view, u64 gpa, u64 size, u32 *permissions)
+    REQUIRES_HELD(&s->lock);

@@ -44,6 +44,7 @@ void page_free(hpa_t page)
 // Everything is given back: the sanitizer sees what is not.
 static void drop(void)
 {
+    s.restrictions = 0;
     for (unsigned n = 0; n < EPT_VIEWS; n++) {
         if (s.root[n] != NULL)
             ept_view_remove(&s, n);
