@@ -41,14 +41,14 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wcast-qual -Wstrict-prot
         -Wmissing-prototypes -Wundef -Wwrite-strings -Wvla -Wimplicit-fallthrough -Wformat=2 \
         -Wno-missing-field-initializers
 # Padding in front of functions and loops takes 7 KiB, and time where it is executed.
-# Nothing in root mode wants a stack or data aligned beyond what a type asks for.
+# Nothing in root mode wants data aligned beyond what a type asks for.
 OPT    := -O2 -falign-functions=1 -falign-jumps=1 -falign-labels=1 -falign-loops=1
 # By override: another's flags on the command line (CFLAGS=-O3) are not for a bare-metal program.
 override CFLAGS = \
           -std=gnu17 $(OPT) -g $(WARN) -Isrc -ffreestanding -fno-builtin-printf -mgeneral-regs-only \
           -mno-red-zone -mcmodel=kernel -fno-pic -fno-pie -fno-stack-protector -fcf-protection=none \
-          -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-strict-aliasing \
-          -malign-data=abi -mpreferred-stack-boundary=3 -ffunction-sections -fdata-sections \
+          -fno-omit-frame-pointer -fasynchronous-unwind-tables -fno-strict-aliasing \
+          -malign-data=abi -ffunction-sections -fdata-sections \
           -DDEBUG=$(DEBUG) $(if $(COUNT),-DCOUNT_VMX=1)
 override LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=16 \
                     -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
@@ -215,8 +215,9 @@ $B/host/test_vcpu_%: tests/unit/test_vcpu_%.c $B/host/libscripted.a $B/host/libp
 	@$(HOSTCC) -Itests/unit/scripted $(HOST_CFLAGS) -MMD -MP $< $B/host/libscripted.a \
 	    $B/host/libpure.a -o $@ -lcmocka
 
-# The backtraces' symbols, read back.
+# The backtraces' symbols, read back, and their unwind information.
 $B/host/test_ksyms: $B/ksyms.o
+$B/host/test_unwind: $B/vitrine.elf
 
 # ---- tests ---------------------------------------------------------------------------------
 PYTEST := BUILT=yes $(PYTHON) -B -m pytest

@@ -129,7 +129,8 @@ void main(u32 magic, hpa_t info)
     acpi_missing = acpi_init();
     selftest_acpi();
     smp_init();
-    __asm__ volatile("mov %0, %%rsp; xor %%ebp, %%ebp; call *%1" ::"r"(this_core()->stack_top),
+    // A return address of 0 ends backtraces.
+    __asm__ volatile("mov %0, %%rsp; push $0; jmp *%1" ::"r"(this_core()->stack_top),
                      "r"(boot_core_main)
                      : "memory");
     __builtin_unreachable();

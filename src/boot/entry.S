@@ -165,8 +165,9 @@ entry64_low:
 
     .text
 entry64:
+    .cfi_startproc simple
+    .cfi_undefined rip                      // ends backtraces
     lea boot_stack_top(%rip), %rsp
-    xor %ebp, %ebp                          // ends backtraces; the load address goes to main
     mov %edi, %ebx
     mov %esi, %edx
     lea image_data_start(%rip), %rdi
@@ -180,6 +181,7 @@ entry64:
 8:  cli
     hlt
     jmp 8b
+    .cfi_endproc
 
     .section .rodata.boot_gdt, "a"
     .balign 8

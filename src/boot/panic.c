@@ -7,12 +7,14 @@
 #include "boot/power.h"
 #include "boot/record.h"
 #include "boot/serial.h"
+#include "boot/unwind.h"
 #include "lib/cpu.h"
 #include "lib/format.h"
 
 #define BACKTRACE_DEPTH 24
 
 extern u8 image_start[], image_text_end[], image_end[];
+extern const u8 eh_frame_start[], eh_frame_end[];
 
 void (*panic_stop_others)(void);
 const struct core_loss *panic_core_loss;
@@ -51,13 +53,15 @@ static void PRINTF(1, 2) line(const char *fmt, ...)
         log_line("panic", "%s", text);
 }
 
-// Whether two words can be read there.
-static bool is_stack(u64 address)
+// The 8 bytes at an address that may be one of a stack's.
+static bool read_stack(u64 address, u64 *value)
 {
-    return address % 8 == 0 &&
-           ((address >= STACK_WINDOW && address < MMIO_WINDOW) ||
-            (address >= (u64)image_start && address < (u64)image_end)) &&
-           paging_maps(address) && paging_maps(address + 8);
+    bool is_stack = (address >= STACK_WINDOW && address < MMIO_WINDOW) ||
+                    (address >= (u64)image_start && address < (u64)image_end);
+    if (!is_stack || address % 8 != 0 || !paging_maps(address))
+        return false;
+    *value = *(const u64 *)address;
+    return true;
 }
 
 static bool is_text(u64 address)
@@ -77,39 +81,32 @@ static void print_frame(unsigned n, u64 rip, bool is_return)
         line("  #%u %016lx ?", n, rip);
 }
 
-// Whether a CALL stands before it: relative, or by a register or memory.
-static bool is_return_address(u64 address)
+// Code that is none was jumped to by a CALL, most likely.
+static enum unwind_status unwind_wild_call(struct unwind_frame *f)
 {
-    const u8 *code = (const u8 *)address;
-    if (!is_text(address - 7) || !is_text(address))
-        return false;
-    return code[-5] == 0xe8 || (code[-2] == 0xff && (code[-1] & 0x38) == 0x10) ||
-           (code[-3] == 0xff && (code[-2] & 0x38) == 0x10) ||
-           (code[-7] == 0xff && (code[-6] & 0x38) == 0x10);
+    u64 caller;
+    if (!read_stack(f->registers[CFI_RSP], &caller) || !is_text(caller))
+        return UNWIND_NO_ENTRY;
+    f->registers[CFI_RIP] = caller;
+    f->registers[CFI_RSP] += 8;
+    f->exact = false;
+    return UNWIND_CALLER;
 }
 
-// Not all code keeps frame pointers: until one is found, and behind the last, return addresses are
-// looked for on the stack, as far as it goes. Some of these may be from earlier calls. One on top
-// of the stack is that of a function that has not made its frame, or makes none.
-static void backtrace(u64 rip, u64 rsp, u64 rbp, bool is_return)
+// From *f outwards, as far as it goes, without the innermost `left_out`.
+static void backtrace(struct unwind_frame *f, unsigned left_out)
 {
-    print_frame(0, rip, is_return);
-    for (unsigned n = 1; n < BACKTRACE_DEPTH;) {
-        const u64 *frame = (const u64 *)rbp;
-        bool entered = n > 1 || is_return || !is_stack(rsp) || !is_return_address(*(u64 *)rsp);
-        if (entered && rbp >= rsp && rbp - rsp < PAGE_SIZE && is_stack(rbp) && is_text(frame[1])) {
-            print_frame(n++, frame[1], true);
-            rsp = rbp + 16;
-            rbp = frame[0];
-        } else if (is_stack(rsp)) {
-            u64 word = *(const u64 *)rsp;
-            if (is_return_address(word))
-                print_frame(n++, word, true);
-            rsp += 8;
-        } else {
-            break;
-        }
+    const struct cfi_section tables = {eh_frame_start, (size_t)(eh_frame_end - eh_frame_start),
+                                       (u64)eh_frame_start};
+    enum unwind_status status = UNWIND_CALLER;
+    for (unsigned n = 0; n < BACKTRACE_DEPTH + left_out && status == UNWIND_CALLER; n++) {
+        u64 rip = f->registers[CFI_RIP];
+        if (n >= left_out)
+            print_frame(n - left_out, rip, !f->exact);
+        status = f->exact && !is_text(rip) ? unwind_wild_call(f) : unwind(&tables, f, read_stack);
     }
+    if (unwind_reason(status) != NULL)
+        line("  (%s)", unwind_reason(status));
 }
 
 static void registers(const struct trap_frame *f)
@@ -122,8 +119,32 @@ static void registers(const struct trap_frame *f)
          read_cr2(), read_cr3(), read_cr4());
 }
 
-// f: NULL, or the exception's; else rip, rsp and rbp are those behind a call.
-static NORETURN void end(const char *text, const struct trap_frame *f, u64 rip, u64 rsp, u64 rbp,
+static void frame_of_trap(const struct trap_frame *t, struct unwind_frame *f)
+{
+    *f = (struct unwind_frame){.registers = {[CFI_RAX] = t->rax,
+                                             [CFI_RDX] = t->rdx,
+                                             [CFI_RCX] = t->rcx,
+                                             [CFI_RBX] = t->rbx,
+                                             [CFI_RSI] = t->rsi,
+                                             [CFI_RDI] = t->rdi,
+                                             [CFI_RBP] = t->rbp,
+                                             [CFI_RSP] = t->rsp,
+                                             [CFI_R8] = t->r8,
+                                             [CFI_R9] = t->r9,
+                                             [CFI_R10] = t->r10,
+                                             [CFI_R11] = t->r11,
+                                             [CFI_R12] = t->r12,
+                                             [CFI_R13] = t->r13,
+                                             [CFI_R14] = t->r14,
+                                             [CFI_R15] = t->r15,
+                                             [CFI_RIP] = t->rip},
+                               .known = (u32)BIT(CFI_REGISTERS) - 1,
+                               .exact = true};
+}
+
+// trap: NULL, or the exception's; else *at is the function that has given up, whose caller is shown
+// first.
+static NORETURN void end(const char *text, const struct trap_frame *trap, struct unwind_frame *at,
                          bool all)
 {
     cli();
@@ -131,13 +152,13 @@ static NORETURN void end(const char *text, const struct trap_frame *f, u64 rip, 
     bool alone = !all && !panic_is_on() && panic_core_loss != NULL && panic_core_loss->begin(text);
     if (!alone)
         begin();
-    if (f != NULL)
-        line("%s, error code %lx", text, f->error_code);
-    else
+    if (trap != NULL) {
+        line("%s, error code %lx", text, trap->error_code);
+        registers(trap);
+    } else {
         line("%s", text);
-    if (f != NULL)
-        registers(f);
-    backtrace(rip, rsp, rbp, f == NULL);
+    }
+    backtrace(at, trap != NULL ? 0 : 1);
     if (alone) {
         panic_core_loss->end(); // nobody is left
 
@@ -148,30 +169,38 @@ static NORETURN void end(const char *text, const struct trap_frame *f, u64 rip, 
     power_off(text);
 }
 
+static NORETURN void end_trap(const char *text, const struct trap_frame *trap)
+{
+    struct unwind_frame at;
+    frame_of_trap(trap, &at);
+    end(text, trap, &at, false);
+}
+
 NORETURN void panic_exception(const struct trap_frame *f, const char *name)
 {
     char text[128];
     str_format(text, sizeof(text), "exception %u (%s) in root mode at %016lx", (unsigned)f->vector,
                name, f->rip);
-    end(text, f, f->rip, f->rsp, f->rbp, false);
+    end_trap(text, f);
 }
 
 NORETURN void panic_interrupted(const struct trap_frame *f, const char *what)
 {
     char text[128];
     str_format(text, sizeof(text), "%s in root mode at %016lx", what, f->rip);
-    end(text, f, f->rip, f->rsp, f->rbp, false);
+    end_trap(text, f);
 }
 
-#define END(fmt, all)                                               \
-    do {                                                            \
-        char text[256];                                             \
-        va_list args;                                               \
-        va_start(args, fmt);                                        \
-        str_vformat(text, sizeof(text), fmt, args);                 \
-        va_end(args);                                               \
-        const u64 *frame = __builtin_frame_address(0);              \
-        end(text, NULL, frame[1], (u64)(frame + 2), frame[0], all); \
+#define END(fmt, all)                               \
+    do {                                            \
+        char text[256];                             \
+        va_list args;                               \
+        va_start(args, fmt);                        \
+        str_vformat(text, sizeof(text), fmt, args); \
+        va_end(args);                               \
+        struct unwind_frame here;                   \
+        unwind_here(&here);                         \
+        end(text, NULL, &here, all);                \
     } while (0)
 
 NORETURN void panic(const char *fmt, ...)

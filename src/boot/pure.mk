@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-PURE += src/boot/kept.c src/boot/ksyms.c src/boot/framebuffer.c src/boot/textscreen.c
+PURE += src/boot/kept.c src/boot/ksyms.c src/boot/cfi.c src/boot/unwind.c src/boot/framebuffer.c \
+        src/boot/textscreen.c
 
 # The letters: dots to the bytes of a C array.
 GENERATED += $B/gen/font.inc

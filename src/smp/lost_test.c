@@ -9,6 +9,7 @@
 #include "lib/format.h"
 #include "lib/lock.h"
 #include "lib/string.h"
+#include "smp/descriptors.h"
 #include "smp/lost.h"
 #include "smp/time.h"
 #include "smp/timer.h"
@@ -46,6 +47,13 @@ static NOINLINE void assert_another_core(void)
     ASSERT_CORE(lost_next(this_core()));
 }
 
+// The report's backtrace goes through the interrupt's frame to this function and its callers.
+static void fault_in_interrupt(void)
+{
+    irq_set_handler(VECTOR_SPURIOUS, undefined_opcode);
+    __asm__ volatile("int %0" ::"i"(VECTOR_SPURIOUS) : "memory");
+}
+
 static const struct selftest tests[] = {
     {"core-ud", undefined_opcode},
     {"core-pf", write_nowhere},
@@ -56,6 +64,7 @@ static const struct selftest tests[] = {
     {"core-log", fault_with_log},
     {"core-screen", fault_in_drawing},
     {"core-assert", assert_another_core},
+    {"core-interrupt", fault_in_interrupt},
 };
 
 static u64 number(const char *key, u64 otherwise)

@@ -53,6 +53,8 @@ trampoline_end:
     .text
     .globl start_core64
 start_core64:
+    .cfi_startproc simple
+    .cfi_undefined rip                      // ends backtraces
     // Which core is this? By x2APIC ID where the CPU tells it, else by the initial APIC ID.
     xor %eax, %eax
     cpuid
@@ -78,10 +80,10 @@ start_core64:
 4:  lea start_core(%rip), %rax
     mov (%rax,%rcx,8), %rdi
     mov CORE_STACK_TOP(%rdi), %rsp
-    xor %ebp, %ebp
     call start_core_main
 5:  cli
     hlt
     jmp 5b
+    .cfi_endproc
 
     .section .note.GNU-stack, "", @progbits

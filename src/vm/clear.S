@@ -6,6 +6,7 @@
     .macro clear name, zero:vararg
     .globl \name
 \name:
+    .cfi_startproc
     shr $9, %rsi
     \zero
     .endm
@@ -22,6 +23,7 @@ clear clear_sse, pxor %xmm0, %xmm0
     dec %rsi
     jnz 1b
     ret
+    .cfi_endproc
 
     .balign 16
 clear clear_avx, vpxor %xmm0, %xmm0, %xmm0
@@ -35,6 +37,7 @@ clear clear_avx, vpxor %xmm0, %xmm0, %xmm0
     dec %rsi
     jnz 1b
     ret
+    .cfi_endproc
 
     .balign 16
 clear clear_avx512, vpxor %xmm0, %xmm0, %xmm0
@@ -48,5 +51,6 @@ clear clear_avx512, vpxor %xmm0, %xmm0, %xmm0
     dec %rsi
     jnz 1b
     ret
+    .cfi_endproc
 
     .section .note.GNU-stack, "", @progbits

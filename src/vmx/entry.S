@@ -78,9 +78,18 @@
     .globl vmm_loop, vmx_exit_entry
     .balign 16
 vmm_loop:                                   // its frame: the vCPU's place at RSP, which is a
-    push %rbp                               // multiple of 16, and RBP 16 bytes above it
-    mov %rsp, %rbp
+    .cfi_startproc                          // multiple of 16
+    // It never returns. RBP is for backtraces alone: the caller's frame may be relative to it.
+    .cfi_undefined rbx
+    .cfi_undefined r12
+    .cfi_undefined r13
+    .cfi_undefined r14
+    .cfi_undefined r15
+    push %rbp
+    .cfi_adjust_cfa_offset 8
+    .cfi_rel_offset rbp, 0
     sub $16, %rsp
+    .cfi_adjust_cfa_offset 16
 next:
     call vmm_next
     mov %rax, %rbx
@@ -105,6 +114,7 @@ launch:
     .balign 16
 vmx_exit_entry:
     push %rbx
+    .cfi_adjust_cfa_offset 8
     mov 8(%rsp), %rbx
     mov %rax, GPR(RAX)(%rbx)
     mov %rcx, GPR(RCX)(%rbx)
@@ -121,8 +131,8 @@ vmx_exit_entry:
     mov %r14, GPR(14)(%rbx)
     mov %r15, GPR(15)(%rbx)
     pop GPR(RBX)(%rbx)
+    .cfi_adjust_cfa_offset -8
     mov %rbx, %rdi
-    lea 16(%rsp), %rbp
     ROOT_BEGINS
     COUNT(COUNT_EXIT)
     COUNT(COUNT_VMREAD)
@@ -150,7 +160,6 @@ refused:
     setc %al
     mov (%rsp), %rdi
     movzbl %al, %esi
-    lea 16(%rsp), %rbp
     movb $0, VCPU_LAUNCHED(%rdi)
     call vmx_entry_refused
     jmp next
@@ -188,5 +197,6 @@ vmread_refused:
 vmwrite_refused:
     mov %rax, %rdi
     call vmwrite_failed
+    .cfi_endproc
 
     .section .note.GNU-stack, "", @progbits

@@ -32,6 +32,9 @@ def lost(bench):
     bench.wait(r"beside ended: crash: core \d was lost: ", 0)
 
 
+BACKTRACE_DEPTH = 24
+
+
 def check_report(record, core, reason, function):
     """The log has the whole story of the core that was lost."""
     lines = record.texts("panic")
@@ -39,6 +42,9 @@ def check_report(record, core, reason, function):
     assert re.match(reason, lines[1]), record
     frames = [line.split() for line in lines if line.startswith("  #")]
     assert frames[0][0] == "#0" and frames[0][2].startswith(f"{function}+"), record
+    if len(frames) < BACKTRACE_DEPTH:  # to where the core began
+        assert re.match(r"(boot_core_main|start_core64)\+", frames[-1][2]), record
+        assert not any(line.startswith("  (") for line in lines), record
     if not reason.startswith(("asked for", "src/")):  # a panic, in which no registers count
         assert any(line.startswith("rax ") for line in lines), record
 
@@ -195,6 +201,17 @@ def test_a_lock_of_a_lost_core_is_the_end(record):
     assert re.fullmatch(f"failed: core 1 was lost with a lock held: {UD}", record.done), record
     frames = [line.split()[2] for line in record.texts("panic") if line.startswith("  #")]
     assert any(frame.startswith("want_lock+") for frame in frames), record
+
+
+@pytest.mark.parametrize("record", [fault("core-interrupt")], indirect=True, ids=str)
+def test_a_backtrace_goes_through_an_interrupt(record):
+    """To what was interrupted, and on to what had called that."""
+    check_report(record, 1, UD, "undefined_opcode")
+    frames = [line.split()[2].partition("+")[0] for line in record.texts("panic")
+              if line.startswith("  #")]
+    assert frames[:4] == ["undefined_opcode", "trap_dispatch", "dispatch",
+                          "fault_in_interrupt"], record
+    assert "timers_run" in frames, record
 
 
 # ---- what is left to the next start ----------------------------------------------------------------
