@@ -40,18 +40,14 @@ MAKEFLAGS += --no-builtin-rules
 WARN := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wcast-qual -Wstrict-prototypes \
         -Wmissing-prototypes -Wundef -Wwrite-strings -Wvla -Wimplicit-fallthrough -Wformat=2 \
         -Wno-missing-field-initializers
-# Padding in front of functions and loops takes 7 KiB, and time where it is executed.
-# Nothing in root mode wants data aligned beyond what a type asks for.
-OPT    := -O2 -falign-functions=1 -falign-jumps=1 -falign-labels=1 -falign-loops=1
 # By override: another's flags on the command line (CFLAGS=-O3) are not for a bare-metal program.
 override CFLAGS = \
-          -std=gnu17 $(OPT) -g $(WARN) -Isrc -ffreestanding -fno-builtin-printf -mgeneral-regs-only \
+          -std=gnu17 -O2 -g $(WARN) -Isrc -ffreestanding -fno-builtin-printf -mgeneral-regs-only \
           -mno-red-zone -mcmodel=kernel -fno-pic -fno-pie -fno-stack-protector -fcf-protection=none \
-          -fno-omit-frame-pointer -fasynchronous-unwind-tables -fno-strict-aliasing \
-          -malign-data=abi -ffunction-sections -fdata-sections \
+          -fasynchronous-unwind-tables -fno-strict-aliasing -ffunction-sections -fdata-sections \
           -DDEBUG=$(DEBUG) $(if $(COUNT),-DCOUNT_VMX=1)
-override LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=16 \
-                    -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
+override LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,--gc-sections \
+                    -Wl,-z,noexecstack
 
 HOST_CFLAGS := -std=gnu17 -O1 -g $(WARN) -Isrc -Itests/unit -DHOST_BUILD=1 -DDEBUG=1 \
                -fsanitize=address,undefined -fno-sanitize-recover=all -fno-strict-aliasing
@@ -104,18 +100,6 @@ deps: ## install what building, running, testing and linting need (Debian)
 $B/obj/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(CC) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS)' > $@
-
-# Speed counts where a guest's exit passes; elsewhere size does (the budget is 512 KiB).
-SMALL := src/boot/% src/gdbstub/% src/vm/config src/vm/config_% src/vm/load src/vm/load_% \
-         src/vm/life src/vm/appliance src/vm/console src/vm/console_% src/vm/display src/vm/hostdev \
-         src/vm/shuffle src/vdev/acpi \
-         src/vdev/calendar src/vdev/fwcfg src/vdev/rtc src/vdev/smbios \
-         src/vdev/sysctrl src/vmx/caps src/vmx/check src/vmx/check_% src/vmx/vmcs src/vmx/vmcs_setup src/vcpu/debug \
-         src/intercept/intercept src/intercept/intercept_% src/vmx/msr_bitmap src/vcpu/exit_carried \
-         src/vcpu/exit_exception src/vcpu/msr_access src/vcpu/regs src/x86/regs_check src/vmx/selftest src/vcpu/selftest src/vcpu/stats \
-         src/smp/lost src/smp/lost_test src/smp/skew src/smp/start src/smp/time src/smp/watchdog src/lib/error \
-         src/lib/format src/lib/lock
-$(SMALL:%=$B/obj/%.o): OPT := -Os
 
 $B/obj/%.o: %.c Makefile $B/obj/flags
 	@mkdir -p $(@D)

@@ -168,15 +168,9 @@ entry64:
     .cfi_startproc simple
     .cfi_undefined rip                      // ends backtraces
     lea boot_stack_top(%rip), %rsp
-    mov %edi, %ebx
-    mov %esi, %edx
-    lea image_data_start(%rip), %rdi
-    lea image_data_load(%rip), %rsi
-    mov $image_data_end, %rcx
-    sub %rdi, %rcx
-    rep movsb
-    mov %edx, %edi                          // magic
-    mov %ebx, %esi                          // physical address of the information
+    mov %edi, %eax
+    mov %esi, %edi                          // magic
+    mov %eax, %esi                          // physical address of the information
     call main
 8:  cli
     hlt
@@ -191,7 +185,6 @@ boot_gdt:
     .quad 0x00cf93000000ffff                // 0x10: data
 boot_gdt_end:
 
-    // Written before .data has its contents.
     .section .bss.boot, "aw", @nobits
     .balign 8
 boot_gdt_pointer:  .skip 10

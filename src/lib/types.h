@@ -48,7 +48,7 @@ typedef struct {
 #define PACKED       __attribute__((packed))
 #define ALIGNED(n)   __attribute__((aligned(n)))
 #define NOINLINE     __attribute__((noinline))
-#define COLD         __attribute__((cold)) // not on the way of a frequent exit: small, not fast
+#define COLD         __attribute__((cold)) // rarely executed: a start, a failure
 #define NORETURN     __attribute__((noreturn))
 #define PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define MUST_CHECK   __attribute__((warn_unused_result))

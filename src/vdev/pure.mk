@@ -1,10 +1,6 @@
 # Every device model is pure.
 PURE += $(wildcard src/vdev/*.c)
 
-# Called at frequent exits: see vcpu/pure.mk.
-$(patsubst src/%.c,$B/obj/src/%.o,$(wildcard src/vdev/board_io.c src/vdev/bus.c)): \
-    CFLAGS += -fomit-frame-pointer
-
 # The DSDT: ASL to AML to the bytes of a C array.
 GENERATED += $B/gen/dsdt.inc
 $B/gen/dsdt.aml: src/vdev/acpi/dsdt.asl

@@ -6,6 +6,3 @@ PURE += src/vm/load.c src/vm/load_entry.c src/vm/load_format.c src/vm/load_flat.
 PURE += src/vm/load_bzimage.c src/vm/load_layout.c src/vm/load_multiboot.c
 PURE += src/vm/load_multiboot_info.c src/vm/load_multiboot2.c src/vm/load_multiboot2_info.c
 PURE += src/vm/load_pvh.c src/vm/load_elf.c
-
-# Called at frequent exits: see vcpu/pure.mk.
-$B/obj/src/vm/devices.o: CFLAGS += -fomit-frame-pointer
