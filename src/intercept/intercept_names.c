@@ -3,107 +3,174 @@
 #include "intercept/intercept_names.h"
 
 #include "lib/string.h"
+#include "x86/vectors.h"
 
-#define LL(x) ((x))
-
-const char intercept_whats[] =
-    "hlt pause ple extint exception io msr cr0 cr3 cr4 cr8 rdtsc rdtscp rdpmc rdrand rdseed invlpg "
-    "monitor mwait wbinvd xsetbv desc dr cpuid mem";
-
-// SDM Table 6-1; without NMI and #MC, which cannot be chosen.
-const char intercept_exceptions[] = "de db . bp of br ud nm df . ts np ss gp pf . mf ac . xm ve cp";
-
-// SDM 2.5.
-const char intercept_cr0_bits[] =
-    "pe mp em ts et ne . . . . . . . . . . wp . am . . . . . . . . . . nw cd pg";
-const char intercept_cr4_bits[] =
-    "vme pvi tsd de pse pae mce pge pce osfxsr osxmmexcpt umip la57 vmxe smxe . fsgsbase pcide "
-    "osxsave . smep smap pke cet pks";
-
-// SDM volume 4, 2.1: those that guests use, in the order of msr_numbers. The first of two names
-// for the same is the one that is printed.
-static const char msr_names[] =
-    "tsc time_stamp_counter apic_base feature_control tsc_adjust spec_ctrl pred_cmd bios_sign_id "
-    "mperf aperf mtrrcap arch_capabilities sysenter_cs sysenter_esp sysenter_eip mcg_cap "
-    "mcg_status misc_enable debugctl pat mtrr_def_type perf_global_ctrl u_cet s_cet tsc_deadline "
-    "x2apic_apicid x2apic_tpr x2apic_eoi x2apic_ldr x2apic_sivr x2apic_esr x2apic_icr "
-    "x2apic_lvt_timer x2apic_lvt_lint0 x2apic_lvt_lint1 x2apic_lvt_error x2apic_init_count "
-    "x2apic_cur_count x2apic_div_conf x2apic_self_ipi xss efer star lstar cstar fmask fs_base "
-    "gs_base kernel_gs_base tsc_aux";
-
-#define HIGH 0x8000u // for 0xc0000000: half the size
-
-static const u16 msr_numbers[] = {
-    0x10,         0x10,        0x1b,        0x3a,        0x3b,         0x48,         0x49,
-    0x8b,         0xe7,        0xe8,        0xfe,        0x10a,        0x174,        0x175,
-    0x176,        0x179,       0x17a,       0x1a0,       0x1d9,        0x277,        0x2ff,
-    0x38f,        0x6a0,       0x6a2,       0x6e0,       0x802,        0x808,        0x80b,
-    0x80d,        0x80f,       0x828,       0x830,       0x832,        0x835,        0x836,
-    0x837,        0x838,       0x839,       0x83e,       0x83f,        0xda0,        HIGH | 0x80,
-    HIGH | 0x81,  HIGH | 0x82, HIGH | 0x83, HIGH | 0x84, HIGH | 0x100, HIGH | 0x101, HIGH | 0x102,
-    HIGH | 0x103,
+static const char *const whats[INTERCEPT_WHATS] = {
+    [INTERCEPT_HLT] = "hlt",
+    [INTERCEPT_PAUSE] = "pause",
+    [INTERCEPT_PLE] = "ple",
+    [INTERCEPT_EXTINT] = "extint",
+    [INTERCEPT_EXCEPTION] = "exception",
+    [INTERCEPT_IO] = "io",
+    [INTERCEPT_MSR] = "msr",
+    [INTERCEPT_CR0] = "cr0",
+    [INTERCEPT_CR3] = "cr3",
+    [INTERCEPT_CR4] = "cr4",
+    [INTERCEPT_CR8] = "cr8",
+    [INTERCEPT_RDTSC] = "rdtsc",
+    [INTERCEPT_RDTSCP] = "rdtscp",
+    [INTERCEPT_RDPMC] = "rdpmc",
+    [INTERCEPT_RDRAND] = "rdrand",
+    [INTERCEPT_RDSEED] = "rdseed",
+    [INTERCEPT_INVLPG] = "invlpg",
+    [INTERCEPT_MONITOR] = "monitor",
+    [INTERCEPT_MWAIT] = "mwait",
+    [INTERCEPT_WBINVD] = "wbinvd",
+    [INTERCEPT_XSETBV] = "xsetbv",
+    [INTERCEPT_DESC] = "desc",
+    [INTERCEPT_DR] = "dr",
+    [INTERCEPT_CPUID] = "cpuid",
+    [INTERCEPT_MEM] = "mem",
 };
 
-static u64 msr_number(unsigned n)
-{
-    u64 msr = msr_numbers[n];
-    return (msr & HIGH) != 0 ? 0xc0000000 | (msr & ~HIGH) : msr;
-}
+// SDM Table 6-1; without NMI and #MC, which cannot be chosen.
+static const char *const exceptions[] = {
+    [VECTOR_DE] = "de", [VECTOR_DB] = "db", [VECTOR_BP] = "bp", [VECTOR_OF] = "of",
+    [VECTOR_BR] = "br", [VECTOR_UD] = "ud", [VECTOR_NM] = "nm", [VECTOR_DF] = "df",
+    [VECTOR_TS] = "ts", [VECTOR_NP] = "np", [VECTOR_SS] = "ss", [VECTOR_GP] = "gp",
+    [VECTOR_PF] = "pf", [VECTOR_MF] = "mf", [VECTOR_AC] = "ac", [VECTOR_XM] = "xm",
+    [20] = "ve",        [VECTOR_CP] = "cp",
+};
+
+// SDM 2.5.
+static const char *const cr0_bits[] = {
+    [0] = "pe",  [1] = "mp",  [2] = "em",  [3] = "ts",  [4] = "et",  [5] = "ne",
+    [16] = "wp", [18] = "am", [29] = "nw", [30] = "cd", [31] = "pg",
+};
+
+static const char *const cr4_bits[] = {
+    [0] = "vme",         [1] = "pvi",    [2] = "tsd",      [3] = "de",    [4] = "pse",
+    [5] = "pae",         [6] = "mce",    [7] = "pge",      [8] = "pce",   [9] = "osfxsr",
+    [10] = "osxmmexcpt", [11] = "umip",  [12] = "la57",    [13] = "vmxe", [14] = "smxe",
+    [16] = "fsgsbase",   [17] = "pcide", [18] = "osxsave", [20] = "smep", [21] = "smap",
+    [22] = "pke",        [23] = "cet",   [24] = "pks",
+};
+
+const struct name_list intercept_whats = {whats, ARRAY_SIZE(whats)};
+const struct name_list intercept_exceptions = {exceptions, ARRAY_SIZE(exceptions)};
+const struct name_list intercept_cr0_bits = {cr0_bits, ARRAY_SIZE(cr0_bits)};
+const struct name_list intercept_cr4_bits = {cr4_bits, ARRAY_SIZE(cr4_bits)};
+
+// SDM volume 4, 2.1: those that guests use. The first of two names for the same is the one that is
+// printed.
+static const struct {
+    const char *name;
+    u32 number;
+} msrs[] = {
+    {"tsc", 0x10},
+    {"time_stamp_counter", 0x10},
+    {"apic_base", 0x1b},
+    {"feature_control", 0x3a},
+    {"tsc_adjust", 0x3b},
+    {"spec_ctrl", 0x48},
+    {"pred_cmd", 0x49},
+    {"bios_sign_id", 0x8b},
+    {"mperf", 0xe7},
+    {"aperf", 0xe8},
+    {"mtrrcap", 0xfe},
+    {"arch_capabilities", 0x10a},
+    {"sysenter_cs", 0x174},
+    {"sysenter_esp", 0x175},
+    {"sysenter_eip", 0x176},
+    {"mcg_cap", 0x179},
+    {"mcg_status", 0x17a},
+    {"misc_enable", 0x1a0},
+    {"debugctl", 0x1d9},
+    {"pat", 0x277},
+    {"mtrr_def_type", 0x2ff},
+    {"perf_global_ctrl", 0x38f},
+    {"u_cet", 0x6a0},
+    {"s_cet", 0x6a2},
+    {"tsc_deadline", 0x6e0},
+    {"x2apic_apicid", 0x802},
+    {"x2apic_tpr", 0x808},
+    {"x2apic_eoi", 0x80b},
+    {"x2apic_ldr", 0x80d},
+    {"x2apic_sivr", 0x80f},
+    {"x2apic_esr", 0x828},
+    {"x2apic_icr", 0x830},
+    {"x2apic_lvt_timer", 0x832},
+    {"x2apic_lvt_lint0", 0x835},
+    {"x2apic_lvt_lint1", 0x836},
+    {"x2apic_lvt_error", 0x837},
+    {"x2apic_init_count", 0x838},
+    {"x2apic_cur_count", 0x839},
+    {"x2apic_div_conf", 0x83e},
+    {"x2apic_self_ipi", 0x83f},
+    {"xss", 0xda0},
+    {"efer", 0xc0000080},
+    {"star", 0xc0000081},
+    {"lstar", 0xc0000082},
+    {"cstar", 0xc0000083},
+    {"fmask", 0xc0000084},
+    {"fs_base", 0xc0000100},
+    {"gs_base", 0xc0000101},
+    {"kernel_gs_base", 0xc0000102},
+    {"tsc_aux", 0xc0000103},
+};
 
 static char lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
-int word_find(const char *list, struct piece name)
+bool piece_is(struct piece s, const char *name)
 {
-    for (int n = 0;; n++, list++) {
-        size_t len = 0;
-        bool same = *list != '.';
-        for (; *list != ' ' && *list != '\0'; list++, len++)
-            same = same && len < name.len && lower(name.p[len]) == *list;
-        if (same && len == name.len)
-            return n;
-        if (*list == '\0')
-            return -1;
-    }
+    size_t n = 0;
+    while (n < s.len && name[n] != '\0' && lower(s.p[n]) == name[n])
+        n++;
+    return n == s.len && name[n] == '\0';
 }
 
-struct piece word_at(const char *list, unsigned n)
+int name_find(const struct name_list *list, struct piece name)
 {
-    struct piece w = {list, 0};
-    for (; *list != '\0' && (n > 0 || *list != ' '); list++) {
-        if (*list == ' ') {
-            n--;
-            w.p = list + 1;
-        }
+    for (unsigned n = 0; n < list->count; n++) {
+        if (list->names[n] != NULL && piece_is(name, list->names[n]))
+            return (int)n;
     }
-    if (n == 0 && *w.p != '.')
-        w.len = (size_t)(list - w.p);
-    return w;
+    return -1;
+}
+
+const char *name_at(const struct name_list *list, u64 n)
+{
+    return n < list->count ? list->names[n] : NULL;
 }
 
 bool msr_find(struct piece name, u64 *msr)
 {
-    if (name.len > 5 && word_find("ia32_", (struct piece){name.p, 5}) == 0)
+    if (name.len > 5 && piece_is((struct piece){name.p, 5}, "ia32_"))
         name = (struct piece){name.p + 5, name.len - 5};
-    int n = word_find(msr_names, name);
-    if (n >= 0)
-        *msr = msr_number((unsigned)n);
-    return n >= 0;
+    for (unsigned n = 0; n < ARRAY_SIZE(msrs); n++) {
+        if (piece_is(name, msrs[n].name)) {
+            *msr = msrs[n].number;
+            return true;
+        }
+    }
+    return false;
 }
 
-struct piece msr_name(u64 msr)
+const char *msr_name(u64 msr)
 {
-    unsigned n = 0;
-    while (n < ARRAY_SIZE(msr_numbers) && msr_number(n) != msr)
-        n++;
-    return word_at(msr_names, n);
+    for (unsigned n = 0; n < ARRAY_SIZE(msrs); n++) {
+        if (msrs[n].number == msr)
+            return msrs[n].name;
+    }
+    return NULL;
 }
 
 enum intercept_shape intercept_shape(unsigned what)
 {
-    static const u8 shapes[INTERCEPT_WHATS] = {
+    static const enum intercept_shape shapes[INTERCEPT_WHATS] = {
         [INTERCEPT_PLE] = SHAPE_PLE,   [INTERCEPT_EXCEPTION] = SHAPE_EXCEPTION,
         [INTERCEPT_IO] = SHAPE_RANGE,  [INTERCEPT_MSR] = SHAPE_RANGE,
         [INTERCEPT_CR0] = SHAPE_BITS,  [INTERCEPT_CR4] = SHAPE_BITS,
@@ -111,12 +178,12 @@ enum intercept_shape intercept_shape(unsigned what)
         [INTERCEPT_DR] = SHAPE_ACCESS, [INTERCEPT_DESC] = SHAPE_ACCESS,
         [INTERCEPT_MEM] = SHAPE_MEM,
     };
-    return (enum intercept_shape)shapes[what];
+    return shapes[what];
 }
 
 const char *intercept_action_name(enum intercept_action a)
 {
-    static const char names[INTERCEPT_ACTIONS][7] = {
+    static const char *const names[INTERCEPT_ACTIONS] = {
         [INTERCEPT_COUNT] = "count", [INTERCEPT_LOG] = "log",       [INTERCEPT_STOP] = "stop",
         [INTERCEPT_DENY] = "deny",   [INTERCEPT_IGNORE] = "ignore", [INTERCEPT_PASS] = "pass",
     };
@@ -125,31 +192,31 @@ const char *intercept_action_name(enum intercept_action a)
 
 static void print_number(struct text *t, char separator, u64 number)
 {
-    text_add(t, "%c0x%lx", separator, LL(number));
+    text_add(t, "%c0x%lx", separator, number);
 }
 
-static void print_name_or(struct text *t, struct piece name, u64 number)
+static void print_name_or(struct text *t, const char *name, u64 number)
 {
-    if (name.len > 0)
-        text_add(t, ":%.*s", (int)name.len, name.p);
+    if (name != NULL)
+        text_add(t, ":%s", name);
     else
         print_number(t, ':', number);
 }
 
 static void print_bits(const struct intercept *i, struct text *t)
 {
-    const char *bits = intercept_bits(i->what);
+    const struct name_list *bits = intercept_bits(i->what);
     size_t start = t->len;
     for (unsigned n = 0; n < 64; n++) {
-        struct piece name = word_at(bits, n);
+        const char *name = name_at(bits, n);
         if ((i->mask >> n & 1) == 0)
             continue;
-        if (name.len == 0) { // all of it as a number
+        if (name == NULL) { // all of it as a number
             t->len = start;
             print_number(t, ':', i->mask);
             return;
         }
-        text_add(t, "%c%.*s", t->len == start ? ':' : ',', (int)name.len, name.p);
+        text_add(t, "%c%s", t->len == start ? ':' : ',', name);
     }
 }
 
@@ -159,7 +226,7 @@ static void print_selector(const struct intercept *i, enum intercept_shape shape
         print_number(t, ':', i->first);
         print_number(t, ':', i->last);
     } else if (shape == SHAPE_EXCEPTION) {
-        print_name_or(t, word_at(intercept_exceptions, (unsigned)i->first), i->first);
+        print_name_or(t, name_at(&intercept_exceptions, i->first), i->first);
         if (i->mask != 0) {
             print_number(t, ':', i->mask);
             print_number(t, ':', i->match);
@@ -167,8 +234,7 @@ static void print_selector(const struct intercept *i, enum intercept_shape shape
     } else if (shape == SHAPE_BITS && i->mask != UINT64_MAX) {
         print_bits(i, t);
     } else if (shape == SHAPE_RANGE && i->first == i->last) {
-        struct piece none = {NULL, 0};
-        print_name_or(t, i->what == INTERCEPT_MSR ? msr_name(i->first) : none, i->first);
+        print_name_or(t, i->what == INTERCEPT_MSR ? msr_name(i->first) : NULL, i->first);
     } else if (shape == SHAPE_RANGE && (i->first > 0 || i->last < intercept_range_end(i->what))) {
         print_number(t, ':', i->first);
         print_number(t, '-', i->last);
@@ -185,8 +251,7 @@ static void print_selector(const struct intercept *i, enum intercept_shape shape
 void intercept_print(const struct intercept *i, bool with_action, struct text *t)
 {
     enum intercept_shape shape = intercept_shape(i->what);
-    struct piece name = word_at(intercept_whats, i->what);
-    text_add(t, "%.*s", (int)name.len, name.p);
+    text_add(t, "%s", whats[i->what]);
     print_selector(i, shape, t);
     if (i->access != intercept_usual_access(shape))
         text_add(t, ":%s%s%s", i->access & INTERCEPT_READ ? "r" : "",

@@ -10,22 +10,30 @@ struct piece {
     size_t len;
 };
 
-// Lists are words with blanks between; a word's number is its place, and "." has no name.
-extern const char intercept_whats[];      // enum intercept_what
-extern const char intercept_exceptions[]; // vectors
-extern const char intercept_cr0_bits[], intercept_cr4_bits[];
+// Names by number; NULL: that one has none.
+struct name_list {
+    const char *const *names;
+    unsigned count;
+};
 
-// The number of a word, in lower or upper case; -1: the list has no such.
-int word_find(const char *list, struct piece name);
+extern const struct name_list intercept_whats;      // enum intercept_what
+extern const struct name_list intercept_exceptions; // vectors
+extern const struct name_list intercept_cr0_bits, intercept_cr4_bits;
 
-// Word n; of length 0: it has no name.
-struct piece word_at(const char *list, unsigned n);
+// Whether s is this name, in lower or upper case; the name itself is in lower case.
+bool piece_is(struct piece s, const char *name);
+
+// The number of a name, in lower or upper case; -1: the list has no such.
+int name_find(const struct name_list *list, struct piece name);
+
+// The name of number n; NULL: it has none.
+const char *name_at(const struct name_list *list, u64 n);
 
 // An MSR by its name, with or without IA32_. False: no such name.
 bool msr_find(struct piece name, u64 *msr);
 
-// Of length 0: it has no name here.
-struct piece msr_name(u64 msr);
+// NULL: it has no name here.
+const char *msr_name(u64 msr);
 
 // What stands behind an item's name.
 enum intercept_shape {
@@ -53,7 +61,7 @@ static inline u64 intercept_range_end(unsigned what)
     return what == INTERCEPT_IO ? UINT16_MAX : UINT32_MAX;
 }
 
-static inline const char *intercept_bits(unsigned what)
+static inline const struct name_list *intercept_bits(unsigned what)
 {
-    return what == INTERCEPT_CR0 ? intercept_cr0_bits : intercept_cr4_bits;
+    return what == INTERCEPT_CR0 ? &intercept_cr0_bits : &intercept_cr4_bits;
 }

@@ -52,8 +52,9 @@ static void next_field(struct item *it)
         next_part(it);
 }
 
-// Says why the item is not taken: "noun 'part' reason" and the words of a list. Returns false.
-static bool wrong_word(struct item *it, const char *reason, const char *list)
+// Says why the item is not taken: "noun 'part' reason" and the names of a list, if there is one.
+// Returns false.
+static bool wrong_name(struct item *it, const char *reason, const struct name_list *list)
 {
     struct text *t = it->why;
     size_t start = t->len;
@@ -61,11 +62,12 @@ static bool wrong_word(struct item *it, const char *reason, const char *list)
         it->p++;
     struct piece whole = {it->start, (size_t)(it->p - it->start)};
     text_add(t, "'%.*s': %s'%.*s' %s", QUOTE(whole), it->noun, QUOTE(it->part), reason);
-    for (; *list != '\0'; list++) {
-        if (list[0] == '.')
-            list++; // and the blank behind it
-        else
-            text_add(t, list[0] == ' ' ? ", " : "%c", list[0]);
+    const char *separator = "";
+    for (unsigned n = 0; list != NULL && n < list->count; n++) {
+        if (list->names[n] == NULL)
+            continue;
+        text_add(t, "%s%s", separator, list->names[n]);
+        separator = ", ";
     }
     for (; start < t->len; start++) {
         if ((u8)t->buf[start] < ' ' || t->buf[start] == '\x7f')
@@ -76,7 +78,7 @@ static bool wrong_word(struct item *it, const char *reason, const char *list)
 
 static bool wrong(struct item *it, const char *reason)
 {
-    return wrong_word(it, reason, "");
+    return wrong_name(it, reason, NULL);
 }
 
 // There are too few fields, or too many, or they do not go together.
@@ -93,7 +95,8 @@ static bool wrong_form(struct item *it)
         [SHAPE_MEM] = "goes with :GPA+LENGTH[:rwx], LENGTH from 1, the end up to 2^48",
     };
     it->noun = "";
-    it->part = word_at(intercept_whats, it->i->what);
+    const char *name = name_at(&intercept_whats, it->i->what);
+    it->part = (struct piece){name, strlen(name)};
     return wrong(it, forms[it->shape]);
 }
 
@@ -151,12 +154,12 @@ static bool read_range(struct item *it)
 }
 
 // The comma behind a bit is one of the list if the name of another bit follows without a blank.
-static bool next_bit(struct item *it, const char *bits)
+static bool next_bit(struct item *it, const struct name_list *bits)
 {
     struct item before = *it;
     if (eat(it, ",")) {
         next_part(it);
-        if (word_find(bits, it->part) >= 0)
+        if (name_find(bits, it->part) >= 0)
             return true;
     }
     *it = before;
@@ -165,16 +168,16 @@ static bool next_bit(struct item *it, const char *bits)
 
 static bool read_bits(struct item *it)
 {
-    const char *bits = intercept_bits(it->i->what);
+    const struct name_list *bits = intercept_bits(it->i->what);
     it->i->mask = UINT64_MAX;
     if (!it->field || access_of(it->part) != 0)
         return true;
     it->i->mask = 0;
     do {
-        int bit = word_find(bits, it->part);
+        int bit = name_find(bits, it->part);
         u64 mask = bit >= 0 ? BIT(bit) : 0;
         if (bit < 0 && (!number_to(it, UINT64_MAX, &mask) || mask == 0))
-            return wrong_word(it, "is neither a mask, a number, nor one of ", bits);
+            return wrong_name(it, "is neither a mask, a number, nor one of ", bits);
         it->i->mask |= mask;
     } while (next_bit(it, bits));
     next_field(it);
@@ -200,10 +203,10 @@ static bool read_exception(struct item *it)
     struct intercept *i = it->i;
     if (!it->field)
         return wrong_form(it);
-    int vector = word_find(intercept_exceptions, it->part);
+    int vector = name_find(&intercept_exceptions, it->part);
     i->first = (u64)vector;
     if (vector < 0 && !number_to(it, 31, &i->first))
-        return wrong_word(it, "is neither a number up to 31 nor one of ", intercept_exceptions);
+        return wrong_name(it, "is neither a number up to 31 nor one of ", &intercept_exceptions);
     if (i->first == 2 || i->first == 18)
         return wrong(it, "is an NMI or #MC, the host's own; expected another vector");
     i->last = i->first;
@@ -269,9 +272,9 @@ static bool read_access(struct item *it)
 static bool read_cr3(struct item *it)
 {
     struct intercept *i = it->i;
-    if (word_find("except", it->part) != 0 && !read_access(it))
+    if (!piece_is(it->part, "except") && !read_access(it))
         return false;
-    if (!it->field || word_find("except", it->part) != 0)
+    if (!it->field || !piece_is(it->part, "except"))
         return true;
     next_field(it);
     if (!it->field)
@@ -337,7 +340,7 @@ static bool read_action(struct item *it)
     struct intercept *i = it->i;
     next_part(it);
     it->noun = "action ";
-    while (word_find(intercept_action_name((enum intercept_action)i->action), it->part) != 0) {
+    while (!piece_is(it->part, intercept_action_name((enum intercept_action)i->action))) {
         if (++i->action == INTERCEPT_ACTIONS)
             return wrong(it, "is not one of count, log, stop, deny, ignore, pass");
     }
@@ -354,14 +357,14 @@ static bool read_action(struct item *it)
 static bool read_item(struct item *it)
 {
     next_part(it);
-    int what = word_find(intercept_whats, it->part);
+    int what = name_find(&intercept_whats, it->part);
     if (what >= 0) {
         next_field(it);
-    } else if (word_find(intercept_exceptions, it->part) >= 0) {
+    } else if (name_find(&intercept_exceptions, it->part) >= 0) {
         what = INTERCEPT_EXCEPTION;
         it->field = true;
     } else {
-        return wrong_word(it, "is not one of ", intercept_whats);
+        return wrong_name(it, "is not one of ", &intercept_whats);
     }
     it->i->what = (u8)what;
     it->shape = intercept_shape(it->i->what);

@@ -4,15 +4,11 @@
 #include "boot/panic.h"
 #include "lib/string.h"
 
-// One behind another, each with its NUL: pointers to them would take more than they do.
-static const char names[] = {
-#define FIELD(name, encoding) #name "\0"
-#include "vmx/vmcs_fields.h"
-#undef FIELD
-};
-
-static const u16 encodings[] = {
-#define FIELD(name, encoding) encoding,
+static const struct {
+    const char *name;
+    u32 encoding;
+} fields[] = {
+#define FIELD(name, encoding) {#name, encoding},
 #include "vmx/vmcs_fields.h"
 #undef FIELD
 };
@@ -52,10 +48,9 @@ const char *vmx_error_name(u32 error)
 
 const char *vmcs_field_name(u32 encoding)
 {
-    const char *name = names;
-    for (unsigned i = 0; i < ARRAY_SIZE(encodings); i++, name += strlen(name) + 1) {
-        if (encodings[i] == encoding)
-            return name;
+    for (unsigned i = 0; i < ARRAY_SIZE(fields); i++) {
+        if (fields[i].encoding == encoding)
+            return fields[i].name;
     }
     return NULL;
 }
@@ -74,10 +69,9 @@ static bool same_name(const char *a, const char *b)
 
 bool vmcs_field_by_name(const char *name, u32 *encoding)
 {
-    const char *field = names;
-    for (unsigned i = 0; i < ARRAY_SIZE(encodings); i++, field += strlen(field) + 1) {
-        if (same_name(field, name)) {
-            *encoding = encodings[i];
+    for (unsigned i = 0; i < ARRAY_SIZE(fields); i++) {
+        if (same_name(fields[i].name, name)) {
+            *encoding = fields[i].encoding;
             return true;
         }
     }
@@ -86,12 +80,10 @@ bool vmcs_field_by_name(const char *name, u32 *encoding)
 
 bool vmcs_field_at(unsigned index, const char **name, u32 *encoding)
 {
-    if (index >= ARRAY_SIZE(encodings))
+    if (index >= ARRAY_SIZE(fields))
         return false;
-    *name = names;
-    for (unsigned i = 0; i < index; i++)
-        *name += strlen(*name) + 1;
-    *encoding = encodings[index];
+    *name = fields[index].name;
+    *encoding = fields[index].encoding;
     return true;
 }
 
