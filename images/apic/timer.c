@@ -39,7 +39,7 @@ static void stop(void)
     apic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
 }
 
-// How much the timer counts in a thousand TSC ticks.
+// How much the timer counts in a million TSC ticks.
 static u64 rate(u64 us)
 {
     u64 start = rdtsc();
@@ -78,7 +78,7 @@ static u32 per_ms(void)
     apic_write(APIC_TIMER_INITIAL, UINT32_MAX);
     u64 best = rate(1000);
     stop();
-    return (u32)(best * (tsc_ms(1) / 1000) / 1000);
+    return (u32)(best * tsc_ms(1) / 1000000);
 }
 
 static void check_one_shot(u32 ms)
