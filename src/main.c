@@ -29,7 +29,7 @@
 #include "vm/appliance.h"
 #include "vm/console.h"
 #include "vm/display.h"
-#include "vm/shuffle.h"
+#include "vm/move_test.h"
 #include "vmx/caps.h"
 #include "vmx/selftest.h"
 
@@ -105,7 +105,7 @@ static NORETURN void boot_core_main(void)
     display_init();
     gdb_line_init();
     appliance_start();
-    shuffle_start();
+    move_test_start();
     console_help();
     smp_barrier();
     lost_init();

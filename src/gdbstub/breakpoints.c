@@ -60,11 +60,11 @@ void breakpoints_clear(struct session *session, unsigned pid)
     }
 }
 
-static void unplant(struct session *session, struct breakpoint *b)
+static void remove_int3(struct session *session, struct breakpoint *b)
 {
-    if (b->plant != NULL)
-        int3_unplant(session, b->plant);
-    b->plant = NULL;
+    if (b->int3 != NULL)
+        int3_remove(session, b->int3);
+    b->int3 = NULL;
 }
 
 // Translates by the vCPU that stopped last, else by whichever can.
@@ -85,7 +85,7 @@ static bool locate(struct session *session, unsigned pid, u64 address, struct wa
     return false;
 }
 
-// Where the address leads to now. A plant stays where it was when only the process in the guest
+// Where the address leads to now. An int3 stays where it was when only the process in the guest
 // has changed: user pages differ between address spaces. It moves with kernel pages, and when the
 // guest began to page.
 static void refresh(struct session *session, struct breakpoint *b)
@@ -95,11 +95,11 @@ static void refresh(struct session *session, struct breakpoint *b)
 
     if (!locate(session, b->pid, b->address, &walk, &unpaged))
         return;
-    if (b->plant != NULL && int3_where(b->plant).v != walk.gpa.v && (!walk.user || b->unpaged))
-        unplant(session, b);
-    if (b->plant == NULL) {
+    if (b->int3 != NULL && int3_where(b->int3).v != walk.gpa.v && (!walk.user || b->unpaged))
+        remove_int3(session, b);
+    if (b->int3 == NULL) {
         b->unpaged = unpaged;
-        b->plant = int3_plant(session, b->pid, walk.gpa, b->address);
+        b->int3 = int3_insert(session, b->pid, walk.gpa, b->address);
     }
 }
 
@@ -110,7 +110,7 @@ void breakpoints_apply(struct session *session, unsigned pid)
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         struct breakpoint *b = &set[i];
         if (b->used && b->pid == pid && !b->wanted) {
-            unplant(session, b);
+            remove_int3(session, b);
             b->used = false;
         }
     }
@@ -119,8 +119,8 @@ void breakpoints_apply(struct session *session, unsigned pid)
         if (!b->used || b->pid != pid)
             continue;
         refresh(session, b);
-        if (b->plant != NULL)
-            int3_verify(session, b->plant);
+        if (b->int3 != NULL)
+            int3_verify(session, b->int3);
     }
     debug_registers_apply(session, pid);
 }
@@ -131,7 +131,7 @@ void breakpoints_forget(struct session *session, unsigned pid)
 
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         if (set[i].used && set[i].pid == pid)
-            unplant(session, &set[i]);
+            remove_int3(session, &set[i]);
     }
 }
 
@@ -151,7 +151,7 @@ bool breakpoint_pending(struct session *session, unsigned pid, unsigned n, u64 *
     struct breakpoint *set = session->breakpoint;
 
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        if (set[i].used && set[i].wanted && set[i].pid == pid && set[i].plant == NULL && n-- == 0) {
+        if (set[i].used && set[i].wanted && set[i].pid == pid && set[i].int3 == NULL && n-- == 0) {
             *address = set[i].address;
             return true;
         }
@@ -173,8 +173,8 @@ void breakpoints_list(struct session *session, unsigned pid, struct text *out)
         if (!b->used || b->pid != pid)
             continue;
         text_add(out, "%016lx ", b->address);
-        if (b->plant != NULL)
-            text_add(out, "int3 at physical %lx", int3_where(b->plant).v);
+        if (b->int3 != NULL)
+            text_add(out, "int3 at physical %lx", int3_where(b->int3).v);
         else
             text_add(out, debug_register_waits(session, pid, b->address)
                               ? "waits for its page, by debug register"

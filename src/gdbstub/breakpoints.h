@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Software breakpoints: Z0. gdb names a linear address; what lies in memory is an int3 ("plant") at
+// Software breakpoints: Z0. gdb names a linear address; what lies in memory is an int3 at
 // the guest-physical address behind it (int3.h). gdb takes all its breakpoints out and in again at
 // every stop, so Z0 and z0 only mark what is wanted, and breakpoints_apply() changes memory, just
 // before the VM goes on.

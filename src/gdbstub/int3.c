@@ -7,24 +7,23 @@
 
 #define INT3 0xcc
 
-static struct plant *find_plant(struct session *session, unsigned pid, gpa_t gpa)
+static struct int3 *find(struct session *session, unsigned pid, gpa_t gpa)
 {
-    struct plant *plants = session->plant;
+    struct int3 *all = session->int3;
 
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        if (plants[i].refs > 0 && plants[i].pid == pid && plants[i].gpa.v == gpa.v)
-            return &plants[i];
+        if (all[i].refs > 0 && all[i].pid == pid && all[i].gpa.v == gpa.v)
+            return &all[i];
     }
     return NULL;
 }
 
-static bool page_has_plant(struct session *session, unsigned pid, gpa_t gpa)
+static bool page_has_int3(struct session *session, unsigned pid, gpa_t gpa)
 {
-    struct plant *plants = session->plant;
+    struct int3 *all = session->int3;
 
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        if (plants[i].refs > 0 && plants[i].pid == pid &&
-            ((plants[i].gpa.v ^ gpa.v) & PAGE_MASK) == 0)
+        if (all[i].refs > 0 && all[i].pid == pid && ((all[i].gpa.v ^ gpa.v) & PAGE_MASK) == 0)
             return true;
     }
     return false;
@@ -33,7 +32,7 @@ static bool page_has_plant(struct session *session, unsigned pid, gpa_t gpa)
 // Puts the int3 in; what lies there now is what belongs there. In one go, as in take_out(): a vCPU
 // that has not noticed yet that the page is closed may write there. Guests' caches are coherent
 // with ours, and an entry serializes instruction fetch. The lock is held.
-static bool put_in(struct plant *p)
+static bool put_in(struct int3 *p)
 {
     u8 *byte = guest_ptr_unheard(target_memory(p->pid), p->gpa, 1);
 
@@ -45,7 +44,7 @@ static bool put_in(struct plant *p)
 }
 
 // What the guest has written over the int3 stays.
-static void take_out(struct plant *p)
+static void take_out(struct int3 *p)
 {
     u8 *byte = guest_ptr_unheard(target_memory(p->pid), p->gpa, 1), int3 = INT3;
 
@@ -55,27 +54,27 @@ static void take_out(struct plant *p)
     p->in = false;
 }
 
-static struct plant *new_plant(struct session *session, unsigned pid, gpa_t gpa, u64 address)
+static struct int3 *new_int3(struct session *session, unsigned pid, gpa_t gpa, u64 address)
 {
-    struct plant *plants = session->plant;
+    struct int3 *all = session->int3;
 
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        if (plants[i].refs == 0) {
-            plants[i] = (struct plant){.pid = pid, .gpa = gpa, .address = address};
-            return &plants[i];
+        if (all[i].refs == 0) {
+            all[i] = (struct int3){.pid = pid, .gpa = gpa, .address = address};
+            return &all[i];
         }
     }
     return NULL; // not reached: there are as many as breakpoints
 }
 
-struct plant *int3_plant(struct session *session, unsigned pid, gpa_t gpa, u64 address)
+struct int3 *int3_insert(struct session *session, unsigned pid, gpa_t gpa, u64 address)
 {
-    bool watched = page_has_plant(session, pid, gpa);
+    bool watched = page_has_int3(session, pid, gpa);
 
     spin_lock(&session->events_lock);
-    struct plant *p = find_plant(session, pid, gpa);
+    struct int3 *p = find(session, pid, gpa);
     if (p == NULL) {
-        p = new_plant(session, pid, gpa, address);
+        p = new_int3(session, pid, gpa, address);
         if (p != NULL && !put_in(p))
             p = NULL;
     }
@@ -88,23 +87,23 @@ struct plant *int3_plant(struct session *session, unsigned pid, gpa_t gpa, u64 a
     return p;
 }
 
-void int3_unplant(struct session *session, struct plant *p)
+void int3_remove(struct session *session, struct int3 *p)
 {
     spin_lock(&session->events_lock);
     if (p->refs == 1)
         take_out(p);
     p->refs--;
     spin_unlock(&session->events_lock);
-    if (!page_has_plant(session, p->pid, p->gpa))
+    if (!page_has_int3(session, p->pid, p->gpa))
         target_watch_page(p->pid, GPA(p->gpa.v & PAGE_MASK), false);
 }
 
-gpa_t int3_where(const struct plant *p)
+gpa_t int3_where(const struct int3 *p)
 {
     return p->gpa;
 }
 
-void int3_verify(struct session *session, struct plant *p)
+void int3_verify(struct session *session, struct int3 *p)
 {
     u8 byte;
 
@@ -124,19 +123,19 @@ bool int3_gpa(unsigned pid, const struct vcpu_regs *regs, gpa_t *gpa)
     return true;
 }
 
-// The plant that the vCPU runs into: by where it lies, or by its address when the page has gone
+// The int3 that the vCPU runs into: by where it lies, or by its address when the page has gone
 // from the tables meanwhile.
-static struct plant *plant_under(struct session *session, unsigned pid,
-                                 const struct vcpu_regs *regs, bool translated, gpa_t gpa)
+static struct int3 *find_under(struct session *session, unsigned pid, const struct vcpu_regs *regs,
+                               bool translated, gpa_t gpa)
 {
-    struct plant *plants = session->plant;
+    struct int3 *all = session->int3;
     u64 rip = linear_rip(regs);
 
     if (translated)
-        return find_plant(session, pid, gpa);
+        return find(session, pid, gpa);
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        if (plants[i].refs > 0 && plants[i].pid == pid && plants[i].address == rip)
-            return &plants[i];
+        if (all[i].refs > 0 && all[i].pid == pid && all[i].address == rip)
+            return &all[i];
     }
     return NULL;
 }
@@ -147,7 +146,7 @@ bool int3_under(struct session *session, unsigned pid, const struct vcpu_regs *r
     bool translated = int3_gpa(pid, regs, &gpa);
 
     spin_lock(&session->events_lock);
-    const struct plant *p = plant_under(session, pid, regs, translated, gpa);
+    const struct int3 *p = find_under(session, pid, regs, translated, gpa);
     bool in = p != NULL && p->in;
     spin_unlock(&session->events_lock);
     return in;
@@ -159,7 +158,7 @@ void int3_lift(struct session *session, unsigned pid, const struct vcpu_regs *re
     bool translated = int3_gpa(pid, regs, &gpa);
 
     spin_lock(&session->events_lock);
-    struct plant *p = plant_under(session, pid, regs, translated, gpa);
+    struct int3 *p = find_under(session, pid, regs, translated, gpa);
     if (p != NULL) {
         take_out(p);
         p->lifted = true;
@@ -169,12 +168,12 @@ void int3_lift(struct session *session, unsigned pid, const struct vcpu_regs *re
 
 void int3_lower(struct session *session, unsigned pid)
 {
-    struct plant *plants = session->plant;
+    struct int3 *all = session->int3;
 
     spin_lock(&session->events_lock);
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        if (plants[i].refs > 0 && plants[i].pid == pid && plants[i].lifted)
-            put_in(&plants[i]);
+        if (all[i].refs > 0 && all[i].pid == pid && all[i].lifted)
+            put_in(&all[i]);
     }
     spin_unlock(&session->events_lock);
 }
@@ -183,7 +182,7 @@ bool int3_is_ours(struct session *session, unsigned pid, const struct vcpu_regs 
                   bool translated, gpa_t gpa)
 {
     ASSERT_HELD(&session->events_lock);
-    const struct plant *p = plant_under(session, pid, regs, translated, gpa);
+    const struct int3 *p = find_under(session, pid, regs, translated, gpa);
     u8 byte;
 
     if (p == NULL)
@@ -201,7 +200,7 @@ void int3_page_written(struct session *session, unsigned pid, gpa_t page, bool b
 
     spin_lock(&session->events_lock);
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        struct plant *p = &session->plant[i];
+        struct int3 *p = &session->int3[i];
         if (p->refs == 0 || p->pid != pid || ((p->gpa.v ^ page.v) & PAGE_MASK) != 0 || p->lifted)
             continue;
         // With two writers at a time the second finds the first one's int3 in again.
@@ -217,7 +216,7 @@ void int3_hide(struct session *session, unsigned pid, gpa_t gpa, void *buf, u64 
 {
     spin_lock(&session->events_lock);
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        const struct plant *p = &session->plant[i];
+        const struct int3 *p = &session->int3[i];
         if (p->refs > 0 && p->pid == pid && p->in && p->gpa.v - gpa.v < len)
             ((u8 *)buf)[p->gpa.v - gpa.v] = p->saved;
     }

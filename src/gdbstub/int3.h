@@ -8,15 +8,15 @@
 
 // Puts an int3 at gpa, or shares the one that is there; address is the linear one behind which gpa
 // was found. NULL: gpa is no RAM that could be written. All vCPUs of the VM are held.
-struct plant *int3_plant(struct session *session, unsigned pid, gpa_t gpa, u64 address);
+struct int3 *int3_insert(struct session *session, unsigned pid, gpa_t gpa, u64 address);
 
 // Gives it up; the last who shares it takes it out. All vCPUs of the VM are held.
-void int3_unplant(struct session *session, struct plant *p);
+void int3_remove(struct session *session, struct int3 *p);
 
-gpa_t int3_where(const struct plant *p);
+gpa_t int3_where(const struct int3 *p);
 
 // Puts it in again if something went over it that gdbstub_page_written() was not told of.
-void int3_verify(struct session *session, struct plant *p);
+void int3_verify(struct session *session, struct int3 *p);
 
 // Whether an int3 of ours is at the vCPU's rip.
 bool int3_under(struct session *session, unsigned pid, const struct vcpu_regs *regs);
@@ -34,6 +34,6 @@ void int3_page_written(struct session *session, unsigned pid, gpa_t page, bool b
 // For hooks. The guest-physical address of the instruction at rip; any core, no lock.
 bool int3_gpa(unsigned pid, const struct vcpu_regs *regs, gpa_t *gpa);
 
-// For hooks: whether the #BP at rip (at gpa when translated) came of a plant.
+// For hooks: whether the #BP at rip (at gpa when translated) came of an int3 of ours.
 bool int3_is_ours(struct session *session, unsigned pid, const struct vcpu_regs *regs,
                   bool translated, gpa_t gpa) REQUIRES_HELD(&session->events_lock);

@@ -110,11 +110,11 @@ struct breakpoint {
     unsigned pid;
     u64 address; // linear
     u64 hits;
-    struct plant *plant; // NULL: waits for a page
+    struct int3 *int3; // NULL: waits for a page
 };
 
 // An int3 in guest memory (int3.c). hooks.
-struct plant {
+struct int3 {
     unsigned refs; // breakpoints that share it; 0: free
     unsigned pid;
     gpa_t gpa;
@@ -147,7 +147,7 @@ struct session {
     struct process process[GDB_MAX_VMS + 1]; // by pid; [0] is not used
     struct breakpoint breakpoint[MAX_BREAKPOINTS];
     struct spinlock events_lock; // see events.h
-    struct plant plant[MAX_BREAKPOINTS];
+    struct int3 int3[MAX_BREAKPOINTS];
     struct monitor monitor;
     u8 memory[GDB_PACKET_SIZE];         // for m and x
     ALIGNED(64) u8 fpu[FPU_STATE_SIZE]; // for packets about registers: an XSAVE area

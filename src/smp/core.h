@@ -40,8 +40,8 @@ struct core {
             u8 choose; // for another vCPU, perhaps; the core's own
         };
     };
-    u32 online; // enum core_online
-    u32 chores; // not 0: the main loop is to do more than to look for messages and timers
+    u32 online;   // enum core_online
+    u32 work_due; // not 0: the main loop is to do more than to look for messages and timers
     struct message *mailbox; // newest first
 
     struct heap timers ALIGNED(64); // struct timer, by deadline

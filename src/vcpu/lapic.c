@@ -3,9 +3,9 @@
 #include "vcpu/lapic_internal.h"
 #include "x86/bits.h"
 
-enum { // lapic_door.flags
-    DOOR_VECTORS = 1 << 0,
-    DOOR_ILLEGAL = 1 << 1, // a vector below 16 came
+enum { // lapic_remote.flags
+    REMOTE_VECTORS = 1 << 0,
+    REMOTE_ILLEGAL = 1 << 1, // a vector below 16 came
 };
 
 enum { VERSION = 0x15, MAX_LVT = 5, VERSION_SUPPRESS_EOI = 1 << 24 };
@@ -98,11 +98,11 @@ void lapic_load_ids(struct lapic *l)
 static void drop_posted(struct lapic *l)
 {
     pid_acknowledge(l->pid);
-    __atomic_store_n(&l->door.flags, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&l->remote.flags, 0, __ATOMIC_SEQ_CST);
     for (u32 i = 0; i < 4; i++) {
         pid_take(l->pid, i);
-        __atomic_store_n(&l->door.to_edge[i], 0, __ATOMIC_SEQ_CST);
-        __atomic_store_n(&l->door.to_level[i], 0, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&l->remote.to_edge[i], 0, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&l->remote.to_level[i], 0, __ATOMIC_SEQ_CST);
         __atomic_store_n(&l->level[i], 0, __ATOMIC_RELEASE);
     }
 }
@@ -165,10 +165,10 @@ void lapic_virtual_wire(struct lapic *l)
 // would pass without the exit.
 static enum lapic_posted post_at_door(struct lapic *l, u8 vector, bool level)
 {
-    u64 *vectors = level ? l->door.to_level : l->door.to_edge;
+    u64 *vectors = level ? l->remote.to_level : l->remote.to_edge;
     __atomic_fetch_or(&vectors[vector >> 6], BIT(vector & 63), __ATOMIC_SEQ_CST);
-    u32 old = __atomic_fetch_or(&l->door.flags, DOOR_VECTORS, __ATOMIC_SEQ_CST);
-    return old & DOOR_VECTORS ? LAPIC_POSTED : LAPIC_KICK;
+    u32 old = __atomic_fetch_or(&l->remote.flags, REMOTE_VECTORS, __ATOMIC_SEQ_CST);
+    return old & REMOTE_VECTORS ? LAPIC_POSTED : LAPIC_KICK;
 }
 
 enum lapic_posted lapic_post(struct lapic *l, u8 vector, bool level)
@@ -176,8 +176,8 @@ enum lapic_posted lapic_post(struct lapic *l, u8 vector, bool level)
     if (!lapic_enabled(l))
         return LAPIC_DROPPED;
     if (vector < FIRST_LEGAL_VECTOR) {
-        u32 old = __atomic_fetch_or(&l->door.flags, DOOR_ILLEGAL, __ATOMIC_SEQ_CST);
-        return old & DOOR_ILLEGAL ? LAPIC_POSTED : LAPIC_KICK;
+        u32 old = __atomic_fetch_or(&l->remote.flags, REMOTE_ILLEGAL, __ATOMIC_SEQ_CST);
+        return old & REMOTE_ILLEGAL ? LAPIC_POSTED : LAPIC_KICK;
     }
     u64 known = __atomic_load_n(&l->level[vector >> 6], __ATOMIC_ACQUIRE);
     if ((known >> (vector & 63) & 1) != level)
@@ -189,10 +189,10 @@ enum lapic_posted lapic_post(struct lapic *l, u8 vector, bool level)
 static NOINLINE void drain_door(struct lapic *l, const u64 posted[4])
 {
     // Flags first: a sender sets its bit, then the flag, so a bit missed here has its flag to come.
-    u32 flags = __atomic_exchange_n(&l->door.flags, 0, __ATOMIC_SEQ_CST);
-    for (u32 i = 0; flags & DOOR_VECTORS && i < 4; i++) {
-        u64 edge = __atomic_exchange_n(&l->door.to_edge[i], 0, __ATOMIC_SEQ_CST);
-        u64 level = __atomic_exchange_n(&l->door.to_level[i], 0, __ATOMIC_SEQ_CST);
+    u32 flags = __atomic_exchange_n(&l->remote.flags, 0, __ATOMIC_SEQ_CST);
+    for (u32 i = 0; flags & REMOTE_VECTORS && i < 4; i++) {
+        u64 edge = __atomic_exchange_n(&l->remote.to_edge[i], 0, __ATOMIC_SEQ_CST);
+        u64 level = __atomic_exchange_n(&l->remote.to_level[i], 0, __ATOMIC_SEQ_CST);
         // A vector that comes both ways needs its EOI broadcast. One that waits here as edge and
         // in the descriptor too is there as level.
         edge &= ~(level | posted[i]);
@@ -201,7 +201,7 @@ static NOINLINE void drain_door(struct lapic *l, const u64 posted[4])
         for (; level; level &= level - 1)
             accept_into_irr(l, (u8)(i * 64 + (u32)__builtin_ctzll(level)), true);
     }
-    if (flags & DOOR_ILLEGAL)
+    if (flags & REMOTE_ILLEGAL)
         lapic_error(l, ESR_RECEIVE_ILLEGAL_VECTOR);
 }
 
@@ -228,7 +228,7 @@ u32 lapic_sync_slow(struct lapic *l)
             accept_posted(l, i, taken);
         }
     }
-    if (__atomic_load_n(&l->door.flags, __ATOMIC_ACQUIRE))
+    if (__atomic_load_n(&l->remote.flags, __ATOMIC_ACQUIRE))
         drain_door(l, posted);
     u32 changed = l->changed;
     l->changed = 0;

@@ -127,10 +127,10 @@ struct lapic_timer {
 
 // Interrupts from other cores that the descriptor cannot carry, because the owner must change the
 // TMR first: one bit per vector.
-struct lapic_door {
+struct lapic_remote {
     u64 to_level[4];
     u64 to_edge[4];
-    u32 flags; // 0 or DOOR_… of lapic.c
+    u32 flags; // 0 or REMOTE_… of lapic.c
 } ALIGNED(64);
 
 struct lapic {
@@ -139,7 +139,7 @@ struct lapic {
     u64 address;  // ID, logical ID, model, mode, enabled: LAPIC_ADDRESS_… below
     u64 level[4]; // the TMR as senders see it
     // Shared: any core writes.
-    struct lapic_door door;
+    struct lapic_remote remote;
     // The owner's.
     u32 *regs ALIGNED(64);
     u64 deadline;          // tick of the next timer interrupt, UINT64_MAX: none
@@ -246,7 +246,7 @@ void lapic_set_cr8(struct lapic *l, u64 value);
 // ---- interrupts in (lapic.c) ---------------------------------------------------------------
 
 // A fixed interrupt, from any core; says what the caller must do for it to be seen. A level-
-// triggered one that the APIC does not yet know as such goes through the side door.
+// triggered one that the APIC does not yet know as such goes to the owner by struct lapic_remote.
 MUST_CHECK enum lapic_posted lapic_post(struct lapic *l, u8 vector, bool level);
 
 // Whether an edge-triggered vector (16 to 255) may be put into the descriptor as it is, with
@@ -267,7 +267,7 @@ void lapic_deliver(struct lapic *l, enum lapic_delivery mode, u8 vector, bool le
 u32 lapic_sync_slow(struct lapic *l);
 static inline u32 lapic_sync(struct lapic *l)
 {
-    if (!pid_pending(l->pid) && !__atomic_load_n(&l->door.flags, __ATOMIC_ACQUIRE) && !l->changed)
+    if (!pid_pending(l->pid) && !__atomic_load_n(&l->remote.flags, __ATOMIC_ACQUIRE) && !l->changed)
         return 0;
     return lapic_sync_slow(l);
 }

@@ -30,7 +30,7 @@ static void timer_irq(void)
     struct core *c = this_core();
     c->vmm->armed = UINT64_MAX;
     if (watch_is_due(c, rdtsc()))
-        c->chores = 1;
+        c->work_due = 1;
     core_attention(c);
 }
 
@@ -279,7 +279,7 @@ COLD void vmm_add_work(struct core_work *w)
     struct vmm *vmm = this_vmm();
     vmm->on_duty = true;
     vmm->polls |= w->always;
-    w->due = this_core()->chores = 1;
+    w->due = this_core()->work_due = 1;
     w->next = losses.next;
     losses.next = w;
     core_describe = describe;
@@ -292,7 +292,7 @@ void vmm_work_due(struct core_work *w)
     __atomic_store_n(&w->due, 1, __ATOMIC_SEQ_CST);
     do { // the duties may be about to pass to another core
         c = duty_core();
-        __atomic_store_n(&c->chores, 1, __ATOMIC_RELEASE);
+        __atomic_store_n(&c->work_due, 1, __ATOMIC_RELEASE);
         core_attention(c);
         if (c != this_core())
             apic_send(c->apic_id, VECTOR_WAKE);
@@ -313,9 +313,9 @@ static COLD NOINLINE void take_duties(struct vmm *vmm)
 }
 
 // The watchdog's look round, and what the duty core has to do.
-static NOINLINE void see_to_chores(struct core *c, struct vmm *vmm)
+static NOINLINE void do_work(struct core *c, struct vmm *vmm)
 {
-    __atomic_store_n(&c->chores, vmm->polls, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&c->work_due, vmm->polls, __ATOMIC_SEQ_CST);
     u64 now = rdtsc();
     if (watch_is_due(c, now)) {
         vmm->armed = UINT64_MAX;
@@ -325,7 +325,7 @@ static NOINLINE void see_to_chores(struct core *c, struct vmm *vmm)
         return;
     if (!vmm->on_duty) {
         take_duties(vmm);
-        c->chores = vmm->polls;
+        c->work_due = vmm->polls;
     }
     for (struct core_work *w = &losses; w != NULL; w = w->next) {
         if (__atomic_load_n(&w->due, __ATOMIC_ACQUIRE) || w->always) {
@@ -367,8 +367,8 @@ static void see_to_core(struct core *c, struct vmm *vmm)
     __atomic_store_n(&c->look, 0, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&c->mailbox, __ATOMIC_ACQUIRE) != NULL)
         messages_run();
-    if (__atomic_load_n(&c->chores, __ATOMIC_ACQUIRE))
-        see_to_chores(c, vmm);
+    if (__atomic_load_n(&c->work_due, __ATOMIC_ACQUIRE))
+        do_work(c, vmm);
     u64 now = rdtsc();
     if (now >= c->timer_deadline)
         timers_run(now);

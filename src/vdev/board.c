@@ -13,7 +13,7 @@
 #define PIT_EVENTS_PER_SECOND 50000
 
 // How long a backlog of PIT ticks may grow, as a fraction of a second.
-#define OWED_FRACTION 10
+#define PENDING_FRACTION 10
 
 // ---- wires ---------------------------------------------------------------------------------
 
@@ -33,7 +33,8 @@ bool board_pit_periodic(const struct board *b)
 void board_owe_ticks(struct board *b, u32 ticks)
 {
     if (board_pit_periodic(b) && !pic_masked(&b->pic, IRQ_PIT))
-        b->owed = MIN(b->owed + ticks, (u32)(PIT_HZ / OWED_FRACTION) / b->pit.channel[0].count);
+        b->pending_ticks = MIN(b->pending_ticks + ticks,
+                               (u32)(PIT_HZ / PENDING_FRACTION) / b->pit.channel[0].count);
 }
 
 void board_isa_irq(void *ctx, unsigned irq, bool level)
@@ -42,7 +43,7 @@ void board_isa_irq(void *ctx, unsigned irq, bool level)
     if (irq == IRQ_PIT) {
         if (pic_requested(&b->pic, IRQ_PIT))
             board_owe_ticks(b, 1);
-        pic_set_irq(&b->pic, IRQ_PIT, false); // a rise is an edge, whatever was owed before
+        pic_set_irq(&b->pic, IRQ_PIT, false); // a rise is an edge, whatever was pending before
     }
     if (b->edges & BIT(irq)) { // so it is here, and one of our own devices may share the line
         if (!level)
@@ -196,7 +197,7 @@ static void power_on(struct board *b, u64 tsc_hz, u64 now)
     sysctrl_init(&b->sysctrl, b->call.reset, b->call.exit, b->ctx);
     kbc_init(&b->kbc, isa, b->call.reset, b->ctx);
     fwcfg_select(&b->fwcfg, 0);
-    b->owed = 0;
+    b->pending_ticks = 0;
     write_ports(b, firmware, ARRAY_SIZE(firmware), now);
     board_set_levels(b, now);
     for (unsigned t = 0; t < BOARD_TIMERS; t++)
@@ -287,8 +288,8 @@ u8 board_pic_ack(struct board *b, u64 now)
     unsigned irq;
     board_expire(b, now);
     u8 vector = pic_ack(&b->pic, &irq);
-    if (irq == IRQ_PIT && b->owed != 0) {
-        b->owed--;
+    if (irq == IRQ_PIT && b->pending_ticks != 0) {
+        b->pending_ticks--;
         pic_set_irq(&b->pic, IRQ_PIT, false);
         pic_set_irq(&b->pic, IRQ_PIT, true);
     }

@@ -51,11 +51,11 @@ struct board {
     struct acpipm pm;
     u64 now; // the latest time seen
     u64 due[BOARD_TIMERS], first_due;
-    bool moved;      // board_deadline() may say something else than when it was last asked
-    u64 pit_expired; // when the PIT last had its say
-    u32 owed;        // PIT ticks that the PIC had no room for
-    u8 host_uarts;   // as in board_config
-    u8 edges;        // bit n: IRQ n is a host device's, which tells of the line's rise only
+    bool moved;        // board_deadline() may say something else than when it was last asked
+    u64 pit_expired;   // when the PIT last had its say
+    u32 pending_ticks; // PIT ticks that the PIC had no room for
+    u8 host_uarts;     // as in board_config
+    u8 edges;          // bit n: IRQ n is a host device's, which tells of the line's rise only
     struct ioapic ioapic;
     struct pit pit;
     struct rtc rtc;

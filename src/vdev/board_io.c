@@ -54,7 +54,7 @@ static void pit_out(void *ctx, u64 port, unsigned size, u64 value, u64 now)
     struct board *b = ctx;
     (void)size;
     if (port == 0x40 || port == 0x43)
-        b->owed = 0;
+        b->pending_ticks = 0;
     pit_write(&b->pit, (u16)port, (u8)value, now);
     pit_accessed(b);
 }

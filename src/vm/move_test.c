@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // vCPUs that move all the time, for tests: `test.move=MICROSECONDS` on the boot command line.
-#include "vm/shuffle.h"
+#include "vm/move_test.h"
 
 #include "boot/cmdline.h"
 #include "boot/log.h"
@@ -42,7 +42,7 @@ static void take(void)
     timer_set(&timer, rdtsc() + period);
 }
 
-void shuffle_start(void)
+void move_test_start(void)
 {
     char value[12];
     u64 microseconds = 0;
@@ -61,5 +61,5 @@ void shuffle_start(void)
     take();
 }
 #else
-void shuffle_start(void) {}
+void move_test_start(void) {}
 #endif
