@@ -10,6 +10,8 @@
 #include "x86/bits.h"
 #include "x86/vectors.h"
 
+_Static_assert(INTERCEPT_CR3_VALUES == CATCH_CR3_VALUES, "the values of an item are copied");
+
 #define PORTS_OF_DEVICE 8u
 #define APIC_END        (APIC_BASE_RESET + PAGE_SIZE)
 

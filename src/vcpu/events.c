@@ -195,7 +195,7 @@ static void settle_trap(void)
 void events_prepare(struct vcpu *v)
 {
     take_out_event(v);
-    bool nmi_waits = false, interrupt_waits = vapic_sync(v);
+    bool interrupt_waits = vapic_sync(v);
     u32 requests = __atomic_load_n(&v->run.requests, __ATOMIC_ACQUIRE);
 
     if (!interrupt_waits && v->events.info == 0 && v->events.deferred_interrupt == 0 &&
@@ -222,7 +222,7 @@ void events_prepare(struct vcpu *v)
         set_event(v, EVENT_NMI, VECTOR_NMI, false, 0, 0);
         free = false;
     }
-    nmi_waits = v->events.nmis != 0;
+    bool nmi_waits = v->events.nmis != 0;
     if (interrupt_waits && free && can_take_interrupt()) {
         set_event(v, EVENT_EXTERNAL, vapic_accept(v), false, 0, 0);
         v->events.injected++;

@@ -158,10 +158,7 @@ void vcpu_special_exit(struct vcpu *v)
     v->run.exits[v->run.reason]++;
     if (checks_entries)
         vcpu_note(v, REQUEST_CHECK); // which vcpu_requested() leaves to vcpu_prepare()
-    if (v->guest->intercept_ops != NULL)
-        v->guest->intercept_ops->exit(v);
-    else
-        exit_handlers[v->run.reason](v);
+    v->guest->intercept_ops->exit(v);
     if (v->guest->hlt_through && v->state == VCPU_RUNNING)
         watch_halted(v);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the files of this room share and others do not see.
+// What exits are handled with: for the files of this room, and for interception.
 #pragma once
 
 #include "boot/paging.h"
@@ -36,6 +36,14 @@ static inline bool vcpu_skip_from(struct vcpu *v, u64 from, u64 length, bool fau
         return false;
     }
     return true;
+}
+
+// The guest's single step is due behind an instruction, or an iteration, that we carried out and
+// that was no branch. rflags: before it.
+static inline void vcpu_step_due(struct vcpu *v, u64 rflags)
+{
+    if ((rflags & RFLAGS_TF) && !(v->msrs.debugctl & DEBUGCTL_BTF))
+        state_set(STATE_PENDING_DEBUG, state_get(STATE_PENDING_DEBUG) | DR6_BS);
 }
 
 static inline void vcpu_skip_bytes(struct vcpu *v, u64 length)
@@ -117,8 +125,8 @@ void switch_extend(struct vcpu *v) REQUIRES_OWNER(v);
 
 // events.c
 void events_redeliver(struct vcpu *v, u32 info) REQUIRES_LOADED(v);
-// An exception of EVENT_… type, merged with what v->event says was being delivered. length: of the
-// instruction that is a software exception, in bytes.
+// An exception of EVENT_… type, merged with what v->events.info says was being delivered. length:
+// of the instruction that is a software exception, in bytes.
 void events_exception(struct vcpu *v, u32 type, u8 vector, bool has_error, u32 error, u32 length)
     REQUIRES_LOADED(v);
 void events_prepare(struct vcpu *v); // before an entry

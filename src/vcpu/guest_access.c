@@ -196,8 +196,7 @@ static COLD void crash_unsupported(struct vcpu *v, u64 address)
 static void end_iteration(struct vcpu *v, u64 rflags)
 {
     state_set(STATE_BLOCKING, state_get(STATE_BLOCKING) & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
-    if ((rflags & RFLAGS_TF) && !(v->msrs.debugctl & DEBUGCTL_BTF))
-        state_set(STATE_PENDING_DEBUG, state_get(STATE_PENDING_DEBUG) | DR6_BS);
+    vcpu_step_due(v, rflags);
 }
 
 void guest_access_finish(struct vcpu *v, struct emulation *e, enum emulate_status status,

@@ -214,7 +214,6 @@ COLD void vapic_startup(struct vcpu *v, bool init, bool sipi)
             return;
         }
         timer_stop(&v->timer);
-        vcpu_forget_nmis(v);
         lapic_reset(&a->lapic, true);
         vcpu_init(v);
         setup_vmcs(v);

@@ -161,7 +161,7 @@ static void begin_again(struct vcpu *v)
     memset(v->run.gpr, 0, sizeof(v->run.gpr));
     v->run.gpr[RDX] = cpuid(1, 0).eax;
     v->events.info = v->events.deferred_interrupt = 0;
-    v->events.nmis = 0;
+    vcpu_forget_nmis(v);
     v->intercept.waits = false;
     v->switched.cr2 = 0;
     memset(v->switched.dr, 0, sizeof(v->switched.dr));
@@ -311,9 +311,7 @@ void vcpu_skip_rare(struct vcpu *v, u64 blocking, u64 rflags)
     state_set(STATE_BLOCKING, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
     if (rflags & RFLAGS_RF)
         state_set(STATE_RFLAGS, rflags & ~RFLAGS_RF);
-    // An instruction that we carried out is stepped over like any other. It was no branch.
-    if ((rflags & RFLAGS_TF) && !(v->msrs.debugctl & DEBUGCTL_BTF))
-        state_set(STATE_PENDING_DEBUG, state_get(STATE_PENDING_DEBUG) | DR6_BS);
+    vcpu_step_due(v, rflags);
     step_over_end(v);
     if (v->step.single) {
         v->step.emulated = true;
@@ -376,8 +374,7 @@ void vcpu_compose(struct vcpu *v)
 static void build_msr_bitmap(struct vcpu *v)
 {
     msr_bitmap_build(&v->run, v->msrs.x2apic_reads, v->msrs.x2apic_writes);
-    if (v->guest->intercept_ops != NULL)
-        v->guest->intercept_ops->catch_msrs(v);
+    v->guest->intercept_ops->catch_msrs(v);
 }
 
 void vcpu_apply_catches(struct vcpu *v)
@@ -385,7 +382,7 @@ void vcpu_apply_catches(struct vcpu *v)
     ASSERT_LOADED(v);
     const struct guest *g = v->guest;
     struct backend_catches c = {.free = g->hlt_through ? (u32)CATCH_HLT : 0};
-    bool items = g->intercept_ops != NULL && g->intercept_ops->wants(v, &c);
+    bool items = g->intercept_ops->wants(v, &c);
     backend_catch(&v->run, &c);
     build_msr_bitmap(v);
     v->run.plain_reasons = !items && !g->hlt_through && !checks_entries ? EXIT_REASONS : 0;

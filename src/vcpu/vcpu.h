@@ -22,7 +22,6 @@
 #include "x86/guest_memory.h"
 #include "x86/walk.h"
 
-struct backend_catches;
 struct guest;
 struct intercepts;
 struct lapic;
@@ -402,15 +401,13 @@ void vcpu_paging_state(struct vcpu *v, struct paging_state *ps);
 // before they run on. Any core; does not wait.
 void guest_request_flush(const struct guest *g, const struct vcpu *but);
 
-// Registers as in vcpu/debug.h. ERR_INVALID, and nothing is
-// changed: no CPU can have them, for the reason that `why` gets.
+// Registers as in vcpu/debug.h. ERR_INVALID, and nothing is changed: no CPU can have them, for the
+// reason that `why` gets.
 void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *r) REQUIRES_LOADED(v);
 MUST_CHECK enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r, struct text *why)
     REQUIRES_LOADED(v);
 
-// CR0, CR3 and CR4 as the guest sees or writes them. False: the value raises #GP.
-u64 vcpu_cr0(const struct vcpu *v);
-u64 vcpu_cr4(const struct vcpu *v);
+// CR0, CR3 and CR4 as the guest writes them. False: the value raises #GP.
 bool vcpu_set_cr0(struct vcpu *v, u64 value) REQUIRES_LOADED(v);
 bool vcpu_set_cr3(struct vcpu *v, u64 value) REQUIRES_LOADED(v);
 bool vcpu_set_cr4(struct vcpu *v, u64 value) REQUIRES_LOADED(v);

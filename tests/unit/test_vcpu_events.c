@@ -194,6 +194,21 @@ static void test_two_nmis_before_one_entry_are_two(void **state)
     assert_false(v->run.composed.nmi_window);
 }
 
+// F8.
+static void test_an_nmi_before_a_reset_is_forgotten(void **state)
+{
+    (void)state;
+    exits();
+    vcpu_send_nmi(v);
+    __atomic_store_n(&v->run.requests, 0, __ATOMIC_SEQ_CST); // as whoever resets it does
+    vcpu_reset(v);
+    vcpu_send_nmi(v);
+    enters();
+    had(EVENT_NMI, VECTOR_NMI);
+    assert_int_equal(v->events.nmis, 0);
+    assert_false(v->run.composed.nmi_window);
+}
+
 // D5.
 static void test_a_trap_that_waits_goes_before_nmi_and_interrupt(void **state)
 {
@@ -417,6 +432,7 @@ int main(void)
         TEST(test_an_nmi_goes_before_an_interrupt),
         TEST(test_an_nmi_waits_for_the_end_of_the_one_before),
         TEST(test_two_nmis_before_one_entry_are_two),
+        TEST(test_an_nmi_before_a_reset_is_forgotten),
         TEST(test_a_trap_that_waits_goes_before_nmi_and_interrupt),
         TEST(test_a_debug_exception_behind_mov_ss_has_bs_as_tf_says),
         TEST(test_an_exception_goes_before_an_interrupt_which_waits),
