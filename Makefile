@@ -77,7 +77,7 @@ SUBMAKE = $(MAKE) -s --no-print-directory QUIET=$(QUIET) $(if $(filter -j%,$(MAK
 
 # make passes SIGTERM on to its own children alone, and its end by SIGKILL to nobody. Nor SIGINT, which
 # the launcher looks for itself.
-TIED := setpriv --pdeathsig TERM
+TIED := ci/tied $(shell echo $$PPID)
 
 help: ## this list
 	@echo "Targets (make alone builds the ISO):"

@@ -18,6 +18,9 @@ from .ticks import Patience
 from .view import View, Vm, last_screenful, repeated
 
 FAREWELL = 5  # seconds that a terminal has to take the last, if it takes nothing
+# Keys that wait for the stream, from Ctrl-] on: a command and a little more. Who types more than that
+# has no stream to wait for, but may have a boot menu.
+WAITING_KEYS = 16
 KEPT = 1 << 18  # bytes of a VM's output that wait for who opens its pty
 ENDED = re.compile(rb"\[ *\d+\.\d{6}\] core \d+: (?:vm: (\S+) ended|appliance: done|panic): ")
 
@@ -82,7 +85,10 @@ class ConsolesPort(TerminalPort):
         self._stream = split.Stream()
         self._view = View(super().send, self._log.write)
         self._keys = Keys()
+        self._asked = asks
         self._words = split.SPLIT if asks else b""
+        self._waiting_keys = b""
+        self._missing = 0  # VMs that have not been named since the stream began
         self._input_for: int | None = None  # whose input the appliance takes what comes for
         self.members: list[VmPty] = []
 
@@ -97,11 +103,18 @@ class ConsolesPort(TerminalPort):
             case split.Raw(data):
                 self._view.raw(data)
             case split.Ready():
+                self._asked = True
                 self._words += split.SPLIT
-            case split.Begin():
+            case split.Begin(vms):
                 self._input_for = None
+                self._missing = vms
+                self._take_waiting_keys()
+            case split.End():
+                self._asked = False
             case split.Machine(number, name):
                 self._add(self._view.add_vm(number, name))
+                self._missing -= 1
+                self._take_waiting_keys()
             case split.Output(name, data, again):
                 for member in self.members:
                     if member.vm.name == name:
@@ -135,12 +148,32 @@ class ConsolesPort(TerminalPort):
         return choice + data.replace(bytes([ESCAPE]), bytes([ESCAPE]) + b"]")
 
     def read(self) -> bytes:
-        data = super().read()
-        if not self._stream.is_split:
-            if data:
-                self._view.pass_raw()
-            return data
-        return b"".join(map(self._carry_out, self._keys.feed(data, len(self._view.vms))))
+        keys = super().read()
+        return self._typed(keys) if self._can_choose() else self._typed_before(keys)
+
+    def _can_choose(self) -> bool:
+        """Whether all VMs are known from which a key may choose."""
+        return self._stream.is_split and self._missing <= 0
+
+    def _typed_before(self, keys: bytes) -> bytes:
+        """What the machine gets of keys that were typed before the stream began. It may have been
+        asked for it already, and would end it by a command."""
+        if self._asked:
+            keys, self._waiting_keys = self._waiting_keys + keys, b""
+            at = keys.find(ESCAPE)
+            if at >= 0 and len(keys) - at <= WAITING_KEYS:
+                keys, self._waiting_keys = keys[:at], keys[at:]
+        if keys:
+            self._view.pass_raw()
+        return keys
+
+    def _take_waiting_keys(self) -> None:
+        if self._can_choose():
+            keys, self._waiting_keys = self._waiting_keys, b""
+            self._words += self._typed(keys)
+
+    def _typed(self, keys: bytes) -> bytes:
+        return b"".join(map(self._carry_out, self._keys.feed(keys, len(self._view.vms))))
 
     def _carry_out(self, key: tuple) -> bytes:
         match key:

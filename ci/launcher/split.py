@@ -11,7 +11,7 @@ ALL = b"\x1da"  # and for what it sends without being asked
 
 # The appliance says this at its start, when it can be asked.
 READY = re.compile(rb"\[ *\d+\.\d{6}\] core \d+: console: Ctrl-\] and a number ")
-BEGIN = re.compile(rb"\|begin \d+")
+BEGIN = re.compile(rb"\|begin (\d{1,2})")
 VM = re.compile(rb"\|vm (\d{1,2}) ([A-Za-z0-9_][A-Za-z0-9_-]{0,30})")
 CHUNK = re.compile(rb"([A-Za-z0-9_-]{1,31})([|:]) (.*)", re.S)
 CONTINUED = re.compile(rb"(?<!\\)(?:\\\\)*\\\Z")
@@ -29,7 +29,14 @@ class Raw:
 
 @dataclass(frozen=True)
 class Begin:
-    """The stream begins; VMs and what they wrote last follow."""
+    """The stream begins; so many VMs and what they wrote last follow."""
+
+    vms: int
+
+
+@dataclass(frozen=True)
+class End:
+    """Somebody has ended the stream; raw bytes follow."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +109,10 @@ class Stream:
 
     def _end_line(self) -> typing.Iterator[object]:
         line = self._line.rstrip(b"\r")
-        if BEGIN.fullmatch(line):
+        if begin := BEGIN.fullmatch(line):
             self.is_split = True
             self._names.clear()
-            yield Begin()
+            yield Begin(int(begin[1]))
         elif self.is_split:
             yield from self._split_line(line)
         else:
@@ -124,6 +131,7 @@ class Stream:
             yield Output(chunk[1].decode(), decoded(chunk[3]), chunk[2] == b":")
         elif line == b"|end":
             self.is_split = False
+            yield End()
         else:
             yield Line(line)
             if READY.match(line):  # it has started again

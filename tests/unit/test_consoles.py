@@ -44,12 +44,12 @@ def test_stream_is_taken_apart(piece):
     text = (b"GRUB\r\n" + READY + BEGUN + b"one: # ls\\\r\none| a\\\\b\\e[1m\\\r\n"
             b"[   0.100000] core 1: vm: two-2 started\r\ntwo-2| \\x01\\n\\\r\none|  c\\\\\r\n|end\r\nx| y")
     assert events(text, piece) == [
-        split.Raw(b"GRUB\r\n" + READY), split.Ready(), split.Begin(),
+        split.Raw(b"GRUB\r\n" + READY), split.Ready(), split.Begin(2),
         split.Machine(1, "one"), split.Machine(2, "two-2"),
         split.Output("one", b"# ls", True), split.Output("one", b"a\\b\x1b[1m", False),
         split.Line(b"[   0.100000] core 1: vm: two-2 started"),
         split.Output("two-2", b"\x01\n", False), split.Output("one", b" c\\\r\n", False),
-        split.Raw(b"x| y")]
+        split.End(), split.Raw(b"x| y")]
 
 
 @pytest.mark.parametrize("line", [b"three| x", b"../one| x", b"|vm 3 ../../etc/x", b"|vm 3 .",
@@ -438,3 +438,33 @@ def test_typed_keys_go_to_the_vm_that_has_the_keyboard(console, monkeypatch):
     assert typed(b"vi\x1d]\r") == b"\x1dk02vi\x1d]\r"
     assert typed(b"\x1da\x1dk1x") == b"\x1dk01x" and console._view.alone is None
     assert typed(b"\x1d7") == b"" and b"there is no VM 7" in console.outgoing
+
+
+def test_command_before_the_stream_has_begun_waits_for_it(console, monkeypatch):
+    """The appliance, which was asked for the stream, would end it."""
+    def typed(data):
+        monkeypatch.setattr(Port, "read", lambda self: data)
+        return console.read()
+
+    console.send(READY)
+    assert console.last_words() == split.SPLIT
+    assert typed(b"ls\x1d") == b"ls" and typed(b"2") == b""
+    console.send(b"one| raw\r\n" + BEGUN[:-5])
+    assert console.last_words() == b"" and not console._view.alone  # not all VMs are known
+    console.send(BEGUN[-5:])
+    assert console.last_words() == b"" and console._view.alone.name == "two-2"
+    assert typed(b"vi\r") == b"\x1dk02vi\r"
+
+    console.send(b"|end\r\n")
+    assert typed(b"\x1d1") == b"\x1d1"  # somebody else wants it to be as it is
+
+
+def test_keys_that_wait_for_a_stream_are_bounded(console, monkeypatch):
+    """Where a boot menu waits too, which takes Ctrl-] for any key."""
+    def typed(data):
+        monkeypatch.setattr(Port, "read", lambda self: data)
+        return console.read()
+
+    console.send(READY)
+    assert typed(b"\x1d" + b"x" * 15) == b""
+    assert typed(b"\r") == b"\x1d" + b"x" * 15 + b"\r" and typed(b"\r") == b"\r"

@@ -17,7 +17,8 @@ def tree(tmp_path):
     """Where nothing is there yet: two packages are missing, the emulator, and what is built."""
     (tmp_path / "ci").mkdir()
     (tmp_path / "bin").mkdir()
-    shutil.copy(CI / "prepare", tmp_path / "ci")
+    for name in "prepare", "tied":
+        shutil.copy(CI / name, tmp_path / "ci")
 
     def script(name, text):
         (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
@@ -94,3 +95,18 @@ def test_signal(tree, where):
         assert process.poll() is None
     process.terminate()
     process.communicate()  # they have its stderr as long as they live
+
+
+def test_signal_before_it_is_asked_for(tree):
+    """Who dies while a child is being started takes it along too: setpriv comes when it is dead."""
+    (tree / "built").touch()
+    late = tree / "bin/setpriv"
+    late.write_text('#!/bin/sh\necho late >&2\nwhile kill -0 $PPID; do sleep 0.05; done 2>&-\n'
+                    'PATH=${PATH#*:} exec setpriv "$@"\n')
+    late.chmod(0o755)
+    process = start(tree, command=["sh", "-c", "echo started >&2; exec sleep 300"])
+    while process.stderr.readline() != "late\n":
+        assert process.poll() is None
+    process.terminate()
+    process.wait()
+    assert "started" not in process.stderr.read()
