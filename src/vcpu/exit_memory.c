@@ -5,8 +5,6 @@
 #include "vcpu/guest_access.h"
 #include "vcpu/vapic.h"
 #include "x86/bits.h"
-#include "x86/emulate_plain.h"
-#include "x86/fetch.h"
 
 // ---- not RAM -----------------------------------------------------------------------------------
 
@@ -30,64 +28,6 @@ static void no_memory(struct vcpu *v, gpa_t gpa)
         v->guest->devices->no_memory(v, gpa);
 }
 
-// ---- a driver's plain MOV ----------------------------------------------------------------------
-
-static u64 plain_read(void *ctx, gpa_t gpa, unsigned size)
-{
-    struct vcpu *v = ctx;
-    return vcpu_mmio_read(v, gpa, size);
-}
-
-static void plain_write(void *ctx, gpa_t gpa, unsigned size, u64 value)
-{
-    struct vcpu *v = ctx;
-    vcpu_mmio_write(v, gpa, size, value);
-}
-
-static const struct emulate_ops plain_ops = {.read = plain_read, .write = plain_write};
-
-// The access to the same page that comes after one that wrote to it: what the page is, and that
-// this code may access it, the CPU has just found out. rip: where it begins.
-static NOINLINE void follow_access(struct vcpu *v, const struct follow *f, u64 rip, gpa_t gpa)
-{
-    u64 offset = (gpa.v & ~PAGE_MASK) + (u64)(i64)f->where;
-    if (offset > PAGE_SIZE - 4 || !vcpu_follow(v, f))
-        return;
-    gpa.v = (gpa.v & PAGE_MASK) | offset;
-    if (f->access == FOLLOW_LOAD)
-        v->run.gpr[f->reg] = (u32)vcpu_mmio_read(v, gpa, 4);
-    else
-        vcpu_mmio_write(v, gpa, 4, (u32)v->run.gpr[f->reg]);
-    state_set(STATE_RIP, rip + f->length);
-}
-
-// The instruction that touched gpa, if it is known from the last time and simple: nearly all are.
-// False: nothing was done.
-static bool plain_access(struct vcpu *v, gpa_t gpa, bool write)
-{
-    u64 rip = state_get(STATE_RIP), cr3 = state_get(STATE_CR3);
-    const struct instruction *i = fetch_cached(&v->fetch, GVA(rip), cr3, guest_code_size());
-    if (i == NULL || i->code_size != CODE_64)
-        return false;
-    v->run.gpr[RSP] = state_get(STATE_RSP);
-    struct emulation e;
-    e.ops = &plain_ops;
-    e.ctx = v;
-    e.code_size = CODE_64;
-    e.gpr = v->run.gpr;
-    e.rip = rip;
-    e.rflags = 0; // not looked at; RF is seen to below
-    gva_t linear = GVA(backend_exit_linear_address());
-    if (!emulate_plain_mov(&e, i, linear, gpa, write))
-        return false;
-    if (__builtin_expect(i->reg == RSP, 0))
-        state_set(STATE_RSP, v->run.gpr[RSP]);
-    const struct follow *f = fetch_follow(i);
-    if (vcpu_skip_from(v, rip, i->length, true) && f->access != FOLLOW_NOTHING)
-        follow_access(v, f, rip + i->length, gpa);
-    return true;
-}
-
 // ---- all else ----------------------------------------------------------------------------------
 
 static void emulate_access(struct vcpu *v, gpa_t gpa)
@@ -107,21 +47,6 @@ static void emulate_access(struct vcpu *v, gpa_t gpa)
     }
 }
 
-// What follows the instruction at rip, if that has been carried out for the first time.
-static void follow_first(struct vcpu *v, u64 rip, gpa_t gpa)
-{
-    const struct instruction *i =
-        fetch_cached(&v->fetch, GVA(rip), state_get(STATE_CR3), guest_code_size());
-    if (i == NULL || fetch_follow(i)->access == FOLLOW_NOTHING ||
-        state_get(STATE_RIP) != rip + i->length ||
-        (state_get(STATE_RFLAGS) & v->step.skip_flags) != 0)
-        return;
-    // gpa is where its operand begins, and not what of it lies in another page.
-    if (memory_offset(i, v->run.gpr, rip) == backend_exit_linear_address() &&
-        (gpa.v & ~PAGE_MASK) + i->operand_size <= PAGE_SIZE)
-        follow_access(v, fetch_follow(i), rip + i->length, gpa);
-}
-
 void exit_ept_violation(struct vcpu *v)
 {
     struct exit_memory exit = backend_exit_memory();
@@ -130,7 +55,7 @@ void exit_ept_violation(struct vcpu *v)
     u32 kind = exit.how & (MEMORY_BY_ADDRESS | MEMORY_TRANSLATED | MEMORY_FETCH);
     events_take_back_from(v, &exit);
     if (kind == (MEMORY_BY_ADDRESS | MEMORY_TRANSLATED) && !(v->events.info & EVENT_VALID) &&
-        !ram && plain_access(v, gpa, exit.how & MEMORY_WRITE))
+        !ram && cluster_memory(v, gpa, exit.how & MEMORY_WRITE))
         return;
 
     if (ram) {
@@ -151,7 +76,7 @@ void exit_ept_violation(struct vcpu *v)
     } else {
         u64 rip = state_get(STATE_RIP);
         emulate_access(v, gpa);
-        follow_first(v, rip, gpa);
+        cluster_memory_first(v, rip, gpa);
     }
 }
 

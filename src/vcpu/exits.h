@@ -79,10 +79,14 @@ u64 cr_written(struct vcpu *v, const struct exit_cr *exit);
 // was a random number.
 void random_result(struct vcpu *v, u64 value, bool ok);
 
-// exit_io.c: the way to the access that follows one which has just been carried out. False: the
-// guest is to go it itself, since someone has breakpoints there.
-struct follow;
-bool vcpu_follow(struct vcpu *v, const struct follow *f);
+// exit_cluster.c: exit clusters (x86/cluster.h). The access to gpa, which is not RAM, that caused
+// the exit, and the one that follows. False: nothing was done; the instruction is not known from an
+// earlier time, or is no plain MOV.
+bool cluster_memory(struct vcpu *v, gpa_t gpa, bool write);
+// The one that follows the instruction at rip, if that has just been carried out another way.
+void cluster_memory_first(struct vcpu *v, u64 rip, gpa_t gpa);
+// The IN that follows an OUT to an index port, of `length` bytes at rip, that was carried out.
+void cluster_port(struct vcpu *v, u16 port, u64 rip, u64 length);
 
 // exit_memory.c: accesses to guest-physical memory that is not RAM: of 1 to 8 bytes; of code, or of
 // a paging structure, answered by an exception.

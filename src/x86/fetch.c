@@ -25,7 +25,7 @@ const struct instruction *fetch_cached(const struct fetch_cache *c, gva_t linear
     return &f->i;
 }
 
-// Remembers where the instruction came from and what follows it, 16 bytes before its page's end or
+// Remembers where the instruction came from and the cluster that it begins, 16 bytes before its page's end or
 // more. r: the walk to it; code: its bytes as decoded.
 static void remember(struct fetch_entry *f, const struct guest_memory *m, gva_t linear, u64 cr3,
                      const struct walk_result *r, const u8 code[16])
@@ -41,8 +41,8 @@ static void remember(struct fetch_entry *f, const struct guest_memory *m, gva_t 
             return;
     }
     memcpy(f->bytes, code, sizeof(f->bytes));
-    follow_find(&f->i, code + f->i.length, 16u - f->i.length, &f->follow);
-    unsigned bits = (f->i.length + f->follow.length) * 8u;
+    cluster_find(&f->i, code + f->i.length, 16u - f->i.length, &f->cluster);
+    unsigned bits = (f->i.length + f->cluster.length) * 8u;
     f->mask[0] = bits >= 64 ? UINT64_MAX : BIT(bits) - 1;
     f->mask[1] = bits >= 128 ? UINT64_MAX : bits > 64 ? BIT(bits - 64) - 1 : 0;
     f->linear = linear.v;

@@ -8,8 +8,8 @@
 // emptied.
 #pragma once
 
+#include "x86/cluster.h"
 #include "x86/decode.h"
-#include "x86/follow.h"
 #include "x86/walk.h"
 
 #define FETCH_CACHE_SIZE 8
@@ -21,9 +21,9 @@ struct fetch_entry {
     const u64 *table[WALK_LEVELS];
     u64 value[WALK_LEVELS];
     const u8 *code;        // 16 bytes in one page
-    u64 bytes[2], mask[2]; // the instruction's and what follows, and which of them count
+    u64 bytes[2], mask[2]; // the cluster's, and which of them count
     struct instruction i;
-    struct follow follow;
+    struct cluster cluster;
 };
 
 struct fetch_cache {
@@ -36,11 +36,11 @@ struct fetch_cache {
 const struct instruction *fetch_cached(const struct fetch_cache *c, gva_t linear, u64 cr3,
                                        enum code_size code_size);
 
-// What follows an instruction that fetch_cached() gave.
-static inline const struct follow *fetch_follow(const struct instruction *i)
+// The cluster that an instruction begins which fetch_cached() gave.
+static inline const struct cluster *fetch_cluster(const struct instruction *i)
 {
     const u8 *entry = (const u8 *)i - offsetof(struct fetch_entry, i);
-    return &((const struct fetch_entry *)(const void *)entry)->follow;
+    return &((const struct fetch_entry *)(const void *)entry)->cluster;
 }
 
 // Reads and decodes the instruction at linear, which the guest has just tried to execute, so that

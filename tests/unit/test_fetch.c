@@ -142,15 +142,15 @@ static void refusals(void **state)
     assert_false(cached(0x400100));
 }
 
-// An instruction is kept together with what follows it, and both are as memory has them.
-static void what_follows(void **state)
+// An instruction is kept together with the cluster that it begins, and both are as memory has them.
+static void its_cluster(void **state)
 {
     (void)state;
     memcpy(ram + 0x5100, "\x89\x30\x8b\x40\x10\x90", 6); // MOV [rax], esi; MOV eax, [rax + 10H]
     assert_int_equal(fetch(0x400100), OK);
     i = fetch_cached(&cache, GVA(0x400100), ps.cr3, CODE_64);
     assert_int_equal(i->length, 2);
-    assert_int_equal(fetch_follow(i)->access, FOLLOW_LOAD);
+    assert_int_equal(fetch_cluster(i)->access, CLUSTER_LOAD);
     for (unsigned n = 0; n < 6; n++) {
         ram[0x5100 + n] ^= 0x10;
         assert_int_equal(cached(0x400100), n >= 5);
@@ -159,16 +159,16 @@ static void what_follows(void **state)
     ram[0x5102] = 0xcc; // a breakpoint between them
     assert_int_equal(fetch(0x400100), OK);
     i = fetch_cached(&cache, GVA(0x400100), ps.cr3, CODE_64);
-    assert_int_equal(fetch_follow(i)->access, FOLLOW_NOTHING);
+    assert_int_equal(fetch_cluster(i)->access, CLUSTER_NONE);
     // All 16 bytes: MOV [rax + disp32], esi; MOV DWORD edx, imm32; MOV [rax + disp8], edx
     memcpy(ram + 0x5100, "\x89\xb0\0\0\0\0\xc7\xc2\1\2\3\4\x90\x89\x50\x10", 16);
     assert_int_equal(fetch(0x400100), OK);
-    assert_int_equal(fetch_follow(fetch_cached(&cache, GVA(0x400100), ps.cr3, CODE_64))->access,
-                     FOLLOW_NOTHING); // a NOP is between
+    assert_int_equal(fetch_cluster(fetch_cached(&cache, GVA(0x400100), ps.cr3, CODE_64))->access,
+                     CLUSTER_NONE); // a NOP is between
     memcpy(ram + 0x510c, "\x40\x89\x50\x10", 4);
     assert_int_equal(fetch(0x400100), OK);
-    assert_int_equal(fetch_follow(fetch_cached(&cache, GVA(0x400100), ps.cr3, CODE_64))->access,
-                     FOLLOW_STORE);
+    assert_int_equal(fetch_cluster(fetch_cached(&cache, GVA(0x400100), ps.cr3, CODE_64))->access,
+                     CLUSTER_STORE);
     ram[0x510f] ^= 1;
     assert_false(cached(0x400100));
 }
@@ -190,7 +190,7 @@ int main(void)
         cmocka_unit_test_setup(long_instructions, map),
         cmocka_unit_test_setup(page_edges, map),
         cmocka_unit_test_setup(refusals, map),
-        cmocka_unit_test_setup(what_follows, map),
+        cmocka_unit_test_setup(its_cluster, map),
         cmocka_unit_test_setup(without_paging, map),
     };
     return cmocka_run_group_tests_name("fetch", tests, NULL, NULL);

@@ -9,12 +9,12 @@
 #include <cmocka.h>
 
 #include "x86/alu.h"
-#include "x86/follow.h"
+#include "x86/cluster.h"
 
-static struct follow f;
+static struct cluster f;
 
-// Finds what follows the first instruction of the code. Returns the access.
-static enum follow_access find(const char *bytes, unsigned n, enum code_size code_size)
+// Finds the cluster that the code begins. Returns the access that ends it.
+static enum cluster_end find(const char *bytes, unsigned n, enum code_size code_size)
 {
     struct instruction first;
     u8 code[32];
@@ -22,8 +22,8 @@ static enum follow_access find(const char *bytes, unsigned n, enum code_size cod
     memcpy(code, bytes, n);
     memset(&f, 0xff, sizeof(f));
     assert_int_equal(decode(code, sizeof(code), code_size, &first), OK);
-    follow_find(&first, code + first.length, 16u - first.length, &f);
-    if (f.access != FOLLOW_NOTHING)
+    cluster_find(&first, code + first.length, 16u - first.length, &f);
+    if (f.access != CLUSTER_NONE)
         assert_int_equal(f.length + first.length, n);
     return f.access;
 }
@@ -34,30 +34,30 @@ static void memory(void **state)
 {
     (void)state;
     // MOV [rax], esi; MOV eax, [rax + 10H]
-    assert_int_equal(FIND("\x89\x30\x8b\x40\x10"), FOLLOW_LOAD);
+    assert_int_equal(FIND("\x89\x30\x8b\x40\x10"), CLUSTER_LOAD);
     assert_int_equal(f.reg, RAX);
     assert_int_equal(f.where, 0x10);
     assert_int_equal(f.steps, 0);
     assert_int_equal(f.before, 0);
     // MOV [r9], r9d; MOV [r9 - 10H], r8d
-    assert_int_equal(FIND("\x45\x89\x09\x45\x89\x41\xf0"), FOLLOW_STORE);
+    assert_int_equal(FIND("\x45\x89\x09\x45\x89\x41\xf0"), CLUSTER_STORE);
     assert_int_equal(f.reg, 8);
     assert_int_equal(f.where, -0x10);
     // MOV DWORD [rdi + 7], 5; MOV [rdi], eax
-    assert_int_equal(FIND("\xc7\x47\x07\5\0\0\0\x89\x07"), FOLLOW_STORE);
+    assert_int_equal(FIND("\xc7\x47\x07\5\0\0\0\x89\x07"), CLUSTER_STORE);
     assert_int_equal(f.where, -7);
     // MOV [rax], ecx; MOV r8d, 10000H; MOV [rax + 10H], r8d
-    assert_int_equal(FIND("\x89\x08\x41\xb8\0\0\1\0\x44\x89\x40\x10"), FOLLOW_STORE);
+    assert_int_equal(FIND("\x89\x08\x41\xb8\0\0\1\0\x44\x89\x40\x10"), CLUSTER_STORE);
     assert_int_equal(f.steps, 1);
     assert_int_equal(f.before, 6);
     u64 gpr[GPR_COUNT] = {[8] = UINT64_MAX}, rflags = 0x8d7;
-    follow_steps(&f, gpr, &rflags);
+    cluster_steps(&f, gpr, &rflags);
     assert_int_equal(gpr[8], 0x10000);
     assert_int_equal(rflags, 0x8d7);
     // MOV [rax], ecx; XOR edx, edx; MOV [rax + 10H], edx
-    assert_int_equal(FIND("\x89\x08\x31\xd2\x89\x50\x10"), FOLLOW_STORE);
+    assert_int_equal(FIND("\x89\x08\x31\xd2\x89\x50\x10"), CLUSTER_STORE);
     gpr[RDX] = 0x123456789;
-    follow_steps(&f, gpr, &rflags);
+    cluster_steps(&f, gpr, &rflags);
     assert_int_equal(gpr[RDX], 0);
     assert_int_equal(rflags, 2 | RFLAGS_ZF | RFLAGS_PF);
 }
@@ -66,22 +66,22 @@ static void ports(void **state)
 {
     (void)state;
     // OUT 70H, al; IN al, 71H
-    assert_int_equal(FIND("\xe6\x70\xe4\x71"), FOLLOW_IN);
+    assert_int_equal(FIND("\xe6\x70\xe4\x71"), CLUSTER_IN);
     assert_int_equal(f.size, 1);
     assert_int_equal(f.where, 0x71);
-    assert_int_equal(FIND("\xe6\x70\xe4\xf1"), FOLLOW_IN);
+    assert_int_equal(FIND("\xe6\x70\xe4\xf1"), CLUSTER_IN);
     assert_int_equal(f.where, 0xf1); // without a sign
     // OUT dx, eax; MOV edx, CFCH; IN eax, dx
-    assert_int_equal(FIND("\xef\xba\xfc\x0c\0\0\xed"), FOLLOW_IN);
+    assert_int_equal(FIND("\xef\xba\xfc\x0c\0\0\xed"), CLUSTER_IN);
     assert_int_equal(f.size, 4);
     assert_int_equal(f.where, -1);
     assert_int_equal(f.before, 5);
     // OUT dx, eax; AND ecx, 2; LEA edx, [rcx + CFCH]; IN ax, dx
-    assert_int_equal(FIND("\xef\x83\xe1\x02\x8d\x91\xfc\x0c\0\0\x66\xed"), FOLLOW_IN);
+    assert_int_equal(FIND("\xef\x83\xe1\x02\x8d\x91\xfc\x0c\0\0\x66\xed"), CLUSTER_IN);
     assert_int_equal(f.size, 2);
     assert_int_equal(f.before, 9);
     u64 gpr[GPR_COUNT] = {[RCX] = 0xffffffff00000006, [RDX] = UINT64_MAX}, rflags = 0x8d7;
-    follow_steps(&f, gpr, &rflags);
+    cluster_steps(&f, gpr, &rflags);
     assert_int_equal(gpr[RCX], 2);
     assert_int_equal(gpr[RDX], 0xcfe);
     assert_int_equal(rflags, 2);
@@ -128,12 +128,12 @@ static void nothing(void **state)
 #undef CODE
     };
     for (unsigned n = 0; n < ARRAY_SIZE(codes); n++) {
-        if (find(codes[n].bytes, codes[n].n, CODE_64) != FOLLOW_NOTHING)
+        if (find(codes[n].bytes, codes[n].n, CODE_64) != CLUSTER_NONE)
             fail_msg("code %u", n);
         assert_int_equal(f.length, 0);
     }
-    assert_int_equal(find("\x89\x06\x8b\x46\x10", 5, CODE_32), FOLLOW_NOTHING);
-    assert_int_equal(find("\xe6\x70\xe4\x71", 4, CODE_16), FOLLOW_NOTHING);
+    assert_int_equal(find("\x89\x06\x8b\x46\x10", 5, CODE_32), CLUSTER_NONE);
+    assert_int_equal(find("\xe6\x70\xe4\x71", 4, CODE_16), CLUSTER_NONE);
 }
 
 int main(void)
@@ -143,5 +143,5 @@ int main(void)
         cmocka_unit_test(ports),
         cmocka_unit_test(nothing),
     };
-    return cmocka_run_group_tests_name("follow", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("cluster", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "x86/follow.h"
+#include "x86/cluster.h"
 
 #include "x86/alu.h"
 #include "x86/registers.h"
@@ -39,30 +39,30 @@ static bool is_out(const struct instruction *i)
     return is_plain(i) && (i->opcode & 0xf6) == 0xe6;
 }
 
-static bool find_step(const struct instruction *i, struct follow_step *s)
+static bool find_step(const struct instruction *i, struct cluster_step *s)
 {
     if (!is_plain(i) || i->operand_size != 4)
         return false;
-    *s = (struct follow_step){.reg = i->rm, .from = i->rm, .value = (i32)i->immediate};
+    *s = (struct cluster_step){.reg = i->rm, .from = i->rm, .value = (i32)i->immediate};
     if ((i->opcode & 0xf8) == 0xb8) { // MOV of an immediate
-        s->kind = FOLLOW_SET;
+        s->kind = CLUSTER_SET;
         s->reg = s->from = i->reg;
     } else if (i->opcode == 0xc7 && !i->has_memory && (i->modrm >> 3 & 7) == 0) {
-        s->kind = FOLLOW_SET;
+        s->kind = CLUSTER_SET;
     } else if (i->opcode == 0x8d && is_simple_address(i)) {
-        s->kind = FOLLOW_LEA;
+        s->kind = CLUSTER_LEA;
         s->reg = i->reg;
         s->from = i->memory.base;
         s->value = (i32)i->memory.displacement;
     } else if (i->opcode == 0x31 && !i->has_memory) {
-        s->kind = FOLLOW_XOR;
+        s->kind = CLUSTER_XOR;
         s->from = i->reg;
     } else if (i->opcode == 0x33 && !i->has_memory) {
-        s->kind = FOLLOW_XOR;
+        s->kind = CLUSTER_XOR;
         s->reg = i->reg;
     } else if ((i->opcode == 0x81 || i->opcode == 0x83) && !i->has_memory &&
                (i->modrm >> 3 & 7) == ALU_AND) {
-        s->kind = FOLLOW_AND;
+        s->kind = CLUSTER_AND;
     } else {
         return false;
     }
@@ -71,59 +71,59 @@ static bool find_step(const struct instruction *i, struct follow_step *s)
 
 // The access that is to end it.
 static bool find_access(const struct instruction *first, const struct instruction *i,
-                        struct follow *f)
+                        struct cluster *c)
 {
     if (is_out(first)) {
-        f->access = FOLLOW_IN;
-        f->size = i->operand_size;
-        f->where = i->opcode & 8 ? -1 : (u8)i->immediate;
+        c->access = CLUSTER_IN;
+        c->size = i->operand_size;
+        c->where = i->opcode & 8 ? -1 : (u8)i->immediate;
         return is_in(i);
     }
     i64 distance = i->memory.displacement - first->memory.displacement;
     if (!is_mov(i) || i->memory.base != first->memory.base || distance <= -(i64)PAGE_SIZE ||
         distance >= (i64)PAGE_SIZE)
         return false;
-    for (unsigned n = 0; n < f->steps; n++)
-        if (f->step[n].reg == i->memory.base)
+    for (unsigned n = 0; n < c->steps; n++)
+        if (c->step[n].reg == i->memory.base)
             return false;
-    f->access = i->opcode == 0x8b ? FOLLOW_LOAD : FOLLOW_STORE;
-    f->reg = i->reg;
-    f->size = 4;
-    f->where = (i32)distance;
+    c->access = i->opcode == 0x8b ? CLUSTER_LOAD : CLUSTER_STORE;
+    c->reg = i->reg;
+    c->size = 4;
+    c->where = (i32)distance;
     return true;
 }
 
-void follow_find(const struct instruction *first, const u8 *code, unsigned available,
-                 struct follow *f)
+void cluster_find(const struct instruction *first, const u8 *code, unsigned available,
+                  struct cluster *c)
 {
     unsigned at = 0;
     struct instruction i;
-    *f = (struct follow){.access = FOLLOW_NOTHING};
+    *c = (struct cluster){.access = CLUSTER_NONE};
     if (first->code_size != CODE_64 || !(is_out(first) || is_store(first)))
         return;
     while (decode(code + at, available - at, CODE_64, &i) == OK) {
-        f->before = (u8)at;
+        c->before = (u8)at;
         at += i.length;
-        f->length = (u8)at;
-        if (find_access(first, &i, f))
+        c->length = (u8)at;
+        if (find_access(first, &i, c))
             return;
-        if (f->steps == FOLLOW_STEPS || !find_step(&i, &f->step[f->steps]))
+        if (c->steps == CLUSTER_STEPS || !find_step(&i, &c->step[c->steps]))
             break;
-        f->steps++;
+        c->steps++;
     }
-    *f = (struct follow){.access = FOLLOW_NOTHING};
+    *c = (struct cluster){.access = CLUSTER_NONE};
 }
 
-void follow_steps(const struct follow *f, u64 gpr[GPR_COUNT], u64 *rflags)
+void cluster_steps(const struct cluster *c, u64 gpr[GPR_COUNT], u64 *rflags)
 {
-    for (unsigned n = 0; n < f->steps; n++) {
-        const struct follow_step *s = &f->step[n];
+    for (unsigned n = 0; n < c->steps; n++) {
+        const struct cluster_step *s = &c->step[n];
         u64 value = (u32)s->value;
-        if (s->kind == FOLLOW_LEA)
+        if (s->kind == CLUSTER_LEA)
             value = (u32)(gpr[s->from] + value);
-        else if (s->kind == FOLLOW_XOR)
+        else if (s->kind == CLUSTER_XOR)
             value = alu(ALU_XOR, 4, gpr[s->reg], gpr[s->from], rflags);
-        else if (s->kind == FOLLOW_AND)
+        else if (s->kind == CLUSTER_AND)
             value = alu(ALU_AND, 4, gpr[s->reg], value, rflags);
         gpr[s->reg] = value;
     }
