@@ -30,18 +30,17 @@
 #include "vm/console.h"
 #include "vm/display.h"
 #include "vm/move_test.h"
-#include "vmx/caps.h"
-#include "vmx/selftest.h"
+#include "vmx/backend.h"
 
 void main(u32 magic, hpa_t info);
 
-static const char *vmx_missing, *acpi_missing;
+static const char *backend_missing, *acpi_missing;
 
 // Every core, the boot core last: into VMX operation and, when all are there, into the main loop.
 static void core_main(void)
 {
     smp_barrier(); // the boot core has found out what VMX there is
-    if (vmx_missing == NULL) {
+    if (backend_missing == NULL) {
         skew_measure();
         const char *failure = vmm_init();
         if (failure != NULL)
@@ -75,18 +74,18 @@ static void start_vmx(void)
 {
     char disable[256], show[16];
     cmdline_value("vmx.disable", disable, sizeof(disable));
-    vmx_missing = vmx_probe(disable);
+    backend_missing = backend_probe(disable);
     core_main();
-    if (vmx_missing != NULL)
-        power_off(vmx_missing);
+    if (backend_missing != NULL)
+        power_off(backend_missing);
     if (this_core()->vmm == NULL)
         power_off("the boot core cannot enter VMX operation");
     cpuid_init();
-    vmx_log_ways();
+    backend_log_ways();
     if (cmdline_value("vmx.show", show, sizeof(show)) && strcmp(show, "controls") == 0)
-        vmx_log_controls();
+        backend_log_controls();
     lost_test_init();
-    vmx_selftest();
+    backend_selftest();
     vcpu_selftest();
 }
 

@@ -99,31 +99,12 @@ static void list_cores(struct request *r)
     }
 }
 
-static bool contains(const char *name, const char *part)
-{
-    size_t n = strlen(part);
-    for (; *name != '\0' || n == 0; name++) {
-        size_t i = 0;
-        while (i < n && (name[i] | 0x20) == (part[i] | 0x20))
-            i++;
-        if (i == n)
-            return true;
-    }
-    return false;
-}
-
 // On the vCPU's core.
 static void read_vmcs(void *arg)
 {
     struct request *r = arg;
-    const char *name;
-    u32 encoding;
-    u64 value;
     vcpu_load(r->v);
-    for (unsigned i = 0; vmcs_field_at(i, &name, &encoding); i++) {
-        if (contains(name, r->args) && vmread_safe(encoding, &value))
-            text_add(r->out, "%-38s %04x  %lx\n", name, encoding, LL(value));
-    }
+    backend_describe_state(r->args, r->out);
 }
 
 static void show_vmcs(struct request *r)

@@ -155,7 +155,7 @@ static void set_port(u8 *bitmap, unsigned port, bool caught)
 // given.
 static void build_io_bitmap(const struct guest *g)
 {
-    memset(g->io_bitmap, 0xff, 2 * PAGE_SIZE);
+    memset(g->io_bitmap, 0xff, IO_BITMAP_SIZE);
     for (unsigned d = 0; d < ARRAY_SIZE(g->own_port); d++) {
         for (unsigned n = 0; n < PORTS_OF_DEVICE && g->own_port[d] != 0; n++)
             set_port(g->io_bitmap, g->own_port[d] + n, false);

@@ -103,7 +103,7 @@ struct guest {
     struct ept_space ept;
     unsigned caught_view; // the view without what items want to see of its memory; 0: there is none
     struct guest_memory memory;
-    u8 *io_bitmap;   // 8 KiB
+    u8 *io_bitmap;   // IO_BITMAP_SIZE bytes
     u16 own_port[2]; // 8 ports each that lead to a device of the host; 0: none
     struct intercepts *intercepts;
     const struct intercept_ops *intercept_ops;

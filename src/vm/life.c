@@ -64,11 +64,11 @@ static const char *make_memory(struct vm *vm)
     if (reason != NULL)
         return reason;
 
-    hpa_t io = memory_alloc(2 * PAGE_SIZE, PAGE_SIZE);
+    hpa_t io = memory_alloc(IO_BITMAP_SIZE, PAGE_SIZE);
     if (io.v == 0)
         return "no memory for its bitmaps";
     g->io_bitmap = phys_to_virt(io);
-    memset(g->io_bitmap, 0xff, 2 * PAGE_SIZE);
+    memset(g->io_bitmap, 0xff, IO_BITMAP_SIZE);
     return apic_page_create(&vm->guest) ? NULL : "no memory for its EPT";
 }
 

@@ -19,6 +19,23 @@
 
 struct text;
 
+// ---- the machine -------------------------------------------------------------------------------
+
+// Finds out what this CPU has, and chooses from it. Boot core. NULL, or why guests cannot be run
+// here. `disable` is a list of names, separated by commas, of what is to be treated as absent (for
+// tests: "vmx.disable=", docs/configuration.md).
+const char *backend_probe(const char *disable);
+
+// Logs which way is taken where there are several, in a line; all controls by name, those in use
+// and those that the CPU has not. After backend_probe().
+void backend_log_ways(void);
+void backend_log_controls(void);
+
+// Lets the instruction fail that `test.fault=` on the boot command line names: `vmread`,
+// `vmread-field`, `vmwrite-field`, `vmclear`, `vmptrld`, `invept`, `invvpid`. Debug builds only;
+// boot core, when it can run guests, before there is a VM.
+void backend_selftest(void);
+
 // ---- what it exits for -------------------------------------------------------------------------
 
 // Which of `catches` this CPU cannot have: bits of enum catch. Any core.
@@ -216,6 +233,10 @@ static inline void backend_set_ept(u64 eptp)
 const char *backend_check(const struct backend_vcpu *b, char *buf, size_t size);
 const char *backend_check_guest(const struct backend_vcpu *b, char *buf, size_t size);
 
+// Adds what is kept of the loaded vCPU in memory, field by field, of the fields whose name has
+// `part` in it, upper or lower case.
+void backend_describe_state(const char *part, struct text *t);
+
 // Adds for the log what the CPU says of the present exit.
 void backend_describe_exit(const struct backend_vcpu *b, struct text *t);
 
@@ -249,6 +270,9 @@ static inline bool backend_take_back(u32 *info, u32 *error, u32 *length)
 // Makes the vCPU's MSR bitmap: all exit but those that are switched, in the VMCS, or virtualized by
 // the processor: of the x2APIC's 800H + n, bit n of `reads` and `writes`.
 void msr_bitmap_build(struct backend_vcpu *b, u64 x2apic_reads, u64 x2apic_writes);
+
+// Whether the guest's RDMSR, or its WRMSR, of this MSR exits. Any core.
+bool msr_bitmap_catches(const struct backend_vcpu *b, u32 msr, bool write);
 
 // Has MSRs first to last, both included, exit when they are read, written.
 void msr_bitmap_catch(struct backend_vcpu *b, u64 first, u64 last, bool read, bool write);

@@ -6,6 +6,7 @@
 #include "lib/cpu.h"
 #include "lib/format.h"
 #include "lib/string.h"
+#include "vmx/backend.h"
 #include "vmx/flush.h"
 #include "x86/msr_numbers.h"
 
@@ -197,7 +198,7 @@ static void read_features(void)
                                                                         << 32;
 }
 
-const char *vmx_probe(const char *disable)
+const char *backend_probe(const char *disable)
 {
     const char *reason = firmware_allows();
     if (reason != NULL)
@@ -255,7 +256,7 @@ const char *vmx_probe(const char *disable)
     return NULL;
 }
 
-void vmx_log_controls(void)
+void backend_log_controls(void)
 {
     for (unsigned g = 0; g < ARRAY_SIZE(groups); g++) {
         char on[200], off[200];
@@ -277,7 +278,7 @@ void vmx_log_controls(void)
     }
 }
 
-void vmx_log_ways(void)
+void backend_log_ways(void)
 {
     u64 e = vmx_caps.ept_vpid;
     log_line("vmx", "EPT: %s%s%s%spages 4K%s%s; interrupts by %s; slices by %s",

@@ -27,17 +27,6 @@ extern struct vmx_caps vmx_caps;
 // (wanted | allowed0) & allowed1.
 u32 vmx_control(u32 wanted, u32 allowed0, u32 allowed1);
 
-// Reads the capability MSRs and chooses controls. Boot core. Returns NULL, or why guests cannot be
-// run on this CPU. `disable` is a list of controls' names after "vmx.disable=", separated by
-// commas, that are to be treated as absent (for tests).
-const char *vmx_probe(const char *disable);
-
-// Logs which way is taken where there are several, in a line.
-void vmx_log_ways(void);
-
-// Logs all controls by name, those in use and those that the CPU has not.
-void vmx_log_controls(void);
-
 static inline bool vmx_has_secondary(enum secondary_control c)
 {
     return vmx_caps.base.secondary & (u32)c;

@@ -29,6 +29,15 @@ static void catch_range(u8 *part, u32 start, u64 first, u64 last)
         part[(msr - start) / 8] |= (u8)BIT((msr - start) % 8);
 }
 
+bool msr_bitmap_catches(const struct backend_vcpu *b, u32 msr, bool write)
+{
+    if ((msr & ~(RANGE_MSRS - 1)) != 0 && (msr & ~(RANGE_MSRS - 1)) != HIGH_RANGE)
+        return true;
+    u32 at = msr & (RANGE_MSRS - 1);
+    u32 part = (msr >= HIGH_RANGE ? HIGH : 0) + (write ? WRITES : 0);
+    return b->msr_bitmap[part + at / 8] & BIT(at % 8);
+}
+
 void msr_bitmap_catch(struct backend_vcpu *b, u64 first, u64 last, bool read, bool write)
 {
     if (read) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Where entry.S finds what it needs; vcpu.c checks it against the structs.
+// Where entry.S finds what it needs; backend.c checks it against the structs.
 #pragma once
 
 #define VCPU_LAUNCHED         132

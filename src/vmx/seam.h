@@ -57,9 +57,11 @@ struct backend_wishes {
 
 // ---- life ---------------------------------------------------------------------------------------
 
+#define IO_BITMAP_SIZE (2 * PAGE_SIZE)
+
 // Of its VM, what a vCPU's state needs when it is made or reset.
 struct backend_vm {
-    u8 *io_bitmap; // 8 KiB: a port's bit has it exit
+    u8 *io_bitmap; // IO_BITMAP_SIZE bytes: a port's bit has it exit
     u64 cr4_allowed;
     unsigned maxphyaddr;
     bool one_vcpu;

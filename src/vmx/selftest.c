@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Instructions that fail, by the boot option `test.fault`, to see how that is reported (SDM 31).
-#include "vmx/selftest.h"
 
 #if DEBUG
+#include "boot/selftest.h"
 #include "boot/memory.h"
 #include "boot/paging.h"
-#include "boot/selftest.h"
 #include "ept/ept.h"
 #include "vmx/vmx_internal.h"
 
@@ -62,7 +61,7 @@ static void invept_of_reserved_bit(void)
     ept_flush(&s);
 }
 
-void vmx_selftest(void)
+void backend_selftest(void)
 {
     static const struct selftest tests[] = {
         {"vmread", vmread_without_vmcs},
@@ -76,5 +75,5 @@ void vmx_selftest(void)
     selftest_run(tests, ARRAY_SIZE(tests));
 }
 #else
-void vmx_selftest(void) {}
+void backend_selftest(void) {}
 #endif

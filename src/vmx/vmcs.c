@@ -2,7 +2,9 @@
 #include "vmx/vmcs.h"
 
 #include "boot/panic.h"
+#include "lib/format.h"
 #include "lib/string.h"
+#include "vmx/backend.h"
 
 static const struct {
     const char *name;
@@ -78,21 +80,34 @@ bool vmcs_field_by_name(const char *name, u32 *encoding)
     return false;
 }
 
-bool vmcs_field_at(unsigned index, const char **name, u32 *encoding)
-{
-    if (index >= ARRAY_SIZE(fields))
-        return false;
-    *name = fields[index].name;
-    *encoding = fields[index].encoding;
-    return true;
-}
-
 bool vmread_safe(u32 encoding, u64 *v)
 {
     bool failed;
     count(COUNT_VMREAD);
     __asm__ volatile("vmread %2, %0" : "=r"(*v), "=@ccbe"(failed) : "r"((u64)encoding) : "memory");
     return !failed;
+}
+
+static bool contains(const char *name, const char *part)
+{
+    size_t n = strlen(part);
+    for (; *name != '\0' || n == 0; name++) {
+        size_t i = 0;
+        while (i < n && upper(name[i]) == upper(part[i]))
+            i++;
+        if (i == n)
+            return true;
+    }
+    return false;
+}
+
+void backend_describe_state(const char *part, struct text *t)
+{
+    u64 value;
+    for (unsigned i = 0; i < ARRAY_SIZE(fields); i++) {
+        if (contains(fields[i].name, part) && vmread_safe(fields[i].encoding, &value))
+            text_add(t, "%-38s %04x  %lx\n", fields[i].name, fields[i].encoding, value);
+    }
 }
 
 NORETURN void vmx_instruction_failed(const char *instruction, u64 operand)

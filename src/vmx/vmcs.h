@@ -70,8 +70,5 @@ const char *vmx_error_name(u32 error);
 const char *vmcs_field_name(u32 encoding);
 bool vmcs_field_by_name(const char *name, u32 *encoding);
 
-// Walks the fields in the table's order; returns false past the end.
-bool vmcs_field_at(unsigned index, const char **name, u32 *encoding);
-
 // Reads a field that this CPU may not have; false when it has not.
 bool vmread_safe(u32 encoding, u64 *v);

@@ -51,7 +51,7 @@ def check_report(record, core, reason, function):
 
 # ---- values that no CPU takes -----------------------------------------------------------------------
 
-# By the VM's number (vmx/selftest.h); all share core 0 with one that nothing happens to.
+# By the VM's number (vcpu/selftest.h); all share core 0 with one that nothing happens to.
 REFUSED = {
     "dr6": "the CPU does not take DR6 = 1ffff0ff0",
     "kernel-gs": "the CPU does not take IA32_KERNEL_GS_BASE = 8000000000000000",
