@@ -232,7 +232,7 @@ static int run(struct tool *t, bool images, unsigned long cores, u64 memory)
     if (t->beside[0] == '\0') // a file in the root folder
         snprintf(t->beside, sizeof(t->beside), "/");
 
-    config_parse(&config, (const char *)text, size, print_error, t);
+    (void)config_parse(&config, (const char *)text, size, print_error, t);
     if (images) {
         config_images(&config, print_image, NULL);
         return config.errors == 0 ? 0 : 1;

@@ -62,16 +62,16 @@ struct ept_space {
 };
 
 // Makes a space in which nothing is mapped, with view 0. ERR_NO_MEMORY.
-enum error ept_init(struct ept_space *s, struct ept_features features) MUST_CHECK;
+enum error ept_init(struct ept_space *s, struct ept_features features);
 
 // Maps size bytes at gpa to host memory at hpa in all views. All three are multiples of 4 KiB, and
 // nothing is mapped there yet. permissions: of EPT_RWX. ERR_INVALID; ERR_NO_MEMORY, and nothing is
 // changed: no pages for tables, or more than EPT_REGIONS regions.
-enum error ept_map(struct ept_space *s, gpa_t gpa, hpa_t hpa, u64 size, u32 permissions) MUST_CHECK;
+enum error ept_map(struct ept_space *s, gpa_t gpa, hpa_t hpa, u64 size, u32 permissions);
 
 // Makes a further view, with its number in *view. At first it has what EPT_ALL_VIEWS have.
 // ERR_NO_MEMORY, and nothing is changed.
-enum error ept_view_create(struct ept_space *s, unsigned *view) MUST_CHECK;
+enum error ept_view_create(struct ept_space *s, unsigned *view);
 
 // No vCPU is to run in the view any more, and no restriction is to be left that is for it alone.
 void ept_view_remove(struct ept_space *s, unsigned view);
@@ -82,7 +82,7 @@ void ept_view_remove(struct ept_space *s, unsigned view);
 // matter. *out stands for the restriction until ept_unrestrict(). ERR_NO_MEMORY, *out is NULL, and
 // nothing is changed: no pages for tables, or more than EPT_RESTRICTIONS of them.
 enum error ept_restrict(struct ept_space *s, gpa_t first, gpa_t last, u32 views, u32 withheld,
-                        struct ept_restriction **out) MUST_CHECK;
+                        struct ept_restriction **out);
 
 // Withholds something else, perhaps nothing, from the same pages, whose tables stay as they are: it
 // needs no memory and gives none back. True: other cores have to flush before this is in force

@@ -204,8 +204,8 @@ void packet_z(struct session *session, const struct packet_args *a)
     u64 address = a->number[0];
 
     if (a->option == 0)
-        breakpoint_remove(session, a->pid, address);
+        (void)breakpoint_remove(session, a->pid, address);
     else
-        hw_remove(session, a->pid, a->option, address, a->number[1]);
+        (void)hw_remove(session, a->pid, a->option, address, a->number[1]);
     reply_ok(session);
 }

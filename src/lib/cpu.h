@@ -108,7 +108,7 @@ X86_CONTROL_REGISTER(dr7)
 // ERR_INVALID: the CPU raises #GP for the value, and nothing is loaded. (Those of CR2 and of DR0 to
 // DR3 take any value, SDM 18.2.1.)
 
-MUST_CHECK static inline enum error try_wrmsr(u32 msr, u64 v)
+static inline enum error try_wrmsr(u32 msr, u64 v)
 {
     count(COUNT_MSR);
     __asm__ goto("1: wrmsr" FIXUP(fault)::"c"(msr), "a"((u32)v), "d"((u32)(v >> 32))
@@ -119,7 +119,7 @@ fault:
     return ERR_INVALID;
 }
 
-MUST_CHECK static inline enum error try_write_dr6(u64 v)
+static inline enum error try_write_dr6(u64 v)
 {
     __asm__ goto("1: mov %0, %%dr6" FIXUP(fault)::"r"(v) : "memory" : fault);
     return OK;
@@ -127,7 +127,7 @@ fault:
     return ERR_INVALID;
 }
 
-MUST_CHECK static inline enum error try_xsetbv(u32 index, u64 v)
+static inline enum error try_xsetbv(u32 index, u64 v)
 {
     __asm__ goto("1: xsetbv" FIXUP(fault)::"c"(index), "a"((u32)v), "d"((u32)(v >> 32))
                  : "memory"
@@ -137,7 +137,7 @@ fault:
     return ERR_INVALID;
 }
 
-MUST_CHECK static inline enum error try_fxrstor(const void *area)
+static inline enum error try_fxrstor(const void *area)
 {
     __asm__ goto("1: fxrstor64 (%0)" FIXUP(fault)::"r"(area) : "memory" : fault);
     return OK;
@@ -145,7 +145,7 @@ fault:
     return ERR_INVALID;
 }
 
-MUST_CHECK static inline enum error try_xrstor(const void *area, u64 mask)
+static inline enum error try_xrstor(const void *area, u64 mask)
 {
     __asm__ goto("1: xrstor64 (%0)" FIXUP(fault)::"r"(area), "a"((u32)mask), "d"((u32)(mask >> 32))
                  : "memory"

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "lib/error.h"
 
-#include "lib/types.h"
-
 static const char *const names[] = {
     [OK] = "ok",
     [ERR_INVALID] = "invalid value",

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Errors are values with names.
+// What every function that can fail returns.
 #pragma once
 
-enum error {
+#include "lib/types.h"
+
+enum MUST_CHECK error {
     OK = 0,
     ERR_INVALID,     // a value outside what is allowed
     ERR_NOT_FOUND,   // no such thing

@@ -179,16 +179,31 @@ size_t str_format(char *buf, size_t size, const char *fmt, ...)
     return n;
 }
 
-void text_add(struct text *t, const char *fmt, ...)
+static void text_vadd(struct text *t, const char *fmt, va_list *args)
 {
-    va_list args;
-    va_start(args, fmt);
-    vadd(t, fmt, &args);
-    va_end(args);
+    vadd(t, fmt, args);
     if (t->size > 0 && t->len >= t->size) {
         t->len = t->size - 1;
         t->cut = true;
     }
+}
+
+void text_add(struct text *t, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    text_vadd(t, fmt, &args);
+    va_end(args);
+}
+
+enum error explain(struct text *why, enum error e, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    if (why != NULL)
+        text_vadd(why, fmt, &args);
+    va_end(args);
+    return e;
 }
 
 int hex_digit(char c)

@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 
+#include "lib/error.h"
 #include "lib/types.h"
 
 // Formats into buf (size bytes, always terminated when size > 0). Returns the length that the
@@ -23,6 +24,10 @@ struct text {
 #define TEXT(array) ((struct text){.buf = (array), .size = sizeof(array)})
 
 void text_add(struct text *t, const char *fmt, ...) PRINTF(2, 3);
+
+// Adds to *why the sentence, for a reader, that says why something fails, and returns e. NULL:
+// nobody wants to know.
+enum error explain(struct text *why, enum error e, const char *fmt, ...) PRINTF(3, 4);
 
 // The value of a hexadecimal digit; -1: it is none.
 int hex_digit(char c);

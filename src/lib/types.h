@@ -51,5 +51,12 @@ typedef struct {
 #define COLD         __attribute__((cold)) // rarely executed: a start, a failure
 #define NORETURN     __attribute__((noreturn))
 #define PRINTF(f, a) __attribute__((format(printf, f, a)))
-#define MUST_CHECK   __attribute__((warn_unused_result))
 #define UNUSED       __attribute__((unused))
+
+// Behind `enum` or `struct` in a type's definition: the compiler warns where a function's result of
+// that type is dropped. (void)f() says that this is meant.
+#ifdef __clang__
+#define MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define MUST_CHECK [[nodiscard]]
+#endif

@@ -29,12 +29,12 @@ void vcpu_read_regs(struct vcpu *v, struct vcpu_regs *out);
 // MOV SS and pending debug exceptions follow. ERR_INVALID, and nothing is changed, when no CPU can
 // have the new state or a VM entry would refuse it (SDM 27.3.1): `why` gets register, value and
 // rule.
-MUST_CHECK enum error vcpu_write_regs(struct vcpu *v, const struct vcpu_regs *in, struct text *why);
+enum error vcpu_write_regs(struct vcpu *v, const struct vcpu_regs *in, struct text *why);
 
 // The vector state as an XSAVE area of FPU_STATE_SIZE bytes, aligned to 64. XSTATE_BV says which
 // parts are not in their initial state. ERR_INVALID: as above.
 void vcpu_read_fpu(struct vcpu *v, void *area);
-MUST_CHECK enum error vcpu_write_fpu(struct vcpu *v, const void *area, struct text *why);
+enum error vcpu_write_fpu(struct vcpu *v, const void *area, struct text *why);
 
 // Gives the four debug registers to the debugger (bit i of dr7 as in SDM 18.2.4), or back to the
 // guest with dr7 = 0. While the debugger has them the guest's own values are kept and shown to it.

@@ -164,13 +164,13 @@ struct lapic {
 #define LAPIC_ADDRESS_ENABLED BIT(44) // by IA32_APIC_BASE and by SVR: takes fixed interrupts
 enum { LAPIC_ADDRESS_LOGICAL_SHIFT = 32, LAPIC_ADDRESS_MODE_SHIFT = 42 };
 
-enum lapic_result {
+enum MUST_CHECK lapic_result {
     LAPIC_OK,
     LAPIC_GP,       // the access raises #GP(0)
     LAPIC_NOT_MINE, // not an MSR of the local APIC
 };
 
-enum lapic_posted {
+enum MUST_CHECK lapic_posted {
     LAPIC_DROPPED, // not accepted: the APIC is disabled
     LAPIC_POSTED,  // nothing more to do
     LAPIC_NOTIFY,  // send the descriptor's notification vector, or wake the vCPU
@@ -229,8 +229,8 @@ void lapic_mmio_write(struct lapic *l, u32 offset, u32 size, u64 value, u64 now)
 
 // RDMSR and WRMSR of 800H..8FFH, IA32_APIC_BASE and IA32_TSC_DEADLINE, with the faults of 11.12.1.2
 // and 11.12.5. *value is written only with LAPIC_OK.
-MUST_CHECK enum lapic_result lapic_msr_read(struct lapic *l, u32 msr, u64 *value, u64 now);
-MUST_CHECK enum lapic_result lapic_msr_write(struct lapic *l, u32 msr, u64 value, u64 now);
+enum lapic_result lapic_msr_read(struct lapic *l, u32 msr, u64 *value, u64 now);
+enum lapic_result lapic_msr_write(struct lapic *l, u32 msr, u64 value, u64 now);
 
 // After an APIC-write VM exit (30.4.3.3): the guest's value already stands in the page at `offset`
 // (the exit qualification); does what the write is to do.
@@ -247,7 +247,7 @@ void lapic_set_cr8(struct lapic *l, u64 value);
 
 // A fixed interrupt, from any core; says what the caller must do for it to be seen. A level-
 // triggered one that the APIC does not yet know as such goes to the owner by struct lapic_remote.
-MUST_CHECK enum lapic_posted lapic_post(struct lapic *l, u8 vector, bool level);
+enum lapic_posted lapic_post(struct lapic *l, u8 vector, bool level);
 
 // Whether an edge-triggered vector (16 to 255) may be put into the descriptor as it is, with
 // pid_post alone: the APIC takes interrupts, and knows this one for no level-triggered one. Any

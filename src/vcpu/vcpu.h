@@ -315,7 +315,7 @@ bool vcpu_call(struct vcpu *v, void (*fn)(void *arg), void *arg);
 // loop; waits until v has left its old core. ERR_INVALID: `to` runs no guests or v may not run
 // there; ERR_BUSY: v is off, or its VM starts or ends, it is moving already,
 // or its core is lost.
-MUST_CHECK enum error vcpu_move(struct vcpu *v, struct core *to);
+enum error vcpu_move(struct vcpu *v, struct core *to);
 
 // ---- events ------------------------------------------------------------------------------
 
@@ -404,7 +404,7 @@ void guest_request_flush(const struct guest *g, const struct vcpu *but);
 // Registers as in vcpu/debug.h. ERR_INVALID, and nothing is changed: no CPU can have them, for the
 // reason that `why` gets.
 void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *r) REQUIRES_LOADED(v);
-MUST_CHECK enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r, struct text *why)
+enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r, struct text *why)
     REQUIRES_LOADED(v);
 
 // CR0, CR3 and CR4 as the guest writes them. False: the value raises #GP.

@@ -21,11 +21,11 @@ struct acpi_config {
 // Writes RSDP, RSDT, XSDT, FADT, FACS, MADT and DSDT into guest RAM below ACPI_END; the guest's
 // memory map should keep 0xe0000-0xfffff reserved. ERR_INVALID: the number of vCPUs; ERR_FAULT: no
 // RAM there.
-enum error acpi_build(const struct acpi_config *c, struct guest_memory *m) MUST_CHECK;
+enum error acpi_build(const struct acpi_config *c, struct guest_memory *m);
 
 // Writes the SMBIOS entry point and the structures BIOS information, system information, end.
 // ERR_FAULT: no RAM there.
-enum error smbios_build(struct guest_memory *m) MUST_CHECK;
+enum error smbios_build(struct guest_memory *m);
 
 // Makes the sum of n bytes, this one included, 0.
 static inline u8 table_checksum(const void *table, size_t n)

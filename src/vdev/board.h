@@ -73,13 +73,13 @@ struct board {
 // Puts the board into the state in which firmware hands over: PIC at vectors 0x08 and 0x70 with all
 // masked, PIT channel 0 at 18.2 Hz, CMOS filled in. ERR_INVALID: a frequency that is too low. Other
 // errors: devices do not fit on the bus together, as bus_add_ports() has it.
-enum error board_init(struct board *b, const struct board_config *config, u64 now) MUST_CHECK;
+enum error board_init(struct board *b, const struct board_config *config, u64 now);
 
 // Puts a PCI function into the slot of a device (1 to 31), before the guest starts. Its reads and
 // writes are called with the VM's lock held, as is pci_set_irq(), by which it interrupts. Returns
 // as pci_add.
 enum error board_add_function(struct board *b, unsigned device, struct pci_function *f,
-                              const struct pci_kind *kind, void *ctx) MUST_CHECK;
+                              const struct pci_kind *kind, void *ctx);
 
 // The state of board_init() after a reset; the clock, the CMOS RAM and the PM timer go on.
 void board_reset(struct board *b, u64 now);

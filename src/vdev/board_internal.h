@@ -21,7 +21,7 @@ void board_expire_pit(struct board *b, u64 now);
 void board_update_due(struct board *b, enum board_timer t);
 
 // Registers the board's devices at its bus. Returns as board_init.
-enum error board_register(struct board *b, struct text *why) MUST_CHECK;
+enum error board_register(struct board *b, struct text *why);
 
 // Drives an ISA IRQ, 0 to 15, of the PIC and the IOAPIC. ctx is the board, as in struct irq_line.
 void board_isa_irq(void *ctx, unsigned irq, bool level);

@@ -52,9 +52,9 @@ void bus_init(struct bus *bus);
 // last port or address. ERR_BUSY: it overlaps another. ERR_NO_MEMORY: there are too many. After an
 // error nothing has changed, and *why (may be NULL) has a sentence that names the devices.
 enum error bus_add_ports(struct bus *bus, u16 first, u32 count, const struct bus_device *device,
-                         void *ctx, struct text *why) MUST_CHECK;
+                         void *ctx, struct text *why);
 enum error bus_add_memory(struct bus *bus, gpa_t first, u64 length, const struct bus_device *device,
-                          void *ctx, struct text *why) MUST_CHECK;
+                          void *ctx, struct text *why);
 
 // Takes back the range that begins there. Nothing happens if none does.
 void bus_remove_ports(struct bus *bus, u16 first);

@@ -77,7 +77,7 @@ struct pci {
 void pci_init(struct pci *p, const struct pci_wires *wires);
 
 // Lets ports 0xcf8 and 0xcfc to 0xcff of the bus answer. Returns as bus_add_ports.
-enum error pci_register(struct pci *p, struct text *why) MUST_CHECK;
+enum error pci_register(struct pci *p, struct text *why);
 
 // The state after power-on of the host bridge and all functions: nothing is mapped, no interrupt.
 void pci_reset(struct pci *p);
@@ -86,7 +86,7 @@ void pci_reset(struct pci *p);
 // to the kind's functions. ERR_BUSY: the slot is taken. ERR_INVALID: no such slot, or a size that a
 // base address cannot have.
 enum error pci_add(struct pci *p, unsigned device, struct pci_function *f,
-                   const struct pci_kind *kind, void *ctx) MUST_CHECK;
+                   const struct pci_kind *kind, void *ctx);
 
 // Says whether the function wants an interrupt: drives its line, or, where the guest has enabled
 // MSI, sends its message at a rise.

@@ -77,7 +77,8 @@ static bool read_config(void)
     if (memory.v == 0)
         return false;
     config = phys_to_virt(memory);
-    config_parse(config, (const char *)file.data, file.size, report, NULL);
+    // What is wrong was reported, and VMs with mistakes are left out.
+    (void)config_parse(config, (const char *)file.data, file.size, report, NULL);
 
     struct core_set online = {0};
     for (unsigned i = 0; i < core_count; i++) {

@@ -138,7 +138,7 @@ extern const struct device_ops vm_device_ops;
 extern const struct life_ops vm_life_ops;
 
 // Makes a VM's board. An error leaves its sentence in *why.
-enum error devices_init(struct vm *vm, struct text *why) MUST_CHECK;
+enum error devices_init(struct vm *vm, struct text *why);
 
 // After a call into the board: drops the VM's lock and sees to its next event, which may have
 // moved. v is the vCPU that the call was for, on its core; NULL: none.

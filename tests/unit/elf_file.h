@@ -103,7 +103,7 @@ static inline void try_extremes(void)
                 u8 saved[8];
                 memcpy(saved, file + at, width);
                 memcpy(file + at, &values[i], width);
-                load_image(&request, &memory, &entry, &why);
+                (void)load_image(&request, &memory, &entry, &why);
                 memcpy(file + at, saved, width);
             }
         }

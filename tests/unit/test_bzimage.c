@@ -236,7 +236,7 @@ static void test_every_field_overflowing(void **state)
                 memcpy(file + at, &values[i], width);
                 request.kernel = (struct image){"vmlinuz", file, sizeof(file)};
                 request.initrd = (struct image){"initrd", initrd, sizeof(initrd)};
-                load_image(&request, &memory, &entry, &why);
+                (void)load_image(&request, &memory, &entry, &why);
                 memcpy(file + at, saved, 8);
             }
         }

@@ -246,12 +246,12 @@ static const char *refusal(unsigned n)
 static void test_device_of_two(void **state)
 {
     (void)state;
-    parse("[vm a]\nkernel = k\ndevices = com2\n"
-          "[vm b]\nkernel = k\ndevices = com1,com2\n"
-          "[vm c]\nkernel = k\ndevices = com4\n"
-          "[vm d]\nkernel = k\ndevices = com3\n"
-          "[vm e]\nkernel = k\nvcpus = 0\ndevices = com1\n"
-          "[vm f]\nkernel = k\n");
+    (void)parse("[vm a]\nkernel = k\ndevices = com2\n"
+                "[vm b]\nkernel = k\ndevices = com1,com2\n"
+                "[vm c]\nkernel = k\ndevices = com4\n"
+                "[vm d]\nkernel = k\ndevices = com3\n"
+                "[vm e]\nkernel = k\nvcpus = 0\ndevices = com1\n"
+                "[vm f]\nkernel = k\n");
     assert_string_equal(reports, "15: vcpus: 0 is outside 1 to 64\n"
                                  "6: devices: com2: VM a has it\n"
                                  "9: devices: com4: VM a has the one that shares its interrupt\n"
@@ -504,7 +504,7 @@ static void test_every_truncation(void **state)
                                "0-3,5\nmemory=2M\r\nmodule = m x y\nformat = flat\nload = 0x10\n"
                                "[vm b]\nkernel = q\n";
     for (size_t len = 0; len <= strlen(text); len++) {
-        parse_bytes(text, len);
+        (void)parse_bytes(text, len);
         assert_int_equal(config.vms > 0, len >= strlen("[appliance]\npoweroff = never\n[vm a]"));
     }
 }
@@ -518,7 +518,7 @@ static void test_machine(void **state)
                                "[vm d]\nkernel = k\nmemory = 57M\n"
                                "[vm e]\nkernel = k\nmemory = 56M\n"
                                "[vm f]\nkernel = k\nmemory = bad\n";
-    parse(text);
+    (void)parse(text);
     reports[0] = '\0';
     struct core_set online = {{0x0f}};
     assert_int_equal(config_check_machine(&config, &online, 256 * MiB, collect, &config), 3);
@@ -543,10 +543,10 @@ static void list_image(void *ctx, const char *name)
 static void test_image_list_has_each_once(void **state)
 {
     (void)state;
-    parse("[vm a]\nkernel = k\ninitrd = i\n"
-          "[vm b]\nkernel = k\nmodule = m1\nmodule = i\nmodule = m2 x\n"
-          "[vm bad]\nkernel = no\nvcpus = 0\n"
-          "[vm c]\nkernel = m2\n");
+    (void)parse("[vm a]\nkernel = k\ninitrd = i\n"
+                "[vm b]\nkernel = k\nmodule = m1\nmodule = i\nmodule = m2 x\n"
+                "[vm bad]\nkernel = no\nvcpus = 0\n"
+                "[vm c]\nkernel = m2\n");
     reports[0] = '\0';
     config_images(&config, list_image, NULL);
     assert_string_equal(reports, "k i m1 m2 ");
@@ -562,11 +562,11 @@ static bool no_image(void *ctx, const char *name, struct image *out)
 static void test_images_are_checked(void **state)
 {
     (void)state;
-    parse("[vm a]\nkernel = gone\n[vm b]\nkernel = text\n"
-          "[vm c]\nkernel = text\nformat = flat\n"
-          "[vm d]\nkernel = text\nformat = flat\nmodule = text\nmodule = gone2\n"
-          "[vm e]\nkernel = text\ninitrd = gone3\nformat = linux\n"
-          "[vm f]\nkernel = text\nload = 0x9fbff\nformat = flat\n");
+    (void)parse("[vm a]\nkernel = gone\n[vm b]\nkernel = text\n"
+                "[vm c]\nkernel = text\nformat = flat\n"
+                "[vm d]\nkernel = text\nformat = flat\nmodule = text\nmodule = gone2\n"
+                "[vm e]\nkernel = text\ninitrd = gone3\nformat = linux\n"
+                "[vm f]\nkernel = text\nload = 0x9fbff\nformat = flat\n");
     assert_string_equal(reports, "");
     assert_int_equal(config_check_images(&config, no_image, NULL, collect, &config), 1);
     assert_string_equal(
@@ -584,13 +584,13 @@ static void test_all_errors_come_at_once(void **state)
 {
     (void)state;
     // An unknown key and images that are missing, all of them.
-    parse("[vm a]\nkernal = x\nweigth = 3\nkernel = gone\ninitrd = gone2\nmodule = gone3\n"
-          // A bad value that the loader does not go by, and a kernel that is none.
-          "[vm b]\nvcpus = 0\nkernel = text\n"
-          // One that it does go by: what there is may be right with the right value.
-          "[vm c]\nformat = flta\nkernel = text\n"
-          "[vm d]\nfromat = flat\nkernel = text\n"
-          "[vm e]\ninitrd = gone4\n");
+    (void)parse("[vm a]\nkernal = x\nweigth = 3\nkernel = gone\ninitrd = gone2\nmodule = gone3\n"
+                // A bad value that the loader does not go by, and a kernel that is none.
+                "[vm b]\nvcpus = 0\nkernel = text\n"
+                // One that it does go by: what there is may be right with the right value.
+                "[vm c]\nformat = flta\nkernel = text\n"
+                "[vm d]\nfromat = flat\nkernel = text\n"
+                "[vm e]\ninitrd = gone4\n");
     reports[0] = '\0';
     assert_int_equal(config_check_images(&config, no_image, NULL, collect, &config), 0);
     assert_string_equal(reports,
@@ -615,7 +615,7 @@ static bool video_kernel(void *ctx, const char *name, struct image *out)
 static void test_a_note_leaves_nothing_out(void **state)
 {
     (void)state;
-    parse("[vm a]\nkernel = mach\n");
+    (void)parse("[vm a]\nkernel = mach\n");
     assert_int_equal(config_check_images(&config, video_kernel, NULL, collect, &config), 1);
     assert_string_equal(reports, "2: kernel: note: mach: it wants a video mode (bit 2 of its "
                                  "Multiboot flags), and a VM has no display: it is told of none\n");

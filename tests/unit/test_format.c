@@ -101,6 +101,19 @@ static void test_text_grows_until_it_is_full(void **state)
     assert_int_equal(t.len, 7);
 }
 
+static void test_an_error_is_explained_to_who_wants_to_know(void **state)
+{
+    (void)state;
+    char buf[16];
+    struct text why = TEXT(buf);
+    assert_int_equal(explain(&why, ERR_BUSY, "%s = %x", "cr3", 0x10), ERR_BUSY);
+    assert_string_equal(buf, "cr3 = 10");
+    assert_int_equal(explain(&why, ERR_INVALID, ": much too long for it"), ERR_INVALID);
+    assert_string_equal(buf, "cr3 = 10: much ");
+    assert_true(why.cut);
+    assert_int_equal(explain(NULL, ERR_FAULT, "for nobody"), ERR_FAULT);
+}
+
 static bool number(const char *text, u64 *value)
 {
     return str_number(text, strlen(text), value);
@@ -145,6 +158,7 @@ int main(void)
         cmocka_unit_test(test_null_string),
         cmocka_unit_test(test_every_buffer_size),
         cmocka_unit_test(test_text_grows_until_it_is_full),
+        cmocka_unit_test(test_an_error_is_explained_to_who_wants_to_know),
         cmocka_unit_test(test_numbers_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -179,7 +179,7 @@ static void paging_pae(void **state)
     for (unsigned bit = 1; bit < 64; bit++) {
         ps.pdpte[1] = 0x11000 | P | BIT(bit);
         bool reserved = bit < 3 || (bit >= 5 && bit <= 8) || bit >= 39;
-        walk(&ps, 0x7fe00000, WALK_READ);
+        (void)walk(&ps, 0x7fe00000, WALK_READ);
         assert_int_equal(r.error_code == (PF_PRESENT | PF_RESERVED), reserved);
     }
 }
