@@ -170,10 +170,9 @@ static void run_write_fpu(void *arg)
     struct vcpu *v = c->v;
     struct regs_limits limits;
     vcpu_limits(v, &limits);
-    if (!fpu_check(c->in, &limits, c->why)) {
-        c->error = ERR_INVALID;
+    c->error = fpu_check(c->in, &limits, c->why);
+    if (c->error != OK)
         return;
-    }
     switch_save(v);
     memcpy(v->switched.xsave, c->in, FPU_STATE_SIZE);
     v->switched.extended = v->guest->xcr0_allowed != 0;

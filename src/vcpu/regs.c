@@ -254,7 +254,7 @@ enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r, struct text 
     struct regs_limits limits;
     vcpu_get_regs(v, &old); // which takes what is on the core
     vcpu_limits(v, &limits);
-    if (!regs_check(&old, r, &limits, why) || !enter_fields(v, &old, r, why))
+    if (regs_check(&old, r, &limits, why) != OK || !enter_fields(v, &old, r, why))
         return ERR_INVALID;
     for (unsigned n = 0; n < GPR_COUNT; n++)
         vcpu_set_gpr(v, n, r->gpr[n]);

@@ -118,10 +118,10 @@ static void check_segments(struct entry_check *c)
                                 .ss_access = (u32)check_read(c, GUEST_SS_ACCESS)};
     for (enum segment_name n = SEG_ES; n < SEG_COUNT; n++) {
         struct segment s;
-        enum segment_field field = SEGMENT_ACCESS;
+        struct segment_fault fault;
         read_segment(c, n, &s);
-        const char *rule = segment_check(n, &s, &mode, &field);
-        check_require(c, rule == NULL, segment_field(n, field), rule);
+        if (segment_check(n, &s, &mode, &fault) != OK)
+            check_require(c, false, segment_field(n, fault.field), fault.rule);
     }
     if (!v8086 && !check_has_secondary(c, SECONDARY_UNRESTRICTED_GUEST))
         check_restricted(c);

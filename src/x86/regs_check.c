@@ -15,15 +15,14 @@
 
 struct check {
     struct text *why;
-    bool failed;
+    enum error error;
 };
 
 // Notes the first rule that is broken.
 static void require(struct check *c, bool ok, const char *name, u64 value, const char *rule)
 {
-    if (!ok && !c->failed)
-        text_add(c->why, "%s = %lx: %s", name, value, rule);
-    c->failed |= !ok;
+    if (!ok && c->error == OK)
+        c->error = explain(c->why, ERR_INVALID, "%s = %lx: %s", name, value, rule);
 }
 
 static bool is_long(const struct vcpu_regs *r)
@@ -83,94 +82,106 @@ static void check_control(struct check *c, const struct vcpu_regs *old, const st
 
 // ---- segments ----------------------------------------------------------------------------------
 
-static const char *check_v8086(const struct segment *s, enum segment_field *field)
+static enum error breaks(struct segment_fault *fault, const char *rule)
 {
-    *field = SEGMENT_BASE;
-    if (s->base != (u64)s->selector << 4)
-        return "must be the selector * 16 in virtual-8086 mode";
-    *field = SEGMENT_LIMIT;
-    if (s->limit != 0xffff)
-        return "the limit must be ffff in virtual-8086 mode";
-    *field = SEGMENT_ACCESS;
-    return s->access != 0xf3 ? "the access rights must be f3 in virtual-8086 mode" : NULL;
+    fault->rule = rule;
+    return ERR_INVALID;
 }
 
-static const char *check_type(enum segment_name n, unsigned type, bool long_mode)
+static enum error check_v8086(const struct segment *s, struct segment_fault *fault)
+{
+    fault->field = SEGMENT_BASE;
+    if (s->base != (u64)s->selector << 4)
+        return breaks(fault, "must be the selector * 16 in virtual-8086 mode");
+    fault->field = SEGMENT_LIMIT;
+    if (s->limit != 0xffff)
+        return breaks(fault, "the limit must be ffff in virtual-8086 mode");
+    fault->field = SEGMENT_ACCESS;
+    return s->access == 0xf3 ? OK
+                             : breaks(fault, "the access rights must be f3 in virtual-8086 mode");
+}
+
+static enum error check_type(enum segment_name n, unsigned type, bool long_mode,
+                             struct segment_fault *fault)
 {
     switch (n) {
     case SEG_CS:
         return type == 3 || (type >= 9 && (type & 1))
-                   ? NULL
-                   : "the type must be that of an accessed code segment";
+                   ? OK
+                   : breaks(fault, "the type must be that of an accessed code segment");
     case SEG_SS:
-        return type == 3 || type == 7 ? NULL : "the type must be that of accessed, writable data";
+        return type == 3 || type == 7
+                   ? OK
+                   : breaks(fault, "the type must be that of accessed, writable data");
     case SEG_LDTR:
-        return type == 2 ? NULL : "the type must be that of an LDT";
+        return type == 2 ? OK : breaks(fault, "the type must be that of an LDT");
     case SEG_TR:
-        return type == 11 || (type == 3 && !long_mode) ? NULL
-                                                       : "the type must be that of a busy TSS";
+        return type == 11 || (type == 3 && !long_mode)
+                   ? OK
+                   : breaks(fault, "the type must be that of a busy TSS");
     default:
         return (type & 1) && (!(type & 8) || (type & 2))
-                   ? NULL
-                   : "the type must be that of an accessed, readable segment";
+                   ? OK
+                   : breaks(fault, "the type must be that of an accessed, readable segment");
     }
 }
 
-static const char *check_dpl(enum segment_name n, u32 access, const struct segment_mode *mode)
+static enum error check_dpl(enum segment_name n, u32 access, const struct segment_mode *mode,
+                            struct segment_fault *fault)
 {
     unsigned type = access & 15, dpl = SEGMENT_DPL(access), ring = SEGMENT_DPL(mode->ss_access);
     if (n == SEG_CS && (type == 3 || type == 9 || type == 11) && dpl != (type == 3 ? 0 : ring))
-        return "the DPL must be SS's";
+        return breaks(fault, "the DPL must be SS's");
     if (n == SEG_CS && type >= 13 && dpl > ring)
-        return "the DPL of conforming code must not be above SS's";
+        return breaks(fault, "the DPL of conforming code must not be above SS's");
     if (n == SEG_SS && dpl != 0 && ((mode->cs_access & 15) == 3 || !mode->protected))
-        return "the DPL must be 0 in real mode";
-    return NULL;
+        return breaks(fault, "the DPL must be 0 in real mode");
+    return OK;
 }
 
-static const char *check_access(enum segment_name n, const struct segment *s,
-                                const struct segment_mode *mode)
+static enum error check_access(enum segment_name n, const struct segment *s,
+                               const struct segment_mode *mode, struct segment_fault *fault)
 {
     u32 access = s->access;
     if (n == SEG_TR && (access & SEGMENT_UNUSABLE))
-        return "TR must be usable";
-    const char *rule = check_type(n, access & 15, mode->long_mode);
-    if (rule != NULL)
-        return rule;
+        return breaks(fault, "TR must be usable");
+    enum error e = check_type(n, access & 15, mode->long_mode, fault);
+    if (e != OK)
+        return e;
     if (!!(access & SEGMENT_NOT_SYSTEM) != (n <= SEG_GS))
-        return n <= SEG_GS ? "the S bit must be set" : "the S bit must be clear";
+        return breaks(fault, n <= SEG_GS ? "the S bit must be set" : "the S bit must be clear");
     if (!(access & SEGMENT_PRESENT))
-        return "must be present";
+        return breaks(fault, "must be present");
     if ((access & ACCESS_RESERVED) != 0)
-        return "reserved bits must be clear";
+        return breaks(fault, "reserved bits must be clear");
     if (n == SEG_CS && mode->long_mode && (access & SEGMENT_LONG) && (access & SEGMENT_BIG))
-        return "L and D must not both be set";
+        return breaks(fault, "L and D must not both be set");
     if ((s->limit & 0xfff) != 0xfff && (access & SEGMENT_GRANULAR))
-        return "G must be clear when bits 11:0 of the limit are not all set";
+        return breaks(fault, "G must be clear when bits 11:0 of the limit are not all set");
     if (s->limit >> 20 != 0 && !(access & SEGMENT_GRANULAR))
-        return "G must be set when the limit is above 1 MiB";
-    return NULL;
+        return breaks(fault, "G must be set when the limit is above 1 MiB");
+    return OK;
 }
 
-const char *segment_check(enum segment_name n, const struct segment *s,
-                          const struct segment_mode *mode, enum segment_field *field)
+enum error segment_check(enum segment_name n, const struct segment *s,
+                         const struct segment_mode *mode, struct segment_fault *fault)
 {
     bool usable = !(s->access & SEGMENT_UNUSABLE) || n == SEG_CS || n == SEG_TR;
     if (mode->v8086 && n <= SEG_GS)
-        return check_v8086(s, field);
+        return check_v8086(s, fault);
 
-    *field = SEGMENT_SELECTOR;
+    fault->field = SEGMENT_SELECTOR;
     if ((n == SEG_TR || (n == SEG_LDTR && usable)) && (s->selector & SELECTOR_LDT))
-        return "the selector must be of the GDT";
-    *field = SEGMENT_BASE;
+        return breaks(fault, "the selector must be of the GDT");
+    fault->field = SEGMENT_BASE;
     bool wide = n == SEG_FS || n == SEG_GS || n == SEG_LDTR || n == SEG_TR;
     if (wide && (usable || n != SEG_LDTR) && !canonical(s->base))
-        return "must be canonical";
+        return breaks(fault, "must be canonical");
     if (!wide && (usable || n == SEG_CS) && s->base >> 32 != 0)
-        return "bits 63:32 must be clear";
-    *field = SEGMENT_ACCESS;
-    const char *rule = usable ? check_access(n, s, mode) : NULL;
-    return rule != NULL ? rule : check_dpl(n, s->access, mode);
+        return breaks(fault, "bits 63:32 must be clear");
+    fault->field = SEGMENT_ACCESS;
+    enum error e = usable ? check_access(n, s, mode, fault) : OK;
+    return e == OK ? check_dpl(n, s->access, mode, fault) : e;
 }
 
 static void check_segments(struct check *c, const struct vcpu_regs *r)
@@ -183,14 +194,14 @@ static void check_segments(struct check *c, const struct vcpu_regs *r)
                                 .ss_access = r->seg[SEG_SS].access};
     for (unsigned n = 0; n < SEG_COUNT; n++) {
         const struct segment *s = &r->seg[n];
-        enum segment_field field;
+        struct segment_fault fault;
         char name[16];
-        const char *rule = segment_check((enum segment_name)n, s, &mode, &field);
-        if (rule == NULL)
+        if (segment_check((enum segment_name)n, s, &mode, &fault) == OK)
             continue;
         // Limit and access rights have no names in gdb.
-        str_format(name, sizeof(name), "%s%s", names[n], field == SEGMENT_BASE ? "_base" : "");
-        require(c, false, name, field == SEGMENT_BASE ? s->base : s->selector, rule);
+        bool base = fault.field == SEGMENT_BASE;
+        str_format(name, sizeof(name), "%s%s", names[n], base ? "_base" : "");
+        require(c, false, name, base ? s->base : s->selector, fault.rule);
     }
 }
 
@@ -203,8 +214,8 @@ static void check_table(struct check *c, const struct descriptor_table *t, const
     require(c, t->limit <= 0xffff, limit, t->limit, "must fit into 16 bits");
 }
 
-bool regs_check(const struct vcpu_regs *old, const struct vcpu_regs *r, const struct regs_limits *l,
-                struct text *why)
+enum error regs_check(const struct vcpu_regs *old, const struct vcpu_regs *r,
+                      const struct regs_limits *l, struct text *why)
 {
     struct check c = {.why = why};
     check_control(&c, old, r, l);
@@ -220,10 +231,10 @@ bool regs_check(const struct vcpu_regs *old, const struct vcpu_regs *r, const st
     check_segments(&c, r);
     check_table(&c, &r->gdtr, "gdtr_base", "gdtr_limit");
     check_table(&c, &r->idtr, "idtr_base", "idtr_limit");
-    return !c.failed;
+    return c.error;
 }
 
-bool fpu_check(const void *area, const struct regs_limits *l, struct text *why)
+enum error fpu_check(const void *area, const struct regs_limits *l, struct text *why)
 {
     struct check c = {.why = why};
     u64 header[8], allowed = l->xcr0 != 0 ? l->xcr0 : XCR0_X87 | XCR0_SSE;
@@ -235,7 +246,7 @@ bool fpu_check(const void *area, const struct regs_limits *l, struct text *why)
             "must be states that the VM's CPU has");
     for (unsigned i = 1; i < ARRAY_SIZE(header); i++)
         require(&c, header[i] == 0, "the XSAVE header", header[i], "must be 0");
-    return !c.failed;
+    return c.error;
 }
 
 bool xcr0_ok(u64 value, u64 allowed)

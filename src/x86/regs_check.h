@@ -22,17 +22,20 @@ struct regs_limits {
     u32 mxcsr_mask; // bits that may be set
 };
 
-// Whether a vCPU that has the registers `old` can have `r`. False: why says which register, by
-// gdb's name for it, its value and the rule. Segment registers are looked at as a VM entry does
+// Whether a vCPU that has the registers `old` can have `r`. ERR_INVALID: why says which register,
+// by gdb's name for it, its value and the rule. Segment registers are looked at as a VM entry does
 // (SDM 27.3.1.2); of what one instruction must not change at a time, the two are compared.
-bool regs_check(const struct vcpu_regs *old, const struct vcpu_regs *r, const struct regs_limits *l,
-                struct text *why);
+enum error regs_check(const struct vcpu_regs *old, const struct vcpu_regs *r,
+                      const struct regs_limits *l, struct text *why);
 
 // The same for vector state, an XSAVE area in standard format (SDM Vol. 1, 13.8).
-bool fpu_check(const void *area, const struct regs_limits *l, struct text *why);
+enum error fpu_check(const void *area, const struct regs_limits *l, struct text *why);
 
-// Which field of a segment register breaks a rule.
-enum segment_field { SEGMENT_SELECTOR, SEGMENT_BASE, SEGMENT_LIMIT, SEGMENT_ACCESS };
+// A rule that a segment register breaks, and by which field.
+struct segment_fault {
+    enum segment_field { SEGMENT_SELECTOR, SEGMENT_BASE, SEGMENT_LIMIT, SEGMENT_ACCESS } field;
+    const char *rule;
+};
 
 // What the rules for segment registers depend on.
 struct segment_mode {
@@ -40,10 +43,10 @@ struct segment_mode {
     u32 cs_access, ss_access;
 };
 
-// The first rule of SDM 27.3.1.2 that the segment register breaks (unrestricted guest), and by
-// which field; NULL: none.
-const char *segment_check(enum segment_name n, const struct segment *s,
-                          const struct segment_mode *mode, enum segment_field *field);
+// The rules of SDM 27.3.1.2 for a segment register (unrestricted guest). ERR_INVALID: *fault has
+// the first that it breaks.
+enum error segment_check(enum segment_name n, const struct segment *s,
+                         const struct segment_mode *mode, struct segment_fault *fault);
 
 // Whether XSETBV takes the value (SDM Vol. 1, 13.3), of the bits that may be set.
 bool xcr0_ok(u64 value, u64 allowed);

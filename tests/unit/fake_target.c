@@ -358,7 +358,7 @@ enum error vcpu_write_regs(struct vcpu *v, const struct vcpu_regs *in, struct te
     struct vcpu_regs old = v->regs;
 
     require(v->held, "registers of a running vCPU are written");
-    if (!fake_takes_all && !regs_check(&old, in, &fake_limits, why))
+    if (!fake_takes_all && regs_check(&old, in, &fake_limits, why) != OK)
         return ERR_INVALID;
     v->pass &= in->rip == old.rip;
     v->regs = *in;
@@ -379,7 +379,7 @@ void vcpu_read_fpu(struct vcpu *v, void *area)
 enum error vcpu_write_fpu(struct vcpu *v, const void *area, struct text *why)
 {
     require(v->held, "vector state of a running vCPU is written");
-    if (!fake_takes_all && !fpu_check(area, &fake_limits, why))
+    if (!fake_takes_all && fpu_check(area, &fake_limits, why) != OK)
         return ERR_INVALID;
     memcpy(v->fpu, area, FPU_STATE_SIZE);
     require_possible(v);
