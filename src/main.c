@@ -34,7 +34,9 @@
 
 void main(u32 magic, hpa_t info);
 
-static const char *backend_missing, *acpi_missing;
+static enum error acpi_error;
+static char acpi_missing[80]; // what, with acpi_error
+static const char *backend_missing;
 
 // Every core, the boot core last: into VMX operation and, when all are there, into the main loop.
 static void core_main(void)
@@ -59,15 +61,15 @@ static void core_main(void)
         core_stop();
 }
 
-static void log_machine(const char *missing)
+static void log_machine(void)
 {
     unsigned leaves;
     unsigned bad = paging_count_writable_executable(&leaves);
     log_line("boot", "Vitrine: %lu MiB of memory, %u boot modules%s", (memory_total_bytes() / MiB),
              boot_info.modules, boot_info.modules_left_out > 0 ? " (more were left out)" : "");
     log_line("boot", "host paging: %u pages, %u of them writable and executable", leaves, bad);
-    if (missing != NULL)
-        log_line("boot", "ACPI: %s", missing);
+    if (acpi_error != OK)
+        log_line("boot", "ACPI: %s", acpi_missing);
 }
 
 static void start_vmx(void)
@@ -93,7 +95,7 @@ static void start_vmx(void)
 static NORETURN void boot_core_main(void)
 {
     time_init();
-    log_machine(acpi_missing);
+    log_machine();
     selftest_fault();
     host_irqs_init();
     apic_init();
@@ -117,15 +119,15 @@ static NORETURN void boot_core_main(void)
 void main(u32 magic, hpa_t info)
 {
     assert_failed = panic;
-    bool booted = multiboot2_read(magic, info);
+    enum error booted = multiboot2_read(magic, info);
     serial_init();
-    if (!booted)
+    if (booted != OK)
         power_off("not started by a Multiboot2 loader with a memory map");
     memory_init();
     record_init();
     paging_init();
     screen_init();
-    acpi_missing = acpi_init();
+    acpi_error = acpi_init(&TEXT(acpi_missing));
     selftest_acpi();
     smp_init();
     // A return address of 0 ends backtraces.

@@ -234,7 +234,7 @@ static void read_fadt(const struct header *h)
         read_s5(d);
 }
 
-const char *acpi_init(void)
+enum error acpi_init(struct text *why)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(acpi.isa); i++)
         acpi.isa[i].gsi = i;
@@ -242,15 +242,17 @@ const char *acpi_init(void)
 
     const struct rsdp *r = find_rsdp();
     if (r == NULL)
-        return "no RSDP: neither in Multiboot2's tags nor in the BIOS areas";
+        return explain(why, ERR_NOT_FOUND,
+                       "no RSDP: neither in Multiboot2's tags nor in the BIOS areas");
     const struct header *fadt = find_table(r, "FACP");
     if (fadt != NULL)
         read_fadt(fadt);
     const struct header *madt = find_table(r, "APIC");
     if (madt == NULL)
-        return "no MADT: only the boot core can be used";
+        return explain(why, ERR_NOT_FOUND, "no MADT: only the boot core can be used");
     read_madt(madt);
     if (acpi.cpus == 0)
-        return "the MADT names no enabled CPU: only the boot core can be used";
-    return fadt != NULL ? NULL : "no FADT: cannot power off by ACPI";
+        return explain(why, ERR_NOT_FOUND,
+                       "the MADT names no enabled CPU: only the boot core can be used");
+    return fadt != NULL ? OK : explain(why, ERR_NOT_FOUND, "no FADT: cannot power off by ACPI");
 }

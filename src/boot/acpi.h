@@ -2,6 +2,7 @@
 // The host's ACPI tables (ACPI 6.4, 5.2), as far as a hypervisor needs them.
 #pragma once
 
+#include "lib/format.h"
 #include "lib/types.h"
 
 #define ACPI_CPUS_MAX    512
@@ -34,5 +35,5 @@ struct acpi_info {
 extern struct acpi_info acpi;
 
 // Finds the RSDP (Multiboot2's tags first, then the BIOS areas) and reads MADT, FADT and the DSDT's
-// \_S5. Returns NULL, or what is missing; the fields that were found are good in any case.
-const char *acpi_init(void);
+// \_S5. ERR_NOT_FOUND: *why says what is missing; the fields that were found are good in any case.
+enum error acpi_init(struct text *why);

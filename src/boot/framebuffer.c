@@ -32,14 +32,14 @@ u64 framebuffer_size(const struct framebuffer *fb)
     return (u64)fb->pitch * fb->height;
 }
 
-static const char *text_refusal(const struct framebuffer *fb)
+static enum error check_text(const struct framebuffer *fb, struct text *why)
 {
     if (fb->start.v < VGA_MEMORY || fb->start.v >= VGA_MEMORY_END ||
         framebuffer_size(fb) > VGA_MEMORY_END - fb->start.v)
-        return "text outside VGA's memory";
+        return explain(why, ERR_INVALID, "text outside VGA's memory");
     if (fb->width < 40 || fb->height < 10 || fb->pitch % 2 != 0 || fb->pitch / 2 < fb->width)
-        return "text of an odd size";
-    return NULL;
+        return explain(why, ERR_INVALID, "text of an odd size");
+    return OK;
 }
 
 static u64 mask(struct color_field f)
@@ -47,46 +47,46 @@ static u64 mask(struct color_field f)
     return (BIT(f.size) - 1) << f.position;
 }
 
-static const char *dots_refusal(const struct framebuffer *fb)
+static enum error check_dots(const struct framebuffer *fb, struct text *why)
 {
     u32 bytes = (fb->bits + 7u) / 8;
     if (fb->bits < 15 || bytes > 4)
-        return "neither 2, 3 nor 4 bytes to a dot";
+        return explain(why, ERR_UNSUPPORTED, "neither 2, 3 nor 4 bytes to a dot");
     const struct color_field *colors[] = {&fb->red, &fb->green, &fb->blue};
     u64 seen = 0;
     for (unsigned i = 0; i < ARRAY_SIZE(colors); i++) {
         const struct color_field *f = colors[i];
         if (f->size == 0 || f->size > 16 || f->position + f->size > 8 * bytes || seen & mask(*f))
-            return "colours that no dot has room for";
+            return explain(why, ERR_INVALID, "colours that no dot has room for");
         seen |= mask(*f);
     }
     bool aligned = bytes == 3 || (fb->start.v | fb->pitch) % bytes == 0;
     if (fb->width < 320 || fb->height < 160 || fb->pitch / bytes < fb->width || !aligned)
-        return "an odd size";
-    return NULL;
+        return explain(why, ERR_INVALID, "an odd size");
+    return OK;
 }
 
-const char *framebuffer_refusal(const struct framebuffer *fb, const struct memory_range *ranges,
-                                unsigned count, u64 limit)
+enum error framebuffer_check(const struct framebuffer *fb, const struct memory_range *ranges,
+                             unsigned count, u64 limit, struct text *why)
 {
     if (framebuffer_size(fb) > FRAMEBUFFER_MOST || fb->start.v >= limit ||
         framebuffer_size(fb) > limit - fb->start.v)
-        return "more than can be";
+        return explain(why, ERR_INVALID, "more than can be");
     if (fb->kind == FRAMEBUFFER_TEXT)
-        return text_refusal(fb);
+        return check_text(fb, why);
     if (fb->kind != FRAMEBUFFER_RGB)
-        return "a palette";
-    const char *why = dots_refusal(fb);
-    if (why != NULL)
-        return why;
+        return explain(why, ERR_UNSUPPORTED, "a palette");
+    enum error e = check_dots(fb, why);
+    if (e != OK)
+        return e;
     if (fb->start.v < MiB || overlaps(fb, APICS, APICS_END))
-        return "it lies where other devices are";
+        return explain(why, ERR_INVALID, "it lies where other devices are");
     for (unsigned i = 0; i < count; i++) {
         const struct memory_range *r = &ranges[i];
         if (r->type == MEMORY_AVAILABLE && overlaps(fb, r->start.v, r->start.v + r->size))
-            return "it lies in memory";
+            return explain(why, ERR_INVALID, "it lies in memory");
     }
-    return NULL;
+    return OK;
 }
 
 static u32 grey(struct color_field f)

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "boot/multiboot2.h"
+#include "lib/format.h"
 
 // Where one can be drawn.
 struct surface {
@@ -17,9 +18,10 @@ struct surface {
     u32 columns, rows; // how many letters
 };
 
-// NULL, or why it is not to be used. limit: where physical addresses end; ranges: the memory map.
-const char *framebuffer_refusal(const struct framebuffer *fb, const struct memory_range *ranges,
-                                unsigned count, u64 limit);
+// Whether it can be used; *why says why it cannot. limit: where physical addresses end; ranges: the
+// memory map.
+enum error framebuffer_check(const struct framebuffer *fb, const struct memory_range *ranges,
+                             unsigned count, u64 limit, struct text *why);
 
 // Bytes that it takes, when it is not refused: at most FRAMEBUFFER_MOST.
 u64 framebuffer_size(const struct framebuffer *fb);

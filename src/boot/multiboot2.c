@@ -103,10 +103,10 @@ static void read_framebuffer(const struct tag_framebuffer *t)
     fb->blue = t->blue;
 }
 
-bool multiboot2_read(u32 magic, hpa_t info)
+enum error multiboot2_read(u32 magic, hpa_t info)
 {
     if (magic != MULTIBOOT2_BOOTLOADER_MAGIC)
-        return false;
+        return ERR_FORMAT;
     const u8 *base = phys_to_virt(info);
     u32 total = *(const u32 *)phys_to_virt(info);
     boot_info.info_start = info;
@@ -144,5 +144,5 @@ bool multiboot2_read(u32 magic, hpa_t info)
         }
         at += ALIGN_UP(t->size, 8u);
     }
-    return boot_info.memory_ranges > 0;
+    return boot_info.memory_ranges > 0 ? OK : ERR_NOT_FOUND;
 }

@@ -2,6 +2,7 @@
 // What GRUB hands over (Multiboot2 specification, 3.6), checked and kept.
 #pragma once
 
+#include "lib/error.h"
 #include "lib/types.h"
 
 #define BOOT_MODULES_MAX 32
@@ -59,6 +60,6 @@ struct boot_info {
 extern struct boot_info boot_info;
 extern u64 boot_handover_tsc; // when the loader handed over (entry.S)
 
-// Reads the information structure at info. Boot core, on the boot page tables. Returns false when
-// it is not Multiboot2's or has no memory map.
-bool multiboot2_read(u32 magic, hpa_t info);
+// Reads the information structure at info. Boot core, on the boot page tables. ERR_FORMAT: it
+// is not Multiboot2's; ERR_NOT_FOUND: it has no memory map.
+enum error multiboot2_read(u32 magic, hpa_t info);

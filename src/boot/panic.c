@@ -54,14 +54,14 @@ static void PRINTF(1, 2) line(const char *fmt, ...)
 }
 
 // The 8 bytes at an address that may be one of a stack's.
-static bool read_stack(u64 address, u64 *value)
+static enum error read_stack(u64 address, u64 *value)
 {
     bool is_stack = (address >= STACK_WINDOW && address < MMIO_WINDOW) ||
                     (address >= (u64)image_start && address < (u64)image_end);
     if (!is_stack || address % 8 != 0 || !paging_maps(address))
-        return false;
+        return ERR_FAULT;
     *value = *(const u64 *)address;
-    return true;
+    return OK;
 }
 
 static bool is_text(u64 address)
@@ -85,7 +85,7 @@ static void print_frame(unsigned n, u64 rip, bool is_return)
 static enum unwind_status unwind_wild_call(struct unwind_frame *f)
 {
     u64 caller;
-    if (!read_stack(f->registers[CFI_RSP], &caller) || !is_text(caller))
+    if (read_stack(f->registers[CFI_RSP], &caller) != OK || !is_text(caller))
         return UNWIND_NO_ENTRY;
     f->registers[CFI_RIP] = caller;
     f->registers[CFI_RSP] += 8;
@@ -105,8 +105,8 @@ static void backtrace(struct unwind_frame *f, unsigned left_out)
             print_frame(n - left_out, rip, !f->exact);
         status = f->exact && !is_text(rip) ? unwind_wild_call(f) : unwind(&tables, f, read_stack);
     }
-    if (unwind_reason(status) != NULL)
-        line("  (%s)", unwind_reason(status));
+    if (unwind_status_text(status) != NULL)
+        line("  (%s)", unwind_status_text(status));
 }
 
 static void registers(const struct trap_frame *f)

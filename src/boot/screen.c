@@ -123,11 +123,11 @@ static void find(bool paged)
     const struct framebuffer *fb = boot_info.has_framebuffer ? &boot_info.framebuffer : &vga_text;
     if (cmdline_value("screen", option, sizeof(option)) && strcmp(option, "off") == 0)
         return;
-    const char *why =
-        framebuffer_refusal(fb, boot_info.memory, boot_info.memory_ranges, physical_end());
-    if (why != NULL) {
+    char reason[64];
+    if (framebuffer_check(fb, boot_info.memory, boot_info.memory_ranges, physical_end(),
+                          &TEXT(reason)) != OK) {
         log_line("screen", "not used: %ux%u, %u bits, at %lx, by the boot loader's word: %s",
-                 fb->width, fb->height, fb->bits, fb->start.v, why);
+                 fb->width, fb->height, fb->bits, fb->start.v, reason);
         return;
     }
     volatile void *memory = reach(fb, paged);

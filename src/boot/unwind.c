@@ -17,11 +17,11 @@ static enum unwind_status status_of(enum cfi_status status)
 
 // The value of register n in the caller, if it is known.
 static bool recover(const struct unwind_frame *f, const struct cfi_row *row, unsigned n, u64 cfa,
-                    bool (*read)(u64 address, u64 *value), u64 *value)
+                    enum error (*read)(u64 address, u64 *value), u64 *value)
 {
     switch (row->registers[n].rule) {
     case CFI_AT:
-        return read(cfa + (u64)(i64)row->registers[n].offset, value);
+        return read(cfa + (u64)(i64)row->registers[n].offset, value) == OK;
     case CFI_UNDEFINED:
         return false;
     case CFI_UNSAID:
@@ -40,7 +40,7 @@ static bool recover(const struct unwind_frame *f, const struct cfi_row *row, uns
 }
 
 enum unwind_status unwind(const struct cfi_section *s, struct unwind_frame *f,
-                          bool (*read)(u64 address, u64 *value))
+                          enum error (*read)(u64 address, u64 *value))
 {
     // A call that never comes back may be the last instruction of its function.
     struct cfi_row row;
@@ -69,7 +69,7 @@ enum unwind_status unwind(const struct cfi_section *s, struct unwind_frame *f,
     return UNWIND_CALLER;
 }
 
-const char *unwind_reason(enum unwind_status status)
+const char *unwind_status_text(enum unwind_status status)
 {
     switch (status) {
     case UNWIND_NO_ENTRY:

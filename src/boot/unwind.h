@@ -4,6 +4,7 @@
 #pragma once
 
 #include "boot/cfi.h"
+#include "lib/error.h"
 
 // What a function leaves as it was unless it says where it has saved it (System V ABI for x86-64).
 #define UNWIND_CALLEE_SAVED \
@@ -26,9 +27,9 @@ enum unwind_status {
 };
 
 // Makes *f its caller, and UNWIND_CALLER; else leaves it as it is. read: the 8 bytes at an address,
-// or false; it is given any address.
+// or ERR_FAULT; it is given any address.
 enum unwind_status unwind(const struct cfi_section *s, struct unwind_frame *f,
-                          bool (*read)(u64 address, u64 *value));
+                          enum error (*read)(u64 address, u64 *value));
 
 // The calling function's registers at this place in it.
 static inline __attribute__((always_inline)) void unwind_here(struct unwind_frame *f)
@@ -53,4 +54,4 @@ static inline __attribute__((always_inline)) void unwind_here(struct unwind_fram
 }
 
 // Why a backtrace ends there, for a reader; NULL where there is no more of it.
-const char *unwind_reason(enum unwind_status status);
+const char *unwind_status_text(enum unwind_status status);

@@ -51,7 +51,9 @@ static struct framebuffer vga(void)
 
 static const char *refusal(struct framebuffer fb)
 {
-    return framebuffer_refusal(&fb, memory, ARRAY_SIZE(memory), LIMIT);
+    static char reason[64];
+    enum error e = framebuffer_check(&fb, memory, ARRAY_SIZE(memory), LIMIT, &TEXT(reason));
+    return e != OK ? reason : NULL;
 }
 
 static void test_takes_what_can_be(void **state)

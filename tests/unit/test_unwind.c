@@ -83,10 +83,10 @@ static int teardown(void **state)
 static u64 returns[4];
 static struct unwind_frame innermost;
 
-PLAIN static bool read_own(u64 address, u64 *value)
+PLAIN static enum error read_own(u64 address, u64 *value)
 {
     *value = *(const u64 *)address;
-    return true;
+    return OK;
 }
 
 PLAIN static void fourth(u64 *sum)
@@ -182,12 +182,12 @@ static u64 stack[256];
 // `stack` is at this address; nothing else can be read.
 #define STACK 0xffffc00000008000
 
-static bool read_made(u64 address, u64 *value)
+static enum error read_made(u64 address, u64 *value)
 {
     if (address % 8 != 0 || address < STACK || address >= STACK + sizeof(stack))
-        return false;
+        return ERR_FAULT;
     *value = stack[(address - STACK) / 8];
-    return true;
+    return OK;
 }
 
 static struct unwind_frame frame_at(u64 rip, bool exact)
@@ -277,17 +277,17 @@ static void where_a_core_begins_is_the_end(void **state)
     for (unsigned i = 0; i < ARRAY_SIZE(starts); i++) {
         struct unwind_frame f = frame_at(symbol(starts[i]), true);
         assert_int_equal(unwind(&appliance.cfi, &f, read_made), UNWIND_OUTERMOST);
-        assert_null(unwind_reason(UNWIND_OUTERMOST));
+        assert_null(unwind_status_text(UNWIND_OUTERMOST));
     }
 }
 
 // ---- stacks that are no more ----------------------------------------------------------------
 
-static bool read_nothing(u64 address, u64 *value)
+static enum error read_nothing(u64 address, u64 *value)
 {
     (void)address;
     (void)value;
-    return false;
+    return ERR_FAULT;
 }
 
 static void each_end_has_its_reason(void **state)
@@ -312,7 +312,7 @@ static void each_end_has_its_reason(void **state)
     f = frame_at(symbol("dispatch") + 16, false);
     assert_int_equal(unwind(&appliance.cfi, &f, read_made), UNWIND_LOST);
     for (unsigned status = UNWIND_NO_ENTRY; status <= UNWIND_STACK; status++)
-        assert_non_null(unwind_reason(status));
+        assert_non_null(unwind_status_text(status));
 }
 
 // Return addresses that are functions of the appliance, each time others.
