@@ -36,16 +36,17 @@ void main(u32 magic, hpa_t info);
 
 static enum error acpi_error;
 static char acpi_missing[80]; // what, with acpi_error
-static const char *backend_missing;
+static enum error backend_error;
+static char backend_missing[128]; // why guests cannot be run, with backend_error
 
 // Every core, the boot core last: into VMX operation and, when all are there, into the main loop.
 static void core_main(void)
 {
     smp_barrier(); // the boot core has found out what VMX there is
-    if (backend_missing == NULL) {
+    if (backend_error == OK) {
         skew_measure();
-        const char *failure = vmm_init();
-        if (failure != NULL)
+        char failure[128];
+        if (vmm_init(&TEXT(failure)) != OK)
             log_line("vmx", "this core runs no guests: %s", failure);
     }
     smp_barrier();
@@ -76,9 +77,9 @@ static void start_vmx(void)
 {
     char disable[256], show[16];
     cmdline_value("vmx.disable", disable, sizeof(disable));
-    backend_missing = backend_probe(disable);
+    backend_error = backend_probe(disable, &TEXT(backend_missing));
     core_main();
-    if (backend_missing != NULL)
+    if (backend_error != OK)
         power_off(backend_missing);
     if (this_core()->vmm == NULL)
         power_off("the boot core cannot enter VMX operation");

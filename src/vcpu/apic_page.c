@@ -10,15 +10,17 @@
 #include "vcpu/vapic.h"
 #include "x86/bits.h"
 
-COLD bool apic_page_create(struct guest *g)
+COLD enum error apic_page_create(struct guest *g)
 {
     if (!apicv_delivers())
-        return true;
+        return OK;
     struct apic_page *p = &g->apic_page;
     gpa_t at = GPA(APIC_BASE_RESET);
     p->page = page_alloc();
-    return p->page.v != 0 && ept_map(&g->ept, at, p->page, PAGE_SIZE, EPT_READ | EPT_WRITE) == OK &&
-           ept_restrict(&g->ept, at, at, EPT_ALL_VIEWS, 0, &p->withheld) == OK;
+    if (p->page.v == 0)
+        return ERR_NO_MEMORY;
+    enum error e = ept_map(&g->ept, at, p->page, PAGE_SIZE, EPT_READ | EPT_WRITE);
+    return e == OK ? ept_restrict(&g->ept, at, at, EPT_ALL_VIEWS, 0, &p->withheld) : e;
 }
 
 static bool is_wanted(const struct guest *g)

@@ -118,9 +118,9 @@ exit_handler *const exit_handlers[EXIT_REASONS] = {
 static COLD void entry_failed(struct vcpu *v)
 {
     char why[160];
-    const char *field = backend_check(&v->run, why, sizeof(why));
+    enum error e = backend_check(&v->run, &TEXT(why));
     vcpu_crash(v, "VM entry failed, %s: %s", exit_reason_name(v->run.reason),
-               field != NULL ? field : "our checks of the guest state find nothing");
+               e != OK ? why : "our checks of the guest state find nothing");
 }
 
 COLD void vcpu_entry_failed(struct vcpu *v, const char *why)
@@ -231,9 +231,8 @@ bool vcpu_prepare(struct vcpu *v)
 #if DEBUG
     if ((requests & REQUEST_CHECK) || checks_entries) {
         char why[160];
-        const char *field = backend_check(&v->run, why, sizeof(why));
-        if (field != NULL) {
-            vcpu_crash(v, "VM entry would be refused: %s", field);
+        if (backend_check(&v->run, &TEXT(why)) != OK) {
+            vcpu_crash(v, "VM entry would be refused: %s", why);
             return false;
         }
     }

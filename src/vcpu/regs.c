@@ -214,37 +214,34 @@ static void write_interruptibility(const struct interruptibility *i)
     state_set(STATE_PENDING_DEBUG, i->pending_debug);
 }
 
-// Writes what is in the VMCS and looks at the result as the next entry will (SDM 27.3.1). False,
-// and all is as before: it would be refused.
-static bool enter_fields(struct vcpu *v, const struct vcpu_regs *old, const struct vcpu_regs *r,
-                         struct text *why)
+// Writes what is in the VMCS and looks at the result as the next entry will (SDM 27.3.1).
+// ERR_INVALID, and all is as before: it would be refused.
+static enum error enter_fields(struct vcpu *v, const struct vcpu_regs *old,
+                               const struct vcpu_regs *r, struct text *why)
 {
     struct interruptibility before, after;
     u64 pdpte[4];
-    char buf[160];
     bool tables =
         r->cr3 != old->cr3 || r->cr0 != old->cr0 || r->cr4 != old->cr4 || r->efer != old->efer;
     state_get_pdptes(pdpte);
-    if (tables && !load_pdptes(v, r->cr0, r->cr3, r->cr4, r->efer)) {
-        text_add(why, "cr3 = %lx: reserved bits are set in the PDPTEs there", r->cr3);
-        return false;
-    }
+    if (tables && !load_pdptes(v, r->cr0, r->cr3, r->cr4, r->efer))
+        return explain(why, ERR_INVALID, "cr3 = %lx: reserved bits are set in the PDPTEs there",
+                       r->cr3);
     read_interruptibility(&before);
     after = before;
     regs_settle(old, r, &after);
     write_fields(v, r);
     write_interruptibility(&after);
-    const char *field = backend_check_guest(&v->run, buf, sizeof(buf));
-    if (field == NULL) {
+    enum error e = backend_check_guest(&v->run, why);
+    if (e == OK) {
         if (tables)
             vpid_flush(v->run.vpid);
-        return true;
+        return OK;
     }
     write_fields(v, old);
     write_interruptibility(&before);
     state_set_pdptes(pdpte);
-    text_add(why, "%s", field);
-    return false;
+    return e;
 }
 
 enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r, struct text *why)
@@ -254,8 +251,11 @@ enum error vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r, struct text 
     struct regs_limits limits;
     vcpu_get_regs(v, &old); // which takes what is on the core
     vcpu_limits(v, &limits);
-    if (regs_check(&old, r, &limits, why) != OK || !enter_fields(v, &old, r, why))
-        return ERR_INVALID;
+    enum error e = regs_check(&old, r, &limits, why);
+    if (e == OK)
+        e = enter_fields(v, &old, r, why);
+    if (e != OK)
+        return e;
     for (unsigned n = 0; n < GPR_COUNT; n++)
         vcpu_set_gpr(v, n, r->gpr[n]);
     if (r->cr4 != old.cr4)

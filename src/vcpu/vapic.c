@@ -129,12 +129,12 @@ static const struct lapic_ops ops = {
 
 // ---- life --------------------------------------------------------------------------------------
 
-COLD const char *vapic_create(struct vcpu *v)
+COLD enum error vapic_create(struct vcpu *v, struct text *why)
 {
     hpa_t page = page_alloc();
     hpa_t memory = memory_alloc(ALIGN_UP(sizeof(struct vapic), PAGE_SIZE), PAGE_SIZE);
     if (page.v == 0 || memory.v == 0)
-        return "no memory for its local APIC";
+        return explain(why, ERR_NO_MEMORY, "no memory for its local APIC");
     struct vapic *a = phys_to_virt(memory);
     memset(a, 0, sizeof(*a));
     v->apic = a;
@@ -148,7 +148,7 @@ COLD const char *vapic_create(struct vcpu *v)
                                   .tsc_hz = host_tsc_hz};
     lapic_init(&a->lapic, phys_to_virt(page), &a->pid, &config, &ops, v);
     v->guest->lapic[v->index] = &a->lapic;
-    return NULL;
+    return OK;
 }
 
 // Has notifications go to the core that v is on.

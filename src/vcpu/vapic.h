@@ -27,7 +27,7 @@ static inline struct vapic *vapic_of(const struct vcpu *v)
     return v->apic;
 }
 
-const char *vapic_create(struct vcpu *v);
+enum error vapic_create(struct vcpu *v, struct text *why);
 void vapic_reset(struct vcpu *v) REQUIRES_LOADED(v);
 void vapic_moved(struct vcpu *v) REQUIRES_OWNER(v);
 void vapic_send_message(struct guest *g, const struct lapic_message *m);
@@ -62,8 +62,8 @@ void vapic_tsc_written(struct vcpu *v, u64 before, u64 after) REQUIRES_OWNER(v);
 
 // ---- the xAPIC's page (apic_page.c) ---------------------------------------------------------
 
-// Makes the page, if the CPU virtualizes it, and maps it. False: no memory. Before g's vCPUs run.
-bool apic_page_create(struct guest *g);
+// Makes the page, if the CPU virtualizes it, and maps it. ERR_NO_MEMORY. Before g's vCPUs run.
+enum error apic_page_create(struct guest *g);
 
 // The local APIC of v, which is about to run, is at the default address in xAPIC mode, or not.
 void apic_page_follow(struct vcpu *v, bool here) REQUIRES_OWNER(v);

@@ -127,7 +127,7 @@ COLD struct vcpu *vcpu_new(struct guest *guest, unsigned index, struct core *cor
         return NULL;
     struct vcpu *v = phys_to_virt(memory);
     memset(v, 0, sizeof(*v));
-    if (!backend_create(&v->run))
+    if (backend_create(&v->run) != OK)
         return NULL;
     v->guest = guest;
     v->index = index;

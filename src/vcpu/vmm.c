@@ -34,19 +34,19 @@ static void timer_irq(void)
     core_attention(c);
 }
 
-COLD const char *vmm_init(void)
+COLD enum error vmm_init(struct text *why)
 {
     struct core *c = this_core();
     hpa_t memory = memory_alloc(ALIGN_UP(sizeof(struct vmm), PAGE_SIZE), PAGE_SIZE);
     if (memory.v == 0)
-        return "no memory for its VMM";
+        return explain(why, ERR_NO_MEMORY, "no memory for its VMM");
     struct vmm *vmm = phys_to_virt(memory);
     memset(vmm, 0, sizeof(*vmm));
     vmm->armed = UINT64_MAX;
 
-    const char *failed = backend_start_core();
-    if (failed != NULL)
-        return failed;
+    enum error e = backend_start_core(why);
+    if (e != OK)
+        return e;
     slice_ticks = host_tsc_hz / (1000000 / SLICE_US);
     patience_ticks = host_tsc_hz / (1000000 / PATIENCE_US);
     switch_init(vmm);
@@ -54,7 +54,7 @@ COLD const char *vmm_init(void)
     c->counts_down = backend_counts_down();
     timers_update(c);
     irq_set_handler(VECTOR_TIMER, timer_irq);
-    return NULL;
+    return OK;
 }
 
 // ---- run queue ---------------------------------------------------------------------------------

@@ -43,8 +43,7 @@ static inline struct vmm *this_vmm(void)
 
 // Allocates the core's VMM and enters VMX operation (SDM 24.7): CR0 and CR4 as the fixed bits
 // demand, IA32_FEATURE_CONTROL locked with VMX on where firmware left it open. The core itself.
-// Returns NULL or what failed.
-const char *vmm_init(void);
+enum error vmm_init(struct text *why);
 
 // Makes v runnable (after reset, at VM start or wake-up).
 void vmm_make_runnable(struct vcpu *v) REQUIRES_OWNER(v);

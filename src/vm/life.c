@@ -69,7 +69,7 @@ static const char *make_memory(struct vm *vm)
         return "no memory for its bitmaps";
     g->io_bitmap = phys_to_virt(io);
     memset(g->io_bitmap, 0xff, IO_BITMAP_SIZE);
-    return apic_page_create(&vm->guest) ? NULL : "no memory for its EPT";
+    return apic_page_create(&vm->guest) == OK ? NULL : "no memory for its EPT";
 }
 
 // The online core of the VM's set that has the fewest vCPUs so far.
@@ -111,6 +111,7 @@ const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config
     vm->start_message.run = run_start;
     timer_init(&vm->restart_timer, restart_due);
 
+    struct text why = TEXT(vm->reason);
     const char *reason = make_memory(vm);
     for (unsigned i = 0; i < config->vcpus && reason == NULL; i++) {
         struct core *core = choose_core(config);
@@ -122,10 +123,10 @@ const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config
         v->schedule.weight = config->weight;
         v->hold = HOLD_VM;
         vm->vcpu[i] = v;
-        reason = vapic_create(v);
+        if (vapic_create(v, &why) != OK)
+            reason = vm->reason;
     }
     vm->guest.tsc_offset = 0 - rdtsc(); // its time begins
-    struct text why = TEXT(vm->reason);
     if (reason == NULL && devices_init(vm, &why) != OK)
         reason = vm->reason;
     if (reason == NULL)

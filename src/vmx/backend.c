@@ -37,11 +37,11 @@ struct vmcs *vmx_vmxon_region(void)
     return vmxon_region[this_core()->number];
 }
 
-COLD const char *backend_start_core(void)
+COLD enum error backend_start_core(struct text *why)
 {
     hpa_t region = page_alloc();
     if (region.v == 0)
-        return "no memory for the VMXON region";
+        return explain(why, ERR_NO_MEMORY, "no memory for the VMXON region");
     struct vmcs *vmxon = phys_to_virt(region);
     vmxon->revision = BASIC_REVISION(vmx_caps.basic);
     vmxon_region[this_core()->number] = vmxon;
@@ -50,7 +50,8 @@ COLD const char *backend_start_core(void)
     if (!(control & FEATURE_CONTROL_LOCK))
         wrmsr(MSR_IA32_FEATURE_CONTROL, control | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX);
     else if (!(control & FEATURE_CONTROL_VMX))
-        return "firmware has locked VMX off on this core (IA32_FEATURE_CONTROL)";
+        return explain(why, ERR_UNSUPPORTED,
+                       "firmware has locked VMX off on this core (IA32_FEATURE_CONTROL)");
 
     write_cr0((read_cr0() | vmx_caps.cr0_fixed0) & vmx_caps.cr0_fixed1);
     u64 cr4 =
@@ -60,26 +61,26 @@ COLD const char *backend_start_core(void)
     bool failed;
     __asm__ volatile("vmxon %1" : "=@ccbe"(failed) : "m"(region.v) : "memory");
     if (failed)
-        return "VMXON: VMfailInvalid";
+        return explain(why, ERR_UNSUPPORTED, "VMXON: VMfailInvalid");
     ept_flush_all(); // whatever an earlier user of VMX left
-    return NULL;
+    return OK;
 }
 
 // ---- vCPUs -------------------------------------------------------------------------------------
 
 static u32 next_vpid = 1;
 
-COLD bool backend_create(struct backend_vcpu *b)
+COLD enum error backend_create(struct backend_vcpu *b)
 {
     hpa_t vmcs = page_alloc(), bitmap = page_alloc();
     if (vmcs.v == 0 || bitmap.v == 0)
-        return false;
+        return ERR_NO_MEMORY;
     b->vmcs = vmcs;
     b->msr_bitmap = phys_to_virt(bitmap);
     b->vpid = (u16)__atomic_fetch_add(&next_vpid, 1, __ATOMIC_RELAXED);
     struct vmcs *region = phys_to_virt(vmcs);
     region->revision = BASIC_REVISION(vmx_caps.basic);
-    return true;
+    return OK;
 }
 
 void backend_load(struct backend_vcpu *b, const struct core *core)
@@ -154,9 +155,9 @@ COLD void vmx_entry_refused(struct vcpu *v, bool invalid)
     char rule[160], buf[320];
     u32 error = invalid ? 0 : (u32)vmread(INSTRUCTION_ERROR);
     const struct backend_vcpu *b = (const struct backend_vcpu *)(const void *)v;
-    const char *field = backend_check(b, rule, sizeof(rule));
+    enum error e = backend_check(b, &TEXT(rule));
     str_format(buf, sizeof(buf), "refused: %s: %s",
                invalid ? "VMfailInvalid: no current VMCS" : vmx_error_name(error),
-               field != NULL ? field : "our checks find nothing");
+               e != OK ? rule : "our checks find nothing");
     vcpu_entry_failed(v, buf);
 }

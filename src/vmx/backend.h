@@ -21,10 +21,10 @@ struct text;
 
 // ---- the machine -------------------------------------------------------------------------------
 
-// Finds out what this CPU has, and chooses from it. Boot core. NULL, or why guests cannot be run
-// here. `disable` is a list of names, separated by commas, of what is to be treated as absent (for
-// tests: "vmx.disable=", docs/configuration.md).
-const char *backend_probe(const char *disable);
+// Finds out what this CPU has, and chooses from it. Boot core. ERR_UNSUPPORTED: *why says why
+// guests cannot be run here. `disable` is a list of names, separated by commas, of what is to be
+// treated as absent (for tests: "vmx.disable=", docs/configuration.md).
+enum error backend_probe(const char *disable, struct text *why);
 
 // Logs which way is taken where there are several, in a line; all controls by name, those in use
 // and those that the CPU has not. After backend_probe().
@@ -74,11 +74,11 @@ struct backend_vcpu {
 };
 
 // The calling core into VMX operation (SDM 24.7): CR0 and CR4 as the fixed bits demand,
-// IA32_FEATURE_CONTROL locked with VMX on where firmware left it open. NULL, or what failed.
-const char *backend_start_core(void);
+// IA32_FEATURE_CONTROL locked with VMX on where firmware left it open.
+enum error backend_start_core(struct text *why);
 
-// Allocates what *b points to. False: no memory. Any core.
-bool backend_create(struct backend_vcpu *b);
+// Allocates what *b points to. ERR_NO_MEMORY. Any core.
+enum error backend_create(struct backend_vcpu *b);
 
 // Makes b's state the one that the calling core works on; the first time there with `core`'s own
 // part of it. Takes it off (VMCLEAR) so that another core may load it.
@@ -227,11 +227,11 @@ static inline void backend_set_ept(u64 eptp)
     vmwrite(EPT_POINTER, eptp);
 }
 
-// The checks of a VM entry (SDM 27.2, 27.3) on what would be entered now. NULL: passes; else the
-// first field that breaks a rule, its value and the rule, in buf (size bytes). The second looks at
-// guest state alone (27.3), for whoever has written some while the rest is not yet prepared.
-const char *backend_check(const struct backend_vcpu *b, char *buf, size_t size);
-const char *backend_check_guest(const struct backend_vcpu *b, char *buf, size_t size);
+// The checks of a VM entry (SDM 27.2, 27.3) on what would be entered now. ERR_INVALID: *why says
+// the first field that breaks a rule, its value and the rule. The second looks at guest state alone
+// (27.3), for whoever has written some while the rest is not yet prepared.
+enum error backend_check(const struct backend_vcpu *b, struct text *why);
+enum error backend_check_guest(const struct backend_vcpu *b, struct text *why);
 
 // Adds what is kept of the loaded vCPU in memory, field by field, of the fields whose name has
 // `part` in it, upper or lower case.

@@ -159,14 +159,16 @@ static void choose(void)
     }
 }
 
-static const char *firmware_allows(void)
+static enum error firmware_allows(struct text *why)
 {
     if (!(cpuid(1, 0).ecx & CPUID_1_ECX_VMX))
-        return "this CPU has no VMX (CPUID.1:ECX bit 5 is clear)";
+        return explain(why, ERR_UNSUPPORTED, "this CPU has no VMX (CPUID.1:ECX bit 5 is clear)");
     u64 control = rdmsr(MSR_IA32_FEATURE_CONTROL);
     if ((control & FEATURE_CONTROL_LOCK) && !(control & FEATURE_CONTROL_VMX))
-        return "firmware has locked VMX off (IA32_FEATURE_CONTROL); enable VT-x in its set-up";
-    return NULL;
+        return explain(
+            why, ERR_UNSUPPORTED,
+            "firmware has locked VMX off (IA32_FEATURE_CONTROL); enable VT-x in its set-up");
+    return OK;
 }
 
 // Without a way to drop what is cached for a VPID, the processor drops it at each entry and exit:
@@ -198,11 +200,11 @@ static void read_features(void)
                                                                         << 32;
 }
 
-const char *backend_probe(const char *disable)
+enum error backend_probe(const char *disable, struct text *why)
 {
-    const char *reason = firmware_allows();
-    if (reason != NULL)
-        return reason;
+    enum error e = firmware_allows(why);
+    if (e != OK)
+        return e;
 
     struct vmx_caps *c = &vmx_caps;
     c->basic = rdmsr(MSR_VMX_BASIC);
@@ -235,25 +237,30 @@ const char *backend_probe(const char *disable)
     choose_invalidation();
 
     if (BASIC_MEMORY_TYPE(c->basic) != MEMORY_TYPE_WRITE_BACK)
-        return "VMCS regions need a memory type other than write-back (IA32_VMX_BASIC)";
+        return explain(why, ERR_UNSUPPORTED,
+                       "VMCS regions need a memory type other than write-back (IA32_VMX_BASIC)");
     if (!(c->base.secondary & SECONDARY_EPT) || !(c->ept_vpid & EPT_CAP_WALK_4) ||
         !(c->ept_vpid & EPT_CAP_WB) || !(c->ept_vpid & EPT_CAP_INVEPT))
-        return "this CPU has no EPT with four levels, write-back tables and INVEPT";
+        return explain(why, ERR_UNSUPPORTED,
+                       "this CPU has no EPT with four levels, write-back tables and INVEPT");
     if (!(c->base.secondary & SECONDARY_UNRESTRICTED_GUEST))
-        return "this CPU has no unrestricted guest mode";
+        return explain(why, ERR_UNSUPPORTED, "this CPU has no unrestricted guest mode");
     if (!(c->base.exit & EXIT_LOAD_EFER) || !(c->base.entry & ENTRY_LOAD_EFER) ||
         !(c->base.exit & EXIT_LOAD_PAT))
-        return "this CPU cannot switch IA32_EFER and IA32_PAT on entry and exit";
+        return explain(why, ERR_UNSUPPORTED,
+                       "this CPU cannot switch IA32_EFER and IA32_PAT on entry and exit");
     if (!(c->base.primary & PRIMARY_MSR_BITMAPS) || !(c->base.primary & PRIMARY_IO_BITMAPS))
-        return "this CPU has no MSR or I/O bitmaps";
+        return explain(why, ERR_UNSUPPORTED, "this CPU has no MSR or I/O bitmaps");
     if (!(c->base.pin & PIN_EXTERNAL_INTERRUPT_EXITING) ||
         !(c->base.exit & EXIT_ACKNOWLEDGE_INTERRUPT))
-        return "this CPU cannot exit on interrupts and acknowledge them";
+        return explain(why, ERR_UNSUPPORTED,
+                       "this CPU cannot exit on interrupts and acknowledge them");
     if (!vmx_has_pin(PIN_NMI_EXITING) || !vmx_has_pin(PIN_VIRTUAL_NMIS) ||
         !(c->allowed1.primary & PRIMARY_NMI_WINDOW) ||
         !(c->allowed1.primary & PRIMARY_INTERRUPT_WINDOW))
-        return "this CPU cannot tell when a guest can take an interrupt or an NMI";
-    return NULL;
+        return explain(why, ERR_UNSUPPORTED,
+                       "this CPU cannot tell when a guest can take an interrupt or an NMI");
+    return OK;
 }
 
 void backend_log_controls(void)

@@ -17,8 +17,8 @@ static u32 read_physical(u64 address)
     return *(const volatile u32 *)phys_to_virt(HPA(address));
 }
 
-static const char *check_current(const struct backend_vcpu *b, void (*check)(struct entry_check *c),
-                                 char *buf, size_t size)
+static enum error check_current(const struct backend_vcpu *b, void (*check)(struct entry_check *c),
+                                struct text *why)
 {
     struct entry_check c = {.read = read_current,
                             .read_physical = read_physical,
@@ -27,17 +27,16 @@ static const char *check_current(const struct backend_vcpu *b, void (*check)(str
                             .vmcs = b->vmcs.v};
     check(&c);
     if (c.rule == NULL)
-        return NULL;
-    str_format(buf, size, "%s = %lx: %s", vmcs_field_name(c.field), c.value, c.rule);
-    return buf;
+        return OK;
+    return explain(why, ERR_INVALID, "%s = %lx: %s", vmcs_field_name(c.field), c.value, c.rule);
 }
 
-const char *backend_check(const struct backend_vcpu *b, char *buf, size_t size)
+enum error backend_check(const struct backend_vcpu *b, struct text *why)
 {
-    return check_current(b, entry_check, buf, size);
+    return check_current(b, entry_check, why);
 }
 
-const char *backend_check_guest(const struct backend_vcpu *b, char *buf, size_t size)
+enum error backend_check_guest(const struct backend_vcpu *b, struct text *why)
 {
-    return check_current(b, entry_check_guest, buf, size);
+    return check_current(b, entry_check_guest, why);
 }

@@ -80,12 +80,12 @@ bool vmcs_field_by_name(const char *name, u32 *encoding)
     return false;
 }
 
-bool vmread_safe(u32 encoding, u64 *v)
+enum error vmread_safe(u32 encoding, u64 *v)
 {
     bool failed;
     count(COUNT_VMREAD);
     __asm__ volatile("vmread %2, %0" : "=r"(*v), "=@ccbe"(failed) : "r"((u64)encoding) : "memory");
-    return !failed;
+    return failed ? ERR_UNSUPPORTED : OK;
 }
 
 static bool contains(const char *name, const char *part)
@@ -105,7 +105,7 @@ void backend_describe_state(const char *part, struct text *t)
 {
     u64 value;
     for (unsigned i = 0; i < ARRAY_SIZE(fields); i++) {
-        if (contains(fields[i].name, part) && vmread_safe(fields[i].encoding, &value))
+        if (contains(fields[i].name, part) && vmread_safe(fields[i].encoding, &value) == OK)
             text_add(t, "%-38s %04x  %lx\n", fields[i].name, fields[i].encoding, value);
     }
 }
@@ -114,7 +114,7 @@ NORETURN void vmx_instruction_failed(const char *instruction, u64 operand)
 {
     u64 error;
     const char *field = vmcs_field_name((u32)operand);
-    if (vmread_safe(INSTRUCTION_ERROR, &error))
+    if (vmread_safe(INSTRUCTION_ERROR, &error) == OK)
         panic("%s %lx (%s) failed: VMfailValid, error %lu: %s", instruction, operand,
               field != NULL ? field : "address", error, vmx_error_name((u32)error));
     panic("%s %lx failed: VMfailInvalid: no current VMCS", instruction, operand);

@@ -70,5 +70,5 @@ const char *vmx_error_name(u32 error);
 const char *vmcs_field_name(u32 encoding);
 bool vmcs_field_by_name(const char *name, u32 *encoding);
 
-// Reads a field that this CPU may not have; false when it has not.
-bool vmread_safe(u32 encoding, u64 *v);
+// Reads a field that this CPU may not have: ERR_UNSUPPORTED.
+enum error vmread_safe(u32 encoding, u64 *v);

@@ -19,17 +19,18 @@ struct backend_vcpu *scripted_loaded(void)
     return b;
 }
 
-const char *backend_start_core(void)
+enum error backend_start_core(struct text *why)
 {
+    (void)why;
     loaded[this_core()->number] = NULL;
-    return NULL;
+    return OK;
 }
 
-bool backend_create(struct backend_vcpu *b)
+enum error backend_create(struct backend_vcpu *b)
 {
     static u16 last;
     b->vpid = ++last;
-    return true;
+    return OK;
 }
 
 // As VMPTRLD and VMCLEAR want it: on one core at a time.
@@ -180,15 +181,15 @@ void state_set_pdptes(const u64 pdpte[4])
     memcpy(scripted_loaded()->pdpte, pdpte, sizeof(scripted_loaded()->pdpte));
 }
 
-const char *backend_check(const struct backend_vcpu *b, char *buf, size_t size)
+enum error backend_check(const struct backend_vcpu *b, struct text *why)
 {
-    (void)b, (void)buf, (void)size;
-    return NULL;
+    (void)b, (void)why;
+    return OK;
 }
 
-const char *backend_check_guest(const struct backend_vcpu *b, char *buf, size_t size)
+enum error backend_check_guest(const struct backend_vcpu *b, struct text *why)
 {
-    return backend_check(b, buf, size);
+    return backend_check(b, why);
 }
 
 void backend_describe_exit(const struct backend_vcpu *b, struct text *t)

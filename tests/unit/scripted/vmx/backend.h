@@ -111,8 +111,8 @@ void msr_bitmap_catch(struct backend_vcpu *b, u64 first, u64 last, bool read, bo
 
 // ---- life --------------------------------------------------------------------------------------
 
-const char *backend_start_core(void);
-bool backend_create(struct backend_vcpu *b);
+enum error backend_start_core(struct text *why);
+enum error backend_create(struct backend_vcpu *b);
 void backend_load(struct backend_vcpu *b, const struct core *core);
 void backend_load_again(struct backend_vcpu *b);
 void backend_unload(struct backend_vcpu *b);
@@ -201,8 +201,8 @@ static inline void backend_set_ept(u64 eptp)
     scripted_loaded()->eptp = eptp;
 }
 
-const char *backend_check(const struct backend_vcpu *b, char *buf, size_t size);
-const char *backend_check_guest(const struct backend_vcpu *b, char *buf, size_t size);
+enum error backend_check(const struct backend_vcpu *b, struct text *why);
+enum error backend_check_guest(const struct backend_vcpu *b, struct text *why);
 void backend_describe_exit(const struct backend_vcpu *b, struct text *t);
 
 // ---- events ------------------------------------------------------------------------------------
