@@ -73,7 +73,7 @@ static void disassemble(const u8 *t)
     assert_int_equal(system(command), 0);
 }
 
-static void every_table(void **state)
+static void the_tables_lead_to_each_other_and_sum_to_zero(void **state)
 {
     (void)state;
     build(4);
@@ -115,7 +115,7 @@ static void every_table(void **state)
 }
 
 // A3: the number in Name (UART, n), which the UARTs' _STA look at.
-static void uarts(void **state)
+static void the_dsdt_has_the_uarts_that_there_are(void **state)
 {
     (void)state;
     for (u8 wanted = 0; wanted < 16; wanted++) {
@@ -167,7 +167,7 @@ static struct madt_seen walk_madt(void)
     return seen;
 }
 
-static void processors(void **state)
+static void each_vcpu_has_its_processor_entry(void **state)
 {
     (void)state;
     for (unsigned n = 1; n <= 255; n += 1 + n / 2) {
@@ -185,7 +185,7 @@ static void processors(void **state)
     assert_int_equal(seen.nmis, 2);
 }
 
-static void refusals(void **state)
+static void without_room_or_vcpus_nothing_is_built(void **state)
 {
     (void)state;
     struct guest_memory small = {.region = {{GPA(0), 0xe0400, ram}}, .count = 1}, none = {0};
@@ -197,7 +197,7 @@ static void refusals(void **state)
     assert_int_equal(smbios_build(&small), ERR_FAULT);
 }
 
-static void smbios(void **state)
+static void smbios_structures_end_where_the_entry_point_says(void **state)
 {
     (void)state;
     memset(ram, 0, sizeof(ram));
@@ -233,8 +233,11 @@ static void smbios(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_table), cmocka_unit_test(uarts),  cmocka_unit_test(processors),
-        cmocka_unit_test(refusals),    cmocka_unit_test(smbios),
+        cmocka_unit_test(the_tables_lead_to_each_other_and_sum_to_zero),
+        cmocka_unit_test(the_dsdt_has_the_uarts_that_there_are),
+        cmocka_unit_test(each_vcpu_has_its_processor_entry),
+        cmocka_unit_test(without_room_or_vcpus_nothing_is_built),
+        cmocka_unit_test(smbios_structures_end_where_the_entry_point_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,7 +25,7 @@ can_try = pytest.mark.skipif(
 
 
 @pytest.mark.long
-def test_debian_13():
+def test_the_first_commands_work_on_debian_13():
     done = subprocess.run([BARE_MACHINE, "--release", "trixie"], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     assert done.returncode == 0, done.stdout
@@ -36,7 +36,7 @@ def test_readme_names_the_packages():
     assert visit.packages() == "apt-get install git make ca-certificates"
 
 
-def test_archives(monkeypatch):
+def test_archives_are_those_that_apt_has(monkeypatch):
     """Those of Debian that this machine's apt has, read as of the release that is wanted."""
     said = {"sh": "bookworm",
             "apt-get": "http://a/debian/ bookworm main\nhttp://a/debian/ bookworm-updates main\n"
@@ -52,7 +52,7 @@ def test_archives(monkeypatch):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another")
-def test_neither_root_nor_sudo():
+def test_without_root_or_sudo_it_says_why():
     nobody = {"env": {"PATH": "/nonexistent"}, "user": 65534, "check": False}
     if subprocess.run(["/usr/bin/test", "-r", BARE_MACHINE], **nobody).returncode:
         pytest.skip("this tree is readable for root only")
@@ -64,7 +64,7 @@ def test_neither_root_nor_sudo():
 
 @can_try
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_leaves_nothing(tmp_path, number):
+def test_it_leaves_nothing_when_it_is_ended(tmp_path, number):
     """Ended while a debootstrap has mounted something and left a program in the background."""
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin/debootstrap"

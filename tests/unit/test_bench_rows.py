@@ -59,7 +59,7 @@ def test_a_row_whose_exits_are_limited_wants_them_counted():
 @pytest.mark.parametrize("value, exits, verdict", [
     (100, 1, "ok"), (101, 1, "over"), (100, 2, "over"), (None, 1, "not measured"),
 ])
-def test_verdict(value, exits, verdict):
+def test_a_value_or_an_exit_above_the_budget_is_over(value, exits, verdict):
     assert Measure(CPUID, value, {"exits": exits}).verdict == verdict
 
 
@@ -67,14 +67,14 @@ def test_without_a_budget_there_is_no_verdict():
     assert Measure(Row("x", "x", "bench"), 5).verdict == ""
 
 
-def test_handover():
+def test_the_handover_is_read_from_the_log():
     row = Row("handover", "", "handover", budget=20)
     line = "[   0.044748] core 0: vmm: first guest instruction 19 ticks after the hand-over\n"
     assert handover(row, line).verdict == "ok"
     assert handover(row, "").verdict == "not measured"
 
 
-def test_linux():
+def test_linux_counts_when_it_has_ended_well():
     exits, share = (row for row in ROWS if row.run == "linux")
     measure = linux(exits, LINUX)
     assert (measure.value, measure.counts["vmreads"], measure.verdict) == (3000, 27277, "ok")

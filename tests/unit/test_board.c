@@ -124,7 +124,7 @@ static unsigned run(u64 end)
     return n;
 }
 
-static void refuses_slow_clock(void **state)
+static void a_clock_that_is_too_slow_is_refused(void **state)
 {
     (void)state;
     struct board_config slow = config;
@@ -132,7 +132,7 @@ static void refuses_slow_clock(void **state)
     assert_int_equal(board_init(&board, &slow, 0), ERR_INVALID);
 }
 
-static void unclaimed(void **state)
+static void what_no_device_claims_reads_as_ones(void **state)
 {
     (void)state;
     u32 v = 0;
@@ -152,7 +152,7 @@ static void unclaimed(void **state)
     assert_false(board_mmio(&board, GPA(0xfebfffff), 1, true, &m, now));
 }
 
-static void firmware_state(void **state)
+static void the_board_is_as_firmware_leaves_it(void **state)
 {
     (void)state;
     assert_int_equal(in(0x21, 1), 0xff);
@@ -179,7 +179,7 @@ static void firmware_state(void **state)
     assert_int_equal(in(0x71, 1), sum & 0xff);
 }
 
-static void fw_cfg_ports(void **state)
+static void fw_cfg_answers_at_its_ports(void **state)
 {
     (void)state;
     out(0x510, 2, 0x05);
@@ -192,7 +192,7 @@ static void fw_cfg_ports(void **state)
 }
 
 // Text that the console has no room for is kept, and what finds none is counted.
-static void debug_ports(void **state)
+static void debug_ports_write_to_the_console(void **state)
 {
     (void)state;
     out(0x80, 1, 0x3c);
@@ -220,7 +220,7 @@ static void debug_ports(void **state)
     assert_int_equal(console_length, 1);
 }
 
-static void keyboard_controller(void **state)
+static void the_keyboard_controller_answers_and_interrupts(void **state)
 {
     (void)state;
     assert_int_equal(in(0x64, 1) & 2, 0); // what a loop for A20 waits for
@@ -233,7 +233,7 @@ static void keyboard_controller(void **state)
 
 // An alarm of the clock raises the SCI where the guest waits for it, though IRQ 8 itself is masked,
 // as Linux has it while it sleeps.
-static void alarm_wakes(void **state)
+static void an_alarm_raises_the_sci(void **state)
 {
     (void)state;
     out(0x70, 1, 11);
@@ -259,7 +259,7 @@ static void alarm_wakes(void **state)
     assert_int_equal(in(0x600, 2) & 0x0400, 0);
 }
 
-static void ends_and_resets(void **state)
+static void ports_end_and_reset_the_vm(void **state)
 {
     (void)state;
     out(0xf4, 4, 0x12345678);
@@ -294,7 +294,7 @@ static void ends_and_resets(void **state)
     assert_int_equal(in(0xcff, 1), 0x0d);
 }
 
-static void console_and_its_interrupt(void **state)
+static void com1_is_the_console_and_interrupts(void **state)
 {
     (void)state;
     out(0x3f8, 1, 'A');
@@ -323,7 +323,7 @@ static void console_and_its_interrupt(void **state)
     assert_true(board_receive_break(&board, now));
 }
 
-static void pit_reaches_pic_and_pin_2(void **state)
+static void the_pit_reaches_pic_and_pin_2(void **state)
 {
     (void)state;
     out(0x43, 1, 0x34);
@@ -347,7 +347,7 @@ static void pit_reaches_pic_and_pin_2(void **state)
     assert_in_range(ticks, 99, 101);
 }
 
-static void late_ticks_follow(void **state)
+static void ticks_that_come_late_are_made_up_for(void **state)
 {
     (void)state;
     out(0x43, 1, 0x34);
@@ -385,7 +385,7 @@ static void late_ticks_follow(void **state)
     assert_int_equal(ticks, 6);
 }
 
-static void one_shot_owes_nothing(void **state)
+static void a_one_shot_ticks_once(void **state)
 {
     (void)state;
     out(0x21, 1, 0xfe);
@@ -417,7 +417,7 @@ static void irr_follows_the_square_wave(void **state)
     assert_in_range(changes, 198, 202);
 }
 
-static void fast_timer_is_reined_in(void **state)
+static void a_fast_timer_is_limited(void **state)
 {
     (void)state;
     ioapic_put(0x14, 0x30);
@@ -426,7 +426,7 @@ static void fast_timer_is_reined_in(void **state)
     assert_in_range(run(now + HZ / 100), 400, 501);
 }
 
-static void sci_is_level(void **state)
+static void the_sci_is_level_triggered(void **state)
 {
     (void)state;
     ioapic_put(0x22, 0x8049);
@@ -446,7 +446,7 @@ static void sci_is_level(void **state)
     assert_int_equal(msis, 2);
 }
 
-static void rtc_interrupt(void **state)
+static void the_rtc_interrupts_once_until_it_is_read(void **state)
 {
     (void)state;
     ioapic_put(0x20, 0x38);
@@ -459,7 +459,7 @@ static void rtc_interrupt(void **state)
     assert_int_equal(run(now + HZ), 1);
 }
 
-static void pm_timer_and_time_going_back(void **state)
+static void the_pm_timer_never_goes_back(void **state)
 {
     (void)state;
     now += HZ;
@@ -472,7 +472,7 @@ static void pm_timer_and_time_going_back(void **state)
     assert_int_equal(in(0x608, 4), 2 * 3579545);
 }
 
-static void ioapic_access_sizes(void **state)
+static void the_ioapic_takes_accesses_of_each_size(void **state)
 {
     (void)state;
     u64 v = 1;
@@ -486,7 +486,7 @@ static void ioapic_access_sizes(void **state)
     assert_true(v == 0x170020);
 }
 
-static void reset(void **state)
+static void a_reset_leaves_cmos_and_time_alone(void **state)
 {
     (void)state;
     out(0x21, 1, 0x00);
@@ -503,7 +503,7 @@ static void reset(void **state)
     board_reset(&board, now);
     assert_false(intr);
     assert_int_equal(routes, 1);
-    firmware_state(state);
+    the_board_is_as_firmware_leaves_it(state);
     assert_int_equal(in(0x604, 2), 0);
     assert_int_equal(in(0x3f9, 1), 0);
     assert_int_equal(in(0x608, 4), 3579545);
@@ -513,7 +513,7 @@ static void reset(void **state)
 
 // F9: a UART of the host: its interrupt is an edge, and what it shares the line with cannot undo
 // one.
-static void host_uarts(void **state)
+static void a_uart_of_the_host_interrupts_by_an_edge(void **state)
 {
     (void)state;
     struct board_config host = config;
@@ -569,7 +569,7 @@ static u64 read_seven(void *ctx, unsigned bar, u64 offset, unsigned size, u64 th
 
 // A PCI function on the board: its registers at ports and in memory, its line at PIC and IOAPIC,
 // its messages to the local APICs.
-static void pci_function_on_the_board(void **state)
+static void a_pci_function_reaches_bus_and_interrupts(void **state)
 {
     (void)state;
     static const struct pci_kind kind = {.name = "a test function",
@@ -632,27 +632,27 @@ static void pci_function_on_the_board(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refuses_slow_clock),
-        cmocka_unit_test_setup(unclaimed, setup),
-        cmocka_unit_test_setup(firmware_state, setup),
-        cmocka_unit_test_setup(fw_cfg_ports, setup),
-        cmocka_unit_test_setup(ends_and_resets, setup),
-        cmocka_unit_test_setup(console_and_its_interrupt, setup),
-        cmocka_unit_test_setup(pit_reaches_pic_and_pin_2, setup),
-        cmocka_unit_test_setup(late_ticks_follow, setup),
-        cmocka_unit_test_setup(one_shot_owes_nothing, setup),
+        cmocka_unit_test(a_clock_that_is_too_slow_is_refused),
+        cmocka_unit_test_setup(what_no_device_claims_reads_as_ones, setup),
+        cmocka_unit_test_setup(the_board_is_as_firmware_leaves_it, setup),
+        cmocka_unit_test_setup(fw_cfg_answers_at_its_ports, setup),
+        cmocka_unit_test_setup(ports_end_and_reset_the_vm, setup),
+        cmocka_unit_test_setup(com1_is_the_console_and_interrupts, setup),
+        cmocka_unit_test_setup(the_pit_reaches_pic_and_pin_2, setup),
+        cmocka_unit_test_setup(ticks_that_come_late_are_made_up_for, setup),
+        cmocka_unit_test_setup(a_one_shot_ticks_once, setup),
         cmocka_unit_test_setup(irr_follows_the_square_wave, setup),
-        cmocka_unit_test_setup(fast_timer_is_reined_in, setup),
-        cmocka_unit_test_setup(sci_is_level, setup),
-        cmocka_unit_test_setup(rtc_interrupt, setup),
-        cmocka_unit_test_setup(pm_timer_and_time_going_back, setup),
-        cmocka_unit_test_setup(ioapic_access_sizes, setup),
-        cmocka_unit_test_setup(reset, setup),
-        cmocka_unit_test_setup(debug_ports, setup),
-        cmocka_unit_test_setup(keyboard_controller, setup),
-        cmocka_unit_test_setup(alarm_wakes, setup),
-        cmocka_unit_test_setup(host_uarts, setup),
-        cmocka_unit_test_setup(pci_function_on_the_board, setup),
+        cmocka_unit_test_setup(a_fast_timer_is_limited, setup),
+        cmocka_unit_test_setup(the_sci_is_level_triggered, setup),
+        cmocka_unit_test_setup(the_rtc_interrupts_once_until_it_is_read, setup),
+        cmocka_unit_test_setup(the_pm_timer_never_goes_back, setup),
+        cmocka_unit_test_setup(the_ioapic_takes_accesses_of_each_size, setup),
+        cmocka_unit_test_setup(a_reset_leaves_cmos_and_time_alone, setup),
+        cmocka_unit_test_setup(debug_ports_write_to_the_console, setup),
+        cmocka_unit_test_setup(the_keyboard_controller_answers_and_interrupts, setup),
+        cmocka_unit_test_setup(an_alarm_raises_the_sci, setup),
+        cmocka_unit_test_setup(a_uart_of_the_host_interrupts_by_an_edge, setup),
+        cmocka_unit_test_setup(a_pci_function_reaches_bus_and_interrupts, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

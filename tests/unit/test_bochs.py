@@ -26,7 +26,7 @@ def run(*words, **environment):
 @pytest.mark.parametrize("name, there", [
     ("bochs", True), ("foreign", True), ("bochs-build", False),
     *((f"bochs-patches/{patch.name}", False) for patch in (PATCHES[0], PATCHES[-1]))])
-def test_what_has_it_built_again(tmp_path, name, there):
+def test_a_changed_recipe_has_it_built_again(tmp_path, name, there):
     """What changes the binary, and not the messages around it."""
     assert run(CI / "bochs", "--path").returncode == 0
     for script in SCRIPTS:
@@ -39,7 +39,7 @@ def test_what_has_it_built_again(tmp_path, name, there):
 
 
 @pytest.mark.parametrize("where", ["VITRINE_CACHE", "XDG_CACHE_HOME", "HOME"])
-def test_place_that_cannot_be_written_to(where):
+def test_a_place_that_cannot_be_written_to_is_named(where):
     environment = {name: value for name, value in os.environ.items()
                    if name not in ("VITRINE_CACHE", "XDG_CACHE_HOME", "HOME")}
     done = subprocess.run([CI / "bochs"], env=environment | {where: "/proc/none"}, text=True,
@@ -56,7 +56,7 @@ def test_patches_are_numbered_in_their_order():
 
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
-def test_header_says_what_why_and_which_test_shows_it(patch):
+def test_a_header_says_what_why_and_which_test_shows_it(patch):
     header, separator, _ = patch.read_text().partition("\n--- a/")
     assert separator, "no unified diff"
     paragraphs = header.strip().split("\n\n")
@@ -114,7 +114,7 @@ def test_patches_are_applied_one_after_the_other(build):
     pytest.param(change("one", "two"), id="applied-already"),
     pytest.param(change("two", "three").replace("/file", "/none"), id="no-such-file"),
     pytest.param("Subject: nothing\n", id="no-diff")])
-def test_patch_that_does_not_apply_is_named(build, second):
+def test_a_patch_that_does_not_apply_is_named(build, second):
     done, text = build("one\nbeside\n", change("one", "two"), second, change("three", "four"))
     assert (done.returncode, text) == (1, None)
     assert re.findall(r"0\d{3}\S*\.patch.*", done.stdout) == [

@@ -37,7 +37,7 @@ static int setup(void **state)
     return 0;
 }
 
-static void test_start_state_and_boot_params(void **state)
+static void the_kernel_finds_its_start_state_and_boot_params(void **state)
 {
     (void)state;
     request.cmdline = "console=ttyS0 quiet";
@@ -77,7 +77,7 @@ static void test_start_state_and_boot_params(void **state)
     assert_int_equal(bp[4096], 0xa5);
 }
 
-static void test_initrd_as_high_as_allowed(void **state)
+static void the_initrd_lies_as_high_as_allowed(void **state)
 {
     (void)state;
     static u8 initrd[0x2345];
@@ -110,7 +110,7 @@ static void test_initrd_as_high_as_allowed(void **state)
     assert_int_equal(load_image(&request, NULL, &entry, &why), ERR_NO_MEMORY);
 }
 
-static void test_memory_it_needs(void **state)
+static void the_memory_that_it_needs_is_told(void **state)
 {
     (void)state;
     request.memory = 0x1300000;
@@ -127,7 +127,7 @@ static void test_memory_it_needs(void **state)
     assert_protected(0x100000);
 }
 
-static void test_command_line_limits(void **state)
+static void the_kernel_limits_its_command_line(void **state)
 {
     (void)state;
     static char line[4096];
@@ -142,7 +142,7 @@ static void test_command_line_limits(void **state)
     load_ok();
 }
 
-static void test_damaged_headers(void **state)
+static void a_damaged_header_is_named(void **state)
 {
     (void)state;
     struct {
@@ -198,7 +198,7 @@ static void test_damaged_headers(void **state)
                  "vmlinuz is truncated: 14848 bytes, and its header says 143360");
 }
 
-static void test_keys_that_do_not_go_with_linux(void **state)
+static void keys_that_do_not_go_with_linux_are_refused(void **state)
 {
     (void)state;
     request.interrupts = true;
@@ -210,7 +210,7 @@ static void test_keys_that_do_not_go_with_linux(void **state)
                  "goes with a Multiboot kernel only; Linux takes an initrd");
 }
 
-static void test_every_truncation(void **state)
+static void a_kernel_cut_anywhere_is_refused(void **state)
 {
     (void)state;
     for (u64 size = 0; size < FILE_SIZE; size++) {
@@ -223,7 +223,7 @@ static void test_every_truncation(void **state)
 }
 
 // Extremes in every byte and word of the header: refused or loaded, never a fault.
-static void test_every_field_overflowing(void **state)
+static void an_extreme_value_anywhere_does_no_harm(void **state)
 {
     (void)state;
     static const u64 values[] = {0, 1, 0x7fffffff, 0x80000000, UINT32_MAX, INT64_MAX, UINT64_MAX};
@@ -243,7 +243,7 @@ static void test_every_field_overflowing(void **state)
     }
 }
 
-static void test_debian_kernel(void **state)
+static void debians_kernel_is_loaded_and_when_cut_refused(void **state)
 {
     (void)state;
     const char *path = getenv("VMLINUZ") != NULL ? getenv("VMLINUZ") : "build/images/vmlinuz";
@@ -276,15 +276,15 @@ static void test_debian_kernel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_start_state_and_boot_params, setup),
-        cmocka_unit_test_setup(test_initrd_as_high_as_allowed, setup),
-        cmocka_unit_test_setup(test_memory_it_needs, setup),
-        cmocka_unit_test_setup(test_command_line_limits, setup),
-        cmocka_unit_test_setup(test_damaged_headers, setup),
-        cmocka_unit_test_setup(test_keys_that_do_not_go_with_linux, setup),
-        cmocka_unit_test_setup(test_every_truncation, setup),
-        cmocka_unit_test_setup(test_every_field_overflowing, setup),
-        cmocka_unit_test_setup(test_debian_kernel, setup),
+        cmocka_unit_test_setup(the_kernel_finds_its_start_state_and_boot_params, setup),
+        cmocka_unit_test_setup(the_initrd_lies_as_high_as_allowed, setup),
+        cmocka_unit_test_setup(the_memory_that_it_needs_is_told, setup),
+        cmocka_unit_test_setup(the_kernel_limits_its_command_line, setup),
+        cmocka_unit_test_setup(a_damaged_header_is_named, setup),
+        cmocka_unit_test_setup(keys_that_do_not_go_with_linux_are_refused, setup),
+        cmocka_unit_test_setup(a_kernel_cut_anywhere_is_refused, setup),
+        cmocka_unit_test_setup(an_extreme_value_anywhere_does_no_harm, setup),
+        cmocka_unit_test_setup(debians_kernel_is_loaded_and_when_cut_refused, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

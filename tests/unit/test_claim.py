@@ -72,7 +72,7 @@ def test_one_process_has_a_name_once(tmp_path):
     Claim(name).close()
 
 
-def test_where_nothing_can_be_made(tmp_path):
+def test_where_nothing_can_be_made_it_is_told(tmp_path):
     with pytest.raises(FileNotFoundError) as refused:
         Claim(str(tmp_path / "no" / "line"))
     assert told(refused.value) == f"{tmp_path}/no/line: No such file or directory"

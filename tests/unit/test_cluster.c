@@ -30,7 +30,7 @@ static enum cluster_end find(const char *bytes, unsigned n, enum code_size code_
 
 #define FIND(bytes) find(bytes, sizeof(bytes) - 1, CODE_64)
 
-static void memory(void **state)
+static void a_load_or_store_follows_a_store(void **state)
 {
     (void)state;
     // MOV [rax], esi; MOV eax, [rax + 10H]
@@ -62,7 +62,7 @@ static void memory(void **state)
     assert_int_equal(rflags, 2 | RFLAGS_ZF | RFLAGS_PF);
 }
 
-static void ports(void **state)
+static void an_in_follows_an_out(void **state)
 {
     (void)state;
     // OUT 70H, al; IN al, 71H
@@ -87,7 +87,7 @@ static void ports(void **state)
     assert_int_equal(rflags, 2);
 }
 
-static void nothing(void **state)
+static void nothing_else_follows(void **state)
 {
     (void)state;
     static const struct {
@@ -139,9 +139,9 @@ static void nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory),
-        cmocka_unit_test(ports),
-        cmocka_unit_test(nothing),
+        cmocka_unit_test(a_load_or_store_follows_a_store),
+        cmocka_unit_test(an_in_follows_an_out),
+        cmocka_unit_test(nothing_else_follows),
     };
     return cmocka_run_group_tests_name("cluster", tests, NULL, NULL);
 }

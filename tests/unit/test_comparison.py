@@ -91,7 +91,7 @@ def test_the_plans_have_every_run_once_in_each_lane():
         subprocess.run(["sh", "-n"], input=script.encode(), check=True)
 
 
-def test_ratio():
+def test_the_ratio_is_theirs_to_ours():
     c = comparison("cpuid", 100, 1250)
     assert (c.ratio(KVM), c.ratio(NO_APICV), c.is_complete) == (12.5, None, False)
     assert comparison("cpuid", 0, 5, 5).ratio(KVM) is None

@@ -63,7 +63,7 @@ static const struct config_vm *taken(const char *text)
     return &config.vm[0];
 }
 
-static void test_defaults(void **state)
+static void what_is_not_said_has_its_default(void **state)
 {
     (void)state;
     const struct config_vm *vm = taken(VM);
@@ -85,7 +85,7 @@ static void test_defaults(void **state)
     assert_int_equal(vm->line, 1);
 }
 
-static void test_every_key(void **state)
+static void every_key_is_taken(void **state)
 {
     (void)state;
     const struct config_vm *vm = taken("# comment\r\n"
@@ -141,7 +141,7 @@ static void test_every_key(void **state)
     assert_int_equal(config.vm[1].line, 23);
 }
 
-static void test_memory(void **state)
+static void memory_is_a_size_within_limits(void **state)
 {
     (void)state;
     assert_int_equal(taken(VM "memory = 1M")->memory, 1 * MiB);
@@ -168,7 +168,7 @@ static void test_memory(void **state)
     }
 }
 
-static void test_a_size_in_bytes_is_told_without_its_b(void **state)
+static void a_size_in_bytes_is_told_without_its_b(void **state)
 {
     (void)state;
     refused(VM "memory = 16MB",
@@ -180,7 +180,7 @@ static void test_a_size_in_bytes_is_told_without_its_b(void **state)
     assert_int_equal(taken(VM "memory = 0x4bM")->memory, 0x4b * MiB);
 }
 
-static void test_numbers_and_words(void **state)
+static void numbers_and_words_are_checked(void **state)
 {
     (void)state;
     refused(VM "vcpus = 0", "3: vcpus: 0 is outside 1 to 64\n");
@@ -204,7 +204,7 @@ static void test_numbers_and_words(void **state)
     assert_true(config.vm[0].valid);
 }
 
-static void test_cores(void **state)
+static void cores_are_numbers_and_ranges(void **state)
 {
     (void)state;
     assert_true(core_set_has(&taken(VM "cores = all")->cores, 77));
@@ -219,7 +219,7 @@ static void test_cores(void **state)
 }
 
 // A3.
-static void test_devices(void **state)
+static void devices_share_no_interrupt(void **state)
 {
     (void)state;
     assert_int_equal(taken(VM "devices = com2")->devices, 0x2);
@@ -243,7 +243,7 @@ static const char *refusal(unsigned n)
     return n == 2 ? "no such thing" : NULL;
 }
 
-static void test_device_of_two(void **state)
+static void a_device_belongs_to_one_vm(void **state)
 {
     (void)state;
     (void)parse("[vm a]\nkernel = k\ndevices = com2\n"
@@ -264,7 +264,7 @@ static void test_device_of_two(void **state)
         assert_int_equal(config.vm[i].valid, valid[i]);
 }
 
-static void test_image_names(void **state)
+static void an_images_name_is_checked(void **state)
 {
     (void)state;
     refused("[vm a]\nkernel =", "2: kernel: names no image\n");
@@ -287,7 +287,7 @@ static void test_image_names(void **state)
     refused(text, "11: module: there are 8 modules already, the most there can be\n");
 }
 
-static void test_long_values(void **state)
+static void long_values_have_their_limits(void **state)
 {
     (void)state;
     static char text[8192];
@@ -305,7 +305,7 @@ static void test_long_values(void **state)
     refused(text, "3: line: 4096 characters, more than the 4095 there can be\n");
 }
 
-static void test_sections(void **state)
+static void a_section_is_whole_and_there_once(void **state)
 {
     (void)state;
     refused("",
@@ -349,7 +349,7 @@ static const char *items(const struct config_vm *vm)
     return out;
 }
 
-static void test_intercept(void **state)
+static void an_item_is_read_wherever_it_stands_and_once(void **state)
 {
     (void)state;
     // A2, A5, A7, A9, A10: several on a line, and several lines.
@@ -383,7 +383,7 @@ static void test_intercept(void **state)
             "action\n");
 }
 
-static void test_intercepts_are_limited(void **state)
+static void intercepts_are_limited(void **state)
 {
     (void)state;
     char text[1024] = VM;
@@ -395,7 +395,7 @@ static void test_intercepts_are_limited(void **state)
 }
 
 // A1: what is let through cannot be caught.
-static void test_hlt(void **state)
+static void hlt_is_caught_or_let_through(void **state)
 {
     (void)state;
     assert_false(taken(VM "hlt = caught")->hlt_through);
@@ -410,7 +410,7 @@ static void test_hlt(void **state)
     refused(VM "intercept = hlt\nhlt = through", report);
 }
 
-static void test_line_forms(void **state)
+static void a_line_of_no_known_form_is_named(void **state)
 {
     (void)state;
     refused(VM "vcpus 2", "3: vcpus 2: a line is 'key = value', a [section] or a comment\n");
@@ -427,7 +427,7 @@ static void test_line_forms(void **state)
     taken(VM "cmdline = \xc3\xa4 # \xc3\xb6");
 }
 
-static void test_control_characters(void **state)
+static void control_characters_are_refused(void **state)
 {
     (void)state;
     assert_int_equal(parse_bytes(VM "cmd\0line = x", sizeof(VM "cmd\0line = x") - 1), ERR_INVALID);
@@ -437,7 +437,7 @@ static void test_control_characters(void **state)
     refused(VM "# \x1b[2J", "3: line: character 0x1b in column 3; this is not a text file\n");
 }
 
-static void test_file_size(void **state)
+static void a_file_that_is_too_large_is_refused(void **state)
 {
     (void)state;
     size_t len = CONFIG_FILE_MAX + 1;
@@ -452,7 +452,7 @@ static void test_file_size(void **state)
 }
 
 // "A VM that cannot start is reported and left out; the others start."
-static void test_errors_stay_with_their_vm(void **state)
+static void errors_stay_with_their_vm(void **state)
 {
     (void)state;
     assert_int_equal(parse("[vm a]\nkernel = k\n"
@@ -472,7 +472,7 @@ static void test_errors_stay_with_their_vm(void **state)
     assert_string_equal(config.vm[1].reason, "vcpus: 'x' is not a number");
 }
 
-static void test_too_many_vms(void **state)
+static void more_vms_than_there_can_be_are_refused(void **state)
 {
     (void)state;
     char text[1024] = "";
@@ -484,7 +484,7 @@ static void test_too_many_vms(void **state)
     assert_true(config.vm[CONFIG_VMS - 1].valid);
 }
 
-static void test_reports_are_limited(void **state)
+static void reports_are_limited(void **state)
 {
     (void)state;
     char text[2048] = VM;
@@ -497,7 +497,7 @@ static void test_reports_are_limited(void **state)
 }
 
 // Cut anywhere, a file is read without a fault, and what stood before the cut counts.
-static void test_every_truncation(void **state)
+static void a_file_cut_anywhere_counts_up_to_the_cut(void **state)
 {
     (void)state;
     static const char text[] = "[appliance]\npoweroff = never\n[vm a]\nkernel = k # x\ncores = "
@@ -509,7 +509,7 @@ static void test_every_truncation(void **state)
     }
 }
 
-static void test_machine(void **state)
+static void what_the_machine_has_not_leaves_a_vm_out(void **state)
 {
     (void)state;
     static const char text[] = "[vm a]\nkernel = k\nmemory = 100M\ncores = 1-2\n"
@@ -540,7 +540,7 @@ static void list_image(void *ctx, const char *name)
     strcat(strcat(reports, name), " ");
 }
 
-static void test_image_list_has_each_once(void **state)
+static void the_image_list_has_each_once(void **state)
 {
     (void)state;
     (void)parse("[vm a]\nkernel = k\ninitrd = i\n"
@@ -559,7 +559,7 @@ static bool no_image(void *ctx, const char *name, struct image *out)
     return strcmp(name, "text") == 0;
 }
 
-static void test_images_are_checked(void **state)
+static void images_are_checked(void **state)
 {
     (void)state;
     (void)parse("[vm a]\nkernel = gone\n[vm b]\nkernel = text\n"
@@ -580,7 +580,7 @@ static void test_images_are_checked(void **state)
     assert_true(config.vm[2].valid);
 }
 
-static void test_all_errors_come_at_once(void **state)
+static void all_errors_come_at_once(void **state)
 {
     (void)state;
     // An unknown key and images that are missing, all of them.
@@ -612,7 +612,7 @@ static bool video_kernel(void *ctx, const char *name, struct image *out)
     return true;
 }
 
-static void test_a_note_leaves_nothing_out(void **state)
+static void a_note_leaves_nothing_out(void **state)
 {
     (void)state;
     (void)parse("[vm a]\nkernel = mach\n");
@@ -626,32 +626,32 @@ static void test_a_note_leaves_nothing_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_every_key),
-        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_a_size_in_bytes_is_told_without_its_b),
-        cmocka_unit_test(test_all_errors_come_at_once),
-        cmocka_unit_test(test_numbers_and_words),
-        cmocka_unit_test(test_cores),
-        cmocka_unit_test(test_devices),
-        cmocka_unit_test(test_device_of_two),
-        cmocka_unit_test(test_image_names),
-        cmocka_unit_test(test_long_values),
-        cmocka_unit_test(test_sections),
-        cmocka_unit_test(test_intercept),
-        cmocka_unit_test(test_intercepts_are_limited),
-        cmocka_unit_test(test_hlt),
-        cmocka_unit_test(test_line_forms),
-        cmocka_unit_test(test_control_characters),
-        cmocka_unit_test(test_file_size),
-        cmocka_unit_test(test_errors_stay_with_their_vm),
-        cmocka_unit_test(test_too_many_vms),
-        cmocka_unit_test(test_reports_are_limited),
-        cmocka_unit_test(test_every_truncation),
-        cmocka_unit_test(test_machine),
-        cmocka_unit_test(test_image_list_has_each_once),
-        cmocka_unit_test(test_images_are_checked),
-        cmocka_unit_test(test_a_note_leaves_nothing_out),
+        cmocka_unit_test(what_is_not_said_has_its_default),
+        cmocka_unit_test(every_key_is_taken),
+        cmocka_unit_test(memory_is_a_size_within_limits),
+        cmocka_unit_test(a_size_in_bytes_is_told_without_its_b),
+        cmocka_unit_test(all_errors_come_at_once),
+        cmocka_unit_test(numbers_and_words_are_checked),
+        cmocka_unit_test(cores_are_numbers_and_ranges),
+        cmocka_unit_test(devices_share_no_interrupt),
+        cmocka_unit_test(a_device_belongs_to_one_vm),
+        cmocka_unit_test(an_images_name_is_checked),
+        cmocka_unit_test(long_values_have_their_limits),
+        cmocka_unit_test(a_section_is_whole_and_there_once),
+        cmocka_unit_test(an_item_is_read_wherever_it_stands_and_once),
+        cmocka_unit_test(intercepts_are_limited),
+        cmocka_unit_test(hlt_is_caught_or_let_through),
+        cmocka_unit_test(a_line_of_no_known_form_is_named),
+        cmocka_unit_test(control_characters_are_refused),
+        cmocka_unit_test(a_file_that_is_too_large_is_refused),
+        cmocka_unit_test(errors_stay_with_their_vm),
+        cmocka_unit_test(more_vms_than_there_can_be_are_refused),
+        cmocka_unit_test(reports_are_limited),
+        cmocka_unit_test(a_file_cut_anywhere_counts_up_to_the_cut),
+        cmocka_unit_test(what_the_machine_has_not_leaves_a_vm_out),
+        cmocka_unit_test(the_image_list_has_each_once),
+        cmocka_unit_test(images_are_checked),
+        cmocka_unit_test(a_note_leaves_nothing_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

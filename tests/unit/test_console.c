@@ -33,7 +33,7 @@ static const char *shown(const char *bytes)
     return line;
 }
 
-static void test_text_passes(void **state)
+static void text_passes(void **state)
 {
     (void)state;
     assert_string_equal(shown(""), "");
@@ -43,7 +43,7 @@ static void test_text_passes(void **state)
                         "\xc3\xa9 \xe2\x94\x80 \xf0\x9f\x90\xa7");
 }
 
-static void test_colours_pass_and_end_with_the_line(void **state)
+static void colours_pass_and_end_with_the_line(void **state)
 {
     (void)state;
     assert_string_equal(shown("\x1b[1;31mred\x1b[0m"), "\x1b[1;31mred\x1b[0m");
@@ -52,7 +52,7 @@ static void test_colours_pass_and_end_with_the_line(void **state)
     assert_string_equal(shown("\x1b[m\x1b[0;0mx"), "\x1b[m\x1b[0;0mx");
 }
 
-static void test_other_sequences_are_shown(void **state)
+static void other_sequences_are_shown(void **state)
 {
     (void)state;
     assert_string_equal(shown("\x1b[2K\x1b[1Glinux2| hi"), "\\e[2K\\e[1Glinux2| hi");
@@ -71,14 +71,14 @@ static void test_other_sequences_are_shown(void **state)
     assert_string_equal(shown("\x1b[1\b2m"), "\\e[1\\b2m");
 }
 
-static void test_questions_are_left_out(void **state)
+static void questions_are_left_out(void **state)
 {
     (void)state;
     assert_string_equal(shown("# \x1b[6n"), "# ");
     assert_string_equal(shown("\x1b[c\x1b[>0c\x1b[?6nx"), "x");
 }
 
-static void test_controls_are_shown(void **state)
+static void controls_are_shown(void **state)
 {
     (void)state;
     assert_string_equal(shown("a\bb\ac\vd\fe\x7f"), "a\\bb\\ac\\vd\\fe\\x7f");
@@ -94,7 +94,7 @@ static void test_controls_are_shown(void **state)
 
 // The line and the paragraph separator, and all that has the property Bidi_Control: Unicode's
 // PropList.txt. What stands beside them passes.
-static void test_what_turns_writing_is_shown(void **state)
+static void what_turns_writing_round_is_shown(void **state)
 {
     static const struct {
         u32 first, last;
@@ -121,7 +121,7 @@ static void test_what_turns_writing_is_shown(void **state)
                         "b");
 }
 
-static void test_what_is_no_utf8_is_shown(void **state)
+static void what_is_no_utf8_is_shown(void **state)
 {
     (void)state;
     assert_string_equal(shown("\xff\xc0\xaf"), "\\xff\\xc0\\xaf");
@@ -133,7 +133,7 @@ static void test_what_is_no_utf8_is_shown(void **state)
     assert_string_equal(shown("\xf4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80"); // beyond the last
 }
 
-static void test_returns(void **state)
+static void only_a_return_within_a_line_is_shown(void **state)
 {
     (void)state;
     assert_string_equal(shown("text\r"), "text");
@@ -176,7 +176,7 @@ static const char *in_pieces(const char *bytes, size_t size)
     return out;
 }
 
-static void test_long_lines_say_that_they_go_on(void **state)
+static void long_lines_say_that_they_go_on(void **state)
 {
     (void)state;
     char bytes[700], wanted[700];
@@ -209,7 +209,7 @@ static void test_long_lines_say_that_they_go_on(void **state)
 }
 
 // Whatever bytes come, no line outgrows its room.
-static void test_long_lines_have_room(void **state)
+static void no_line_outgrows_its_room(void **state)
 {
     static const char odd[] = "\x1b[1;?mnx\r\r\r\x9b\xc2\xe2\x94\xf0\x07\x7f";
     char bytes[1501];
@@ -224,7 +224,7 @@ static void test_long_lines_have_room(void **state)
     }
 }
 
-static void test_long_sequences_are_shown(void **state)
+static void long_sequences_are_shown(void **state)
 {
     (void)state;
     char bytes[300] = "\x1b[";
@@ -257,7 +257,7 @@ static void check_chunk(u64 limit, bool pause, const char *text, bool ended)
     history.sent = c.end;
 }
 
-static void test_chunks(void **state)
+static void a_chunk_says_whether_its_line_has_ended(void **state)
 {
     (void)state;
     struct chunk c;
@@ -272,7 +272,7 @@ static void test_chunks(void **state)
     check_chunk(history.head, false, "\\n", false);
 }
 
-static void test_chunk_up_to_a_limit(void **state)
+static void a_chunk_goes_up_to_a_limit(void **state)
 {
     (void)state;
     setup("# ls\r\n", 6);
@@ -280,7 +280,7 @@ static void test_chunk_up_to_a_limit(void **state)
     check_chunk(6, false, "ls", true);
 }
 
-static void test_chunk_that_is_full(void **state)
+static void a_chunk_is_bounded(void **state)
 {
     (void)state;
     char bytes[CHUNK_MOST + 10];
@@ -315,7 +315,7 @@ static size_t decode(const struct chunk *c, u8 *out)
     return n;
 }
 
-static void test_nothing_is_lost_in_the_stream(void **state)
+static void nothing_is_lost_in_the_stream(void **state)
 {
     (void)state;
     static u8 bytes[60000], back[70000];
@@ -341,7 +341,7 @@ static void test_nothing_is_lost_in_the_stream(void **state)
     assert_memory_equal(back, bytes, n);
 }
 
-static void test_history_forgets_the_oldest(void **state)
+static void the_history_forgets_the_oldest(void **state)
 {
     (void)state;
     setup("", 0);
@@ -352,7 +352,7 @@ static void test_history_forgets_the_oldest(void **state)
     assert_int_equal(history_at(&history, history.head - 1), 'x');
 }
 
-static void test_screenful(void **state)
+static void a_screenful_begins_with_a_line_where_it_can(void **state)
 {
     (void)state;
     setup("hello\nworld", 11);
@@ -370,7 +370,7 @@ static void test_screenful(void **state)
     assert_int_equal(history_screenful(&history), 2 * SCREENFUL + 51);
 }
 
-static void test_old_questions_are_known(void **state)
+static void old_questions_are_known(void **state)
 {
     (void)state;
     const char bytes[] = "\x1b[6n\x1b[?6c\x1b[31m\x1b[";
@@ -384,7 +384,7 @@ static void test_old_questions_are_known(void **state)
 
 // ---- lines kept aside --------------------------------------------------------------------------
 
-static void test_aside(void **state)
+static void lines_put_aside_come_back_with_their_vm(void **state)
 {
     (void)state;
     static struct console_aside a;
@@ -398,7 +398,7 @@ static void test_aside(void **state)
     assert_memory_equal(text, "[1] log\nvm| line\n", n);
 }
 
-static void test_aside_keeps_the_last(void **state)
+static void of_lines_put_aside_the_last_stay(void **state)
 {
     (void)state;
     static struct console_aside a;
@@ -447,7 +447,7 @@ static const char *meaning(const char *keys, unsigned vms)
     return text;
 }
 
-static void test_keys(void **state)
+static void keys_choose_vms_and_all_else_is_typed(void **state)
 {
     (void)state;
     assert_string_equal(meaning("ls\r", 3), "ls\r");
@@ -473,7 +473,7 @@ static void test_keys(void **state)
                         "AA2"); // nine VMs: one digit is all
 }
 
-static void test_every_vm_of_16_can_be_reached(void **state)
+static void every_vm_of_16_can_be_reached(void **state)
 {
     (void)state;
     for (unsigned vm = 1; vm <= 16; vm++) {
@@ -509,28 +509,28 @@ static void test_every_vm_of_16_can_be_reached(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text_passes),
-        cmocka_unit_test(test_colours_pass_and_end_with_the_line),
-        cmocka_unit_test(test_other_sequences_are_shown),
-        cmocka_unit_test(test_questions_are_left_out),
-        cmocka_unit_test(test_controls_are_shown),
-        cmocka_unit_test(test_what_turns_writing_is_shown),
-        cmocka_unit_test(test_what_is_no_utf8_is_shown),
-        cmocka_unit_test(test_returns),
-        cmocka_unit_test(test_long_sequences_are_shown),
-        cmocka_unit_test(test_long_lines_say_that_they_go_on),
-        cmocka_unit_test(test_long_lines_have_room),
-        cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_chunk_up_to_a_limit),
-        cmocka_unit_test(test_chunk_that_is_full),
-        cmocka_unit_test(test_nothing_is_lost_in_the_stream),
-        cmocka_unit_test(test_history_forgets_the_oldest),
-        cmocka_unit_test(test_screenful),
-        cmocka_unit_test(test_old_questions_are_known),
-        cmocka_unit_test(test_aside),
-        cmocka_unit_test(test_aside_keeps_the_last),
-        cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_every_vm_of_16_can_be_reached),
+        cmocka_unit_test(text_passes),
+        cmocka_unit_test(colours_pass_and_end_with_the_line),
+        cmocka_unit_test(other_sequences_are_shown),
+        cmocka_unit_test(questions_are_left_out),
+        cmocka_unit_test(controls_are_shown),
+        cmocka_unit_test(what_turns_writing_round_is_shown),
+        cmocka_unit_test(what_is_no_utf8_is_shown),
+        cmocka_unit_test(only_a_return_within_a_line_is_shown),
+        cmocka_unit_test(long_sequences_are_shown),
+        cmocka_unit_test(long_lines_say_that_they_go_on),
+        cmocka_unit_test(no_line_outgrows_its_room),
+        cmocka_unit_test(a_chunk_says_whether_its_line_has_ended),
+        cmocka_unit_test(a_chunk_goes_up_to_a_limit),
+        cmocka_unit_test(a_chunk_is_bounded),
+        cmocka_unit_test(nothing_is_lost_in_the_stream),
+        cmocka_unit_test(the_history_forgets_the_oldest),
+        cmocka_unit_test(a_screenful_begins_with_a_line_where_it_can),
+        cmocka_unit_test(old_questions_are_known),
+        cmocka_unit_test(lines_put_aside_come_back_with_their_vm),
+        cmocka_unit_test(of_lines_put_aside_the_last_stay),
+        cmocka_unit_test(keys_choose_vms_and_all_else_is_typed),
+        cmocka_unit_test(every_vm_of_16_can_be_reached),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,7 +40,7 @@ def events(data, piece=None):
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, None])
-def test_stream_is_taken_apart(piece):
+def test_the_stream_is_taken_apart(piece):
     text = (b"GRUB\r\n" + READY + BEGUN + b"one: # ls\\\r\none| a\\\\b\\e[1m\\\r\n"
             b"[   0.100000] core 1: vm: two-2 started\r\ntwo-2| \\x01\\n\\\r\none|  c\\\\\r\n|end\r\nx| y")
     assert events(text, piece) == [
@@ -58,7 +58,7 @@ def test_what_is_not_of_the_stream_is_a_line(line):
     assert events(BEGUN + line + b"\r\n")[3:] == [split.Line(line)]
 
 
-def test_stream_without_line_ends_is_bounded():
+def test_a_stream_without_line_ends_is_bounded():
     stream = split.Stream()
     list(stream.feed(BEGUN))
     for _ in range(100):
@@ -66,7 +66,7 @@ def test_stream_without_line_ends_is_bounded():
         assert len(stream._line) <= split.LONGEST_LINE + 1000
 
 
-def test_appliance_that_starts_again_is_asked_again():
+def test_an_appliance_that_starts_again_is_asked_again():
     assert split.Ready() in events(BEGUN + b"SeaBIOS\r\n" + READY)
 
 
@@ -140,7 +140,7 @@ def test_host_and_appliance_show_the_same_characters(appliances):
     (b"\x1dk16\x1dk1\r", 16, ["K16", "K1"]),
     (b"\x1d0x", 16, ["help"]),
 ])
-def test_keys(typed, vms, meaning):
+def test_keys_choose_vms_and_all_else_is_typed(typed, vms, meaning):
     said = {"type": lambda data: data.decode(), "alone": lambda n: f"A{n}",
             "keyboard": lambda n: f"K{n}", "all": lambda: "all", "help": lambda: "help"}
     assert [said[how](*what) for how, *what in Keys().feed(typed, vms)] == meaning
@@ -173,7 +173,7 @@ def screen():
     return Screen()
 
 
-def test_unfinished_line_is_not_printed_again_behind_each_other_line(screen):
+def test_an_unfinished_line_is_not_printed_again_behind_each_other_line(screen):
     assert screen.output(screen.one, b"one:/# ") == b"one| one:/# "
     assert screen.output(screen.two, b"tick 1\r\n") == b"\\\r\ntwo| tick 1\r\n"
     assert screen.output(screen.two, b"tick 2\r\n") == b"two| tick 2\r\n"
@@ -222,14 +222,14 @@ def test_lines_kept_while_alone_are_bounded_and_the_rest_is_told(screen):
     assert back.startswith(view.UNDO + b"-- 5 older lines are in the log only --\r\none| 5\r\n")
 
 
-def test_screenful_of_what_was_long(screen):
+def test_alone_a_vm_shows_its_last_screenful(screen):
     screen.output(screen.two, b"".join(b"line %d\r\n" % n for n in range(5000)))
     alone = screen.does(screen.view.show_alone, screen.two)
     assert len(alone) < view.SCREENFUL + 200 and alone.endswith(b"line 4999\r\n")
     assert all(line.startswith(b"line ") for line in alone.splitlines()[1:])
 
 
-def test_line_without_end_is_bounded(screen):
+def test_a_line_without_end_is_bounded(screen):
     for _ in range(50):
         screen.output(screen.one, b"\x1b[1;1Hx" * 20)
     assert len(screen.one.line) <= view.LONGEST_LINE and screen.log.startswith(b"one| \\e[1;1Hx")
@@ -309,14 +309,14 @@ def typed(port, name):
     return port.read()
 
 
-def test_appliance_is_asked_for_the_stream_when_it_is_ready(console):
+def test_the_appliance_is_asked_for_the_stream_when_it_is_ready(console):
     console.send(b"GRUB")
     assert console.last_words() == b""
     console.send(b"\r\n" + READY)
     assert console.last_words() == split.SPLIT and console.last_words() == b""
 
 
-def test_a_pty_for_each_vm_with_its_bytes_as_they_are(console):
+def test_each_vm_has_a_pty_with_its_bytes_as_they_are(console):
     console.send(BEGUN + b"one: early\r\ntwo-2| \\e[1m\\\\\\\r\n")
     with reader(console, "one") as one, reader(console, "two-2") as two:
         assert carried(console, one, b"\n") == b"early\r\n"
@@ -352,7 +352,7 @@ def test_ptys_that_nobody_reads_are_bounded_and_hold_nothing_up(console):
     assert len(member(console, "one")._kept) == consoles.KEPT
 
 
-def test_end_of_a_vm_that_is_alone_shows_all(console):
+def test_the_end_of_a_vm_that_is_alone_shows_all(console):
     console.send(BEGUN)
     console._view.show_alone(console._view.vms[2])
     console.send(b"[   1.000000] core 0: vm: one ended: poweroff\r\n")
@@ -391,7 +391,7 @@ def test_a_log_that_takes_no_more_is_given_up(tmp_path, monkeypatch, alone):
         assert bytes(port.outgoing).endswith(f"{word}\r\ntwo-2| a\r\ntwo-2| b\r\n".encode())
 
 
-def test_a_log_that_takes_nothing_from_the_start(tmp_path, monkeypatch):
+def test_a_log_that_takes_nothing_from_the_start_is_told_once(tmp_path, monkeypatch):
     """The message does not stand behind what the firmware has left unfinished."""
     (tmp_path / "consoles.log").symlink_to("/dev/full")
     with consoles_of(tmp_path, monkeypatch) as port:
@@ -408,7 +408,7 @@ GRUBS_TEXT = b"BIOS\x1b[31m red\x1b[m\r\n  Booting `Vitrine'\r\n.\r\n"
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, len(GRUB)])
-def test_boot_menu_clears_no_screen(console, piece):
+def test_the_boot_menu_clears_no_screen(console, piece):
     """Where make run has said how to go on; nor that of who looks at the log."""
     for at in range(0, len(GRUB), piece):
         console.send(GRUB[at:at + piece])
@@ -416,7 +416,7 @@ def test_boot_menu_clears_no_screen(console, piece):
     assert (console.directory / "../consoles.log").read_bytes() == GRUBS_TEXT.replace(b"\r", b"")
 
 
-def test_boot_menu_is_as_it_is_for_who_types(console, monkeypatch):
+def test_the_boot_menu_is_as_it_is_for_who_types(console, monkeypatch):
     console.send(b"\x1b[H\x1b[")
     with monkeypatch.context() as patch:
         patch.setattr(Port, "read", lambda self: b"\x1b")
@@ -440,7 +440,7 @@ def test_typed_keys_go_to_the_vm_that_has_the_keyboard(console, monkeypatch):
     assert typed(b"\x1d7") == b"" and b"there is no VM 7" in console.outgoing
 
 
-def test_command_before_the_stream_has_begun_waits_for_it(console, monkeypatch):
+def test_a_command_before_the_stream_has_begun_waits_for_it(console, monkeypatch):
     """The appliance, which was asked for the stream, would end it."""
     def typed(data):
         monkeypatch.setattr(Port, "read", lambda self: data)

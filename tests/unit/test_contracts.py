@@ -69,7 +69,7 @@ def test_the_project_asserts_what_it_demands():
     assert check(ROOT) == (0, "")
 
 
-def test_a_tree_that_does(tree):
+def test_a_tree_that_asserts_all_passes(tree):
     assert check(tree) == (0, "")
 
 

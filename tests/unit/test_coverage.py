@@ -224,7 +224,7 @@ def test_a_row_that_is_there_twice_fails(tree):
     assert status == 1 and lines == ["docs/coverage.md:25: A1 has a row already"]
 
 
-def test_lint_fails_of_it(tree):
+def test_lint_fails_where_coverage_does(tree):
     """By the rule that `make lint` has for it."""
     def lint():
         return subprocess.run(

@@ -223,7 +223,7 @@ static void expect_same(const u8 *bytes, unsigned mode)
 
 static const u8 prefixes[] = {0x66, 0x67, 0xf2, 0xf3, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0xf0};
 
-static void random_strings(void **state)
+static void random_bytes_decode_as_by_zydis(void **state)
 {
     (void)state;
     for (unsigned n = 0; n < RANDOM_STRINGS; n++) {
@@ -258,7 +258,7 @@ static void random_strings(void **state)
 }
 
 // Every opcode of every map with every ModRM byte, with the prefixes that change lengths.
-static void all_opcodes(void **state)
+static void every_opcode_decodes_as_by_zydis(void **state)
 {
     (void)state;
     static const u8 leads[] = {0, 0x66, 0x67, 0xf2, 0xf3, 0x48, 0x47};
@@ -295,7 +295,7 @@ static struct instruction get(enum code_size size, const char *bytes, unsigned c
 
 #define GET(size, bytes) get(size, bytes, sizeof(bytes) - 1)
 
-static void prefixes_and_rex(void **state)
+static void the_last_prefix_counts(void **state)
 {
     (void)state;
     // REX before another prefix has no effect; in other modes it is INC or DEC.
@@ -322,7 +322,7 @@ static void prefixes_and_rex(void **state)
 }
 
 // With VEX there is no other prefix but for addresses (SDM Vol. 2, 2.3).
-static void vex(void **state)
+static void vex_goes_with_no_other_prefix(void **state)
 {
     (void)state;
     static const char *const wrong[] = {"\x66", "\xf2", "\xf3", "\xf0", "\x48"};
@@ -344,7 +344,7 @@ static void vex(void **state)
     }
 }
 
-static void limits(void **state)
+static void an_instruction_has_at_most_15_bytes(void **state)
 {
     (void)state;
     u8 code[16];
@@ -363,7 +363,7 @@ static void limits(void **state)
     assert_int_equal(decode((const u8 *)"\x0f\x04", 2, CODE_32, &i), ERR_INVALID);
 }
 
-static void offsets(void **state)
+static void an_operands_offset_follows_from_its_registers(void **state)
 {
     (void)state;
     u64 gpr[GPR_COUNT];
@@ -402,9 +402,12 @@ static int start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_strings),   cmocka_unit_test(all_opcodes),
-        cmocka_unit_test(prefixes_and_rex), cmocka_unit_test(vex),
-        cmocka_unit_test(limits),           cmocka_unit_test(offsets),
+        cmocka_unit_test(random_bytes_decode_as_by_zydis),
+        cmocka_unit_test(every_opcode_decodes_as_by_zydis),
+        cmocka_unit_test(the_last_prefix_counts),
+        cmocka_unit_test(vex_goes_with_no_other_prefix),
+        cmocka_unit_test(an_instruction_has_at_most_15_bytes),
+        cmocka_unit_test(an_operands_offset_follows_from_its_registers),
     };
     return cmocka_run_group_tests_name("decode", tests, start, NULL);
 }

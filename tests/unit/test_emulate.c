@@ -762,7 +762,7 @@ static void run_both(const struct sample *s, unsigned repeats)
 
 static bool can_run_32; // this kernel lets programs run 32-bit code
 
-static void as_native(void **state)
+static void instructions_do_what_the_cpu_does(void **state)
 {
     (void)state;
     unsigned done_32 = 0;
@@ -794,7 +794,7 @@ static void as_native(void **state)
 }
 
 // Each form has been compared, or this machine cannot do it, which counts as skipped.
-static void every_form(void **state)
+static void every_form_has_been_compared(void **state)
 {
     (void)state;
     unsigned missing = 0;
@@ -818,7 +818,7 @@ static void every_form(void **state)
         skip();
 }
 
-static void strings_as_native(void **state)
+static void string_instructions_do_what_the_cpu_does(void **state)
 {
     (void)state;
     static const u8 opcodes[] = {0xa4, 0xa6, 0xaa, 0xac, 0xae};
@@ -994,7 +994,7 @@ static void expect_access(unsigned n, bool write, u64 gva, unsigned size, u64 va
 }
 
 // A device sees one access of the right size for each read and write, and no other.
-static void accesses(void **state)
+static void a_device_sees_each_access_once(void **state)
 {
     (void)state;
     regs[RBX] = 0x4010;
@@ -1023,7 +1023,7 @@ static void accesses(void **state)
     assert_int_equal(world.count, 9);
 }
 
-static void real_mode(void **state)
+static void addresses_wrap_as_the_mode_says(void **state)
 {
     (void)state;
     world.base[SEG_ES] = 0xb8000;
@@ -1060,7 +1060,7 @@ static void real_mode(void **state)
 }
 
 // Across a page each half has its own translation, and nothing happens before both are known.
-static void page_crossing(void **state)
+static void an_access_across_pages_is_translated_first(void **state)
 {
     (void)state;
     regs[RBX] = 0x4ffe;
@@ -1091,7 +1091,7 @@ static void page_crossing(void **state)
     expect_access(1, true, 0, 1, 0xcc);
 }
 
-static void refusals(void **state)
+static void what_is_not_done_has_its_reason(void **state)
 {
     (void)state;
     regs[RBX] = 0x4010;
@@ -1137,7 +1137,7 @@ static void refusals(void **state)
     assert_int_equal(e.rflags, 2);
 }
 
-static void repeated_strings(void **state)
+static void a_repeated_string_is_bounded_and_taken_up_again(void **state)
 {
     (void)state;
     // Bounded, and taken up again.
@@ -1203,7 +1203,7 @@ static void repeated_strings(void **state)
     assert_int_equal(world.count, 4);
 }
 
-static void ports(void **state)
+static void string_io_tries_memory_before_the_port(void **state)
 {
     (void)state;
     struct string_io io = {.port = 0x1f0,
@@ -1292,15 +1292,15 @@ static int start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(as_native),
-        cmocka_unit_test(every_form),
-        cmocka_unit_test(strings_as_native),
-        cmocka_unit_test_setup(accesses, new_world),
-        cmocka_unit_test_setup(real_mode, new_world),
-        cmocka_unit_test_setup(page_crossing, new_world),
-        cmocka_unit_test_setup(refusals, new_world),
-        cmocka_unit_test_setup(repeated_strings, new_world),
-        cmocka_unit_test_setup(ports, new_world),
+        cmocka_unit_test(instructions_do_what_the_cpu_does),
+        cmocka_unit_test(every_form_has_been_compared),
+        cmocka_unit_test(string_instructions_do_what_the_cpu_does),
+        cmocka_unit_test_setup(a_device_sees_each_access_once, new_world),
+        cmocka_unit_test_setup(addresses_wrap_as_the_mode_says, new_world),
+        cmocka_unit_test_setup(an_access_across_pages_is_translated_first, new_world),
+        cmocka_unit_test_setup(what_is_not_done_has_its_reason, new_world),
+        cmocka_unit_test_setup(a_repeated_string_is_bounded_and_taken_up_again, new_world),
+        cmocka_unit_test_setup(string_io_tries_memory_before_the_port, new_world),
     };
     return cmocka_run_group_tests_name("emulate", tests, start, NULL);
 }

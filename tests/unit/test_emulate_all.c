@@ -354,7 +354,7 @@ static void all_of(u8 *bytes, unsigned at, unsigned mode)
     }
 }
 
-static void legacy(void **state)
+static void each_instruction_accesses_what_zydis_says(void **state)
 {
     (void)state;
     static const u8 leads[] = {0, 0x66, 0xf2, 0xf3, 0x48};
@@ -376,7 +376,7 @@ static void legacy(void **state)
     assert_true(refused > 1000);
 }
 
-static void vex(void **state)
+static void so_does_each_with_vex(void **state)
 {
     (void)state;
     compared = 0;
@@ -404,8 +404,8 @@ static int start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(legacy),
-        cmocka_unit_test(vex),
+        cmocka_unit_test(each_instruction_accesses_what_zydis_says),
+        cmocka_unit_test(so_does_each_with_vex),
     };
     return cmocka_run_group_tests_name("emulate_all", tests, start, NULL);
 }

@@ -248,7 +248,7 @@ static void expect_fault(enum emulate_status s, u8 vector, u32 error_code, unsig
 
 // ---- the stack -------------------------------------------------------------------------------
 
-static void stack_and_operand(void **state)
+static void stack_and_operand_are_accessed_in_order(void **state)
 {
     (void)state;
     put(0x8000, 0x1122334455667788, 8);
@@ -293,7 +293,7 @@ static void stack_and_operand(void **state)
 }
 
 // What faults is found out before a device has been read.
-static void faults_come_first(void **state)
+static void faults_come_before_accesses(void **state)
 {
     (void)state;
     static const struct {
@@ -362,7 +362,7 @@ static void faults_come_first(void **state)
     DO(CODE_32, "\xff\x23");
 }
 
-static void frames(void **state)
+static void frames_are_pushed_and_popped(void **state)
 {
     (void)state;
     // 16-bit code: ENTER 10H, 3 and LEAVE.
@@ -404,7 +404,7 @@ static void frames(void **state)
         assert_int_equal(regs[n], n == RSP ? 0x4000 : 0x1111 * n);
 }
 
-static void flags(void **state)
+static void popf_changes_what_the_privilege_allows(void **state)
 {
     (void)state;
     // CPL 3 may change neither IOPL nor, with an IOPL below, IF; nobody VM or RF.
@@ -441,7 +441,7 @@ static void flags(void **state)
 
 // ---- segments --------------------------------------------------------------------------------
 
-static void limits_and_types(void **state)
+static void limits_and_types_are_checked(void **state)
 {
     (void)state;
     struct segment *ds = &world.segment[SEG_DS], *ss = &world.segment[SEG_SS];
@@ -489,7 +489,7 @@ static enum emulate_status mov_segment(unsigned reg, u16 selector)
     return step(e.long_mode ? CODE_64 : CODE_32, bytes, 2);
 }
 
-static void loading(void **state)
+static void a_segment_register_loads_its_descriptor(void **state)
 {
     (void)state;
     const struct segment *ds = &world.segment[SEG_DS], *ss = &world.segment[SEG_SS];
@@ -534,7 +534,7 @@ static void loading(void **state)
     expect_fault(mov_segment(SEG_SS, 2), VECTOR_GP, 0, 1);
 }
 
-static void pointers_and_pops(void **state)
+static void far_pointers_and_pops_load_segments(void **state)
 {
     (void)state;
     put(0x8000, 0x123456789abc, 8);
@@ -580,7 +580,7 @@ static void pointers_and_pops(void **state)
 }
 
 // LAR, LSL, VERR, VERW: what each says of a selector. -1: it cannot be seen.
-static void looking(void **state)
+static void lar_lsl_verr_and_verw_say_what_can_be_seen(void **state)
 {
     (void)state;
     static const struct {
@@ -649,7 +649,7 @@ static enum emulate_status load_system(bool tr, u16 selector)
     return step(e.long_mode ? CODE_64 : CODE_32, tr ? "\x0f\x00\x1b" : "\x0f\x00\x13", 3);
 }
 
-static void system_segments(void **state)
+static void ltr_and_lldt_check_their_descriptor(void **state)
 {
     (void)state;
     const struct segment *tr = &world.segment[SEG_TR], *ldtr = &world.segment[SEG_LDTR];
@@ -694,7 +694,7 @@ static void system_segments(void **state)
 
 // ---- tables, CR0, caches ---------------------------------------------------------------------
 
-static void tables(void **state)
+static void descriptor_tables_are_stored_and_loaded(void **state)
 {
     (void)state;
     DO(CODE_64, "\x0f\x01\x0b"); // SIDT
@@ -733,7 +733,7 @@ static void tables(void **state)
     DO(CODE_64, "\x0f\x01\x03"); // SGDT
 }
 
-static void invpcid(void **state)
+static void invpcid_checks_its_descriptor(void **state)
 {
     (void)state;
     static const struct {
@@ -780,7 +780,7 @@ static enum emulate_status far(const char *bytes, u16 selector, u32 offset)
 // Every type of system descriptor (SDM Vol. 3, table 3-2): CALL and JMP go through call gates, in
 // legacy mode also through task gates and to available TSSs, which is not carried out here; of all
 // others they raise #GP, and so does RET of any.
-static void far_through_system_descriptors(void **state)
+static void far_branches_lead_through_gates_alone(void **state)
 {
     (void)state;
     static const struct {
@@ -832,7 +832,7 @@ static void far_through_system_descriptors(void **state)
 }
 
 // RET to an outer ring is not carried out, but what the processor refuses of it is.
-static void far_returns_outwards(void **state)
+static void a_far_return_outwards_is_checked(void **state)
 {
     (void)state;
     regs[RSP] = 0xa000;
@@ -858,7 +858,7 @@ static void far_returns_outwards(void **state)
     }
 }
 
-static void far_branches(void **state)
+static void a_far_branch_loads_cs_or_faults(void **state)
 {
     (void)state;
     const char *jmp = "\xff\x2b", *call = "\xff\x1b";
@@ -926,7 +926,7 @@ static void far_branches(void **state)
 
 // ---- other modes, other CPUs -----------------------------------------------------------------
 
-static void features(void **state)
+static void an_instruction_needs_its_feature(void **state)
 {
     (void)state;
     put(0x8000, 0x100, 4);
@@ -966,7 +966,7 @@ static void features(void **state)
     expect_access(0, true, 0x8000, 4);
 }
 
-static void arithmetic(void **state)
+static void the_edges_of_arithmetic_are_as_on_the_cpu(void **state)
 {
     (void)state;
     // The quotient may be the least number, but not minus it.
@@ -1013,7 +1013,7 @@ static void arithmetic(void **state)
 }
 
 // Hints and what writes back cache lines: not even a descriptor is looked at.
-static void hints(void **state)
+static void hints_touch_no_memory(void **state)
 {
     (void)state;
     static const char *const codes[] = {"\x0f\x0d\x0b", "\x0f\x18\x03", "\x0f\x1c\x03",
@@ -1033,23 +1033,23 @@ static void hints(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(stack_and_operand, new_world),
-        cmocka_unit_test_setup(faults_come_first, new_world),
-        cmocka_unit_test_setup(frames, new_world),
-        cmocka_unit_test_setup(flags, new_world),
-        cmocka_unit_test_setup(limits_and_types, new_world),
-        cmocka_unit_test_setup(loading, new_world),
-        cmocka_unit_test_setup(pointers_and_pops, new_world),
-        cmocka_unit_test_setup(looking, new_world),
-        cmocka_unit_test_setup(system_segments, new_world),
-        cmocka_unit_test_setup(tables, new_world),
-        cmocka_unit_test_setup(invpcid, new_world),
-        cmocka_unit_test_setup(far_through_system_descriptors, new_world),
-        cmocka_unit_test_setup(far_returns_outwards, new_world),
-        cmocka_unit_test_setup(far_branches, new_world),
-        cmocka_unit_test_setup(features, new_world),
-        cmocka_unit_test_setup(arithmetic, new_world),
-        cmocka_unit_test_setup(hints, new_world),
+        cmocka_unit_test_setup(stack_and_operand_are_accessed_in_order, new_world),
+        cmocka_unit_test_setup(faults_come_before_accesses, new_world),
+        cmocka_unit_test_setup(frames_are_pushed_and_popped, new_world),
+        cmocka_unit_test_setup(popf_changes_what_the_privilege_allows, new_world),
+        cmocka_unit_test_setup(limits_and_types_are_checked, new_world),
+        cmocka_unit_test_setup(a_segment_register_loads_its_descriptor, new_world),
+        cmocka_unit_test_setup(far_pointers_and_pops_load_segments, new_world),
+        cmocka_unit_test_setup(lar_lsl_verr_and_verw_say_what_can_be_seen, new_world),
+        cmocka_unit_test_setup(ltr_and_lldt_check_their_descriptor, new_world),
+        cmocka_unit_test_setup(descriptor_tables_are_stored_and_loaded, new_world),
+        cmocka_unit_test_setup(invpcid_checks_its_descriptor, new_world),
+        cmocka_unit_test_setup(far_branches_lead_through_gates_alone, new_world),
+        cmocka_unit_test_setup(a_far_return_outwards_is_checked, new_world),
+        cmocka_unit_test_setup(a_far_branch_loads_cs_or_faults, new_world),
+        cmocka_unit_test_setup(an_instruction_needs_its_feature, new_world),
+        cmocka_unit_test_setup(the_edges_of_arithmetic_are_as_on_the_cpu, new_world),
+        cmocka_unit_test_setup(hints_touch_no_memory, new_world),
     };
     return cmocka_run_group_tests_name("emulate_system", tests, NULL, NULL);
 }

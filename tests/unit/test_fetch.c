@@ -51,7 +51,7 @@ static bool cached(u64 linear)
     return fetch_cached(&cache, GVA(linear), ps.cr3, CODE_64) != NULL;
 }
 
-static void hits_and_misses(void **state)
+static void a_hit_needs_the_same_bytes_and_entries(void **state)
 {
     (void)state;
     memcpy(ram + 0x5123, "\x48\x8b\x83\x01\x02\x03\x04\x90", 8); // MOV rax, [rbx + disp32]
@@ -83,7 +83,7 @@ static void hits_and_misses(void **state)
     assert_false(cached(0x400123));
 }
 
-static void long_instructions(void **state)
+static void every_byte_of_a_long_instruction_counts(void **state)
 {
     (void)state;
     memcpy(ram + 0x5040, "\x48\xc7\x84\x8b\1\2\3\4\5\6\7\x08", 12); // MOV [rbx+rcx*4+disp], imm
@@ -102,7 +102,7 @@ static void long_instructions(void **state)
     assert_false(cached(0x400060));
 }
 
-static void page_edges(void **state)
+static void an_instruction_across_pages_is_not_cached(void **state)
 {
     (void)state;
     static const char mov[] = "\x48\x8b\x83\x01\x02\x03\x04";
@@ -124,7 +124,7 @@ static void page_edges(void **state)
     assert_int_equal(fetch(0x400ff1), ERR_BUSY);
 }
 
-static void refusals(void **state)
+static void what_cannot_be_decoded_is_not_cached(void **state)
 {
     (void)state;
     memset(ram + 0x5000, 0x66, 20);
@@ -143,7 +143,7 @@ static void refusals(void **state)
 }
 
 // An instruction is kept together with the cluster that it begins, and both are as memory has them.
-static void its_cluster(void **state)
+static void a_cluster_is_cached_with_its_instruction(void **state)
 {
     (void)state;
     memcpy(ram + 0x5100, "\x89\x30\x8b\x40\x10\x90", 6); // MOV [rax], esi; MOV eax, [rax + 10H]
@@ -173,7 +173,7 @@ static void its_cluster(void **state)
     assert_false(cached(0x400100));
 }
 
-static void without_paging(void **state)
+static void without_paging_nothing_is_cached(void **state)
 {
     (void)state;
     ps = (struct paging_state){.cr0 = 1};
@@ -186,12 +186,12 @@ static void without_paging(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(hits_and_misses, map),
-        cmocka_unit_test_setup(long_instructions, map),
-        cmocka_unit_test_setup(page_edges, map),
-        cmocka_unit_test_setup(refusals, map),
-        cmocka_unit_test_setup(its_cluster, map),
-        cmocka_unit_test_setup(without_paging, map),
+        cmocka_unit_test_setup(a_hit_needs_the_same_bytes_and_entries, map),
+        cmocka_unit_test_setup(every_byte_of_a_long_instruction_counts, map),
+        cmocka_unit_test_setup(an_instruction_across_pages_is_not_cached, map),
+        cmocka_unit_test_setup(what_cannot_be_decoded_is_not_cached, map),
+        cmocka_unit_test_setup(a_cluster_is_cached_with_its_instruction, map),
+        cmocka_unit_test_setup(without_paging_nothing_is_cached, map),
     };
     return cmocka_run_group_tests_name("fetch", tests, NULL, NULL);
 }

@@ -42,7 +42,7 @@ static u8 sum(u64 at, u64 size)
     return total;
 }
 
-static void test_bios_data_area(void **state)
+static void the_bios_data_area_has_what_kernels_look_for(void **state)
 {
     (void)state;
     build(1, 3);
@@ -69,7 +69,7 @@ static void test_bios_data_area(void **state)
     assert_int_equal(get16(0x410), 2 | 3 << 9);
 }
 
-static void test_vectors_of_real_mode(void **state)
+static void each_vector_of_real_mode_leads_to_a_handler(void **state)
 {
     (void)state;
     build(1, 3);
@@ -96,7 +96,7 @@ static void count_entries(unsigned counts[5])
     assert_int_equal(at, end);
 }
 
-static void test_mp_table(void **state)
+static void the_mp_table_has_processors_buses_and_interrupts(void **state)
 {
     (void)state;
     unsigned counts[5];
@@ -126,7 +126,7 @@ static void test_mp_table(void **state)
     assert_int_equal(ram[timer + 7], 2); // at input 2
 }
 
-static void test_number_of_processors(void **state)
+static void the_number_of_processors_is_checked(void **state)
 {
     (void)state;
     unsigned counts[5];
@@ -139,7 +139,7 @@ static void test_number_of_processors(void **state)
     assert_int_equal(counts[0], 255);
 }
 
-static void test_no_ram(void **state)
+static void without_ram_nothing_is_built(void **state)
 {
     (void)state;
     struct guest_memory little = {.region = {{GPA(0), 0x9f000, ram}}, .count = 1};
@@ -149,9 +149,11 @@ static void test_no_ram(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bios_data_area), cmocka_unit_test(test_vectors_of_real_mode),
-        cmocka_unit_test(test_mp_table),       cmocka_unit_test(test_number_of_processors),
-        cmocka_unit_test(test_no_ram),
+        cmocka_unit_test(the_bios_data_area_has_what_kernels_look_for),
+        cmocka_unit_test(each_vector_of_real_mode_leads_to_a_handler),
+        cmocka_unit_test(the_mp_table_has_processors_buses_and_interrupts),
+        cmocka_unit_test(the_number_of_processors_is_checked),
+        cmocka_unit_test(without_ram_nothing_is_built),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@ static int setup(void **state)
     return 0;
 }
 
-static void test_boot_sector_starts_in_real_mode(void **state)
+static void a_boot_sector_starts_in_real_mode(void **state)
 {
     (void)state;
     u8 sector[512] = {0xfa, 0xf4};
@@ -37,7 +37,7 @@ static void test_boot_sector_starts_in_real_mode(void **state)
 }
 
 // A4.
-static void test_interrupts_on(void **state)
+static void interrupts_are_on_if_that_is_asked_for(void **state)
 {
     (void)state;
     request.format = FORMAT_FLAT;
@@ -48,7 +48,7 @@ static void test_interrupts_on(void **state)
     assert_int_equal(entry.regs.rflags, 0x202);
 }
 
-static void test_entry_decides_the_mode(void **state)
+static void the_entry_decides_the_mode(void **state)
 {
     (void)state;
     static u8 image[0x20000];
@@ -68,7 +68,7 @@ static void test_entry_decides_the_mode(void **state)
     assert_protected(0x11ffff);
 }
 
-static void test_flat_image_must_be_in_ram(void **state)
+static void a_flat_image_must_be_in_ram(void **state)
 {
     (void)state;
     static u8 image[0x1000];
@@ -104,7 +104,7 @@ static void test_flat_image_must_be_in_ram(void **state)
     load_refused(ERR_FORMAT, "kernel", "image is an empty file");
 }
 
-static void test_memory_map(void **state)
+static void the_memory_map_has_all_but_the_holes(void **state)
 {
     (void)state;
     struct e820_entry map[E820_ENTRIES];
@@ -131,7 +131,7 @@ static void test_memory_map(void **state)
     assert_int_equal(map[1].type, E820_RESERVED);
 }
 
-static void test_memory_size_is_checked(void **state)
+static void the_memory_size_is_checked(void **state)
 {
     (void)state;
     static const u64 bad[] = {0, MEMORY_MIN - PAGE_SIZE, MEMORY_MIN + 1, MEMORY_MAX + PAGE_SIZE,
@@ -144,7 +144,7 @@ static void test_memory_size_is_checked(void **state)
     }
 }
 
-static void test_less_ram_behind_than_promised(void **state)
+static void less_ram_than_promised_is_refused(void **state)
 {
     (void)state;
     static u8 image[0x4000];
@@ -157,7 +157,7 @@ static void test_less_ram_behind_than_promised(void **state)
     assert_string_equal(why.text, "no RAM behind address 0x200000");
 }
 
-static void test_what_a_file_looks_like(void **state)
+static void what_is_no_kernel_is_told_for_what_it_is(void **state)
 {
     (void)state;
     static const struct {
@@ -207,7 +207,7 @@ static void test_what_a_file_looks_like(void **state)
     assert_string_equal(image_describe(&image, buf, sizeof(buf)), "a boot sector");
 }
 
-static void test_wrong_format_is_named(void **state)
+static void a_wrong_format_is_named(void **state)
 {
     (void)state;
     request.kernel = (struct image){"vmlinuz.gz", (const u8 *)"\x1f\x8b\x08", 3};
@@ -226,15 +226,15 @@ static void test_wrong_format_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_boot_sector_starts_in_real_mode, setup),
-        cmocka_unit_test_setup(test_interrupts_on, setup),
-        cmocka_unit_test_setup(test_entry_decides_the_mode, setup),
-        cmocka_unit_test_setup(test_flat_image_must_be_in_ram, setup),
-        cmocka_unit_test_setup(test_memory_map, setup),
-        cmocka_unit_test_setup(test_memory_size_is_checked, setup),
-        cmocka_unit_test_setup(test_less_ram_behind_than_promised, setup),
-        cmocka_unit_test_setup(test_what_a_file_looks_like, setup),
-        cmocka_unit_test_setup(test_wrong_format_is_named, setup),
+        cmocka_unit_test_setup(a_boot_sector_starts_in_real_mode, setup),
+        cmocka_unit_test_setup(interrupts_are_on_if_that_is_asked_for, setup),
+        cmocka_unit_test_setup(the_entry_decides_the_mode, setup),
+        cmocka_unit_test_setup(a_flat_image_must_be_in_ram, setup),
+        cmocka_unit_test_setup(the_memory_map_has_all_but_the_holes, setup),
+        cmocka_unit_test_setup(the_memory_size_is_checked, setup),
+        cmocka_unit_test_setup(less_ram_than_promised_is_refused, setup),
+        cmocka_unit_test_setup(what_is_no_kernel_is_told_for_what_it_is, setup),
+        cmocka_unit_test_setup(a_wrong_format_is_named, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

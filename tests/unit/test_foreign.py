@@ -44,7 +44,7 @@ def test_without_it_that_build_fails(builds):
     assert done.returncode != 0 and "vga.o" in done.stdout
 
 
-def test_variables_of_the_user():
+def test_of_the_users_variables_only_places_pass():
     """Of the compiler's and configure's none passes; where to find things does."""
     own = {"CC": "x", "CPATH": "x", "LIBS": "x", "CONFIG_SITE": "x", "MAKEFILES": "x"}
     kept = {"HOME": "/a b", "http_proxy": "p", "VITRINE_CACHE": "c", "PATH": os.environ["PATH"]}
@@ -67,7 +67,7 @@ def test_ours_keeps_its_flags(tmp_path):
     assert "--not-ours" not in done.stdout
 
 
-def test_jobs(tmp_path):
+def test_jobs_are_as_many_as_was_asked_for(tmp_path):
     """As many as there are processors, but one when that is what was asked for."""
     for words, jobs in (["JOBS=3"], "-j3"), (["JOBS=3", "-j1"], ""), (["JOBS=3", "-j2"], ""):
         done = run([FOREIGN, "make", "-n", "--eval=said: ; @echo '$(SUBMAKE)'", "-C", ROOT,
@@ -87,7 +87,7 @@ def test_jobs(tmp_path):
     ("one.py", "spawn(f'make run CONFIG={x}')\nrun((f'{x}/configure', 1))\n", [1]),
     ("one.mk", "make:\n\t@$(MAKE) x\n\t+@make x\n\tcd x; ./configure\n", [3, 4]),
 ])
-def test_rule(tmp_path, name, text, lines):
+def test_a_build_of_others_without_it_is_named(tmp_path, name, text, lines):
     (tmp_path / name).write_text(text)
     done = run([ROOT / "ci/check-foreign", tmp_path / name])
     assert [int(line.split(":")[1]) for line in done.stdout.splitlines()] == lines

@@ -18,7 +18,7 @@
         assert_int_equal(n, m);                                 \
     } while (0)
 
-static void test_integers(void **state)
+static void integers_are_formatted_as_by_libc(void **state)
 {
     (void)state;
     static const long long values[] = {
@@ -37,7 +37,7 @@ static void test_integers(void **state)
     }
 }
 
-static void test_strings(void **state)
+static void strings_are_formatted_as_by_libc(void **state)
 {
     (void)state;
     char raw[3] = {'a', 'b', 'c'}; // not terminated
@@ -47,7 +47,7 @@ static void test_strings(void **state)
     SAME("100%%|%s", "");
 }
 
-static void test_pointer_has_sixteen_digits(void **state)
+static void a_pointer_has_sixteen_digits(void **state)
 {
     (void)state;
     char buf[32];
@@ -55,7 +55,7 @@ static void test_pointer_has_sixteen_digits(void **state)
     assert_string_equal(buf, "ffffffff80100000");
 }
 
-static void test_null_string(void **state)
+static void a_null_string_is_told(void **state)
 {
     (void)state;
     char buf[16];
@@ -65,7 +65,7 @@ static void test_null_string(void **state)
 }
 
 // Whatever the size: terminated, never beyond, and the length is the whole text's.
-static void test_every_buffer_size(void **state)
+static void no_buffer_is_overrun(void **state)
 {
     (void)state;
     char buf[32], whole[32];
@@ -84,7 +84,7 @@ static void test_every_buffer_size(void **state)
     }
 }
 
-static void test_text_grows_until_it_is_full(void **state)
+static void text_grows_until_it_is_full(void **state)
 {
     (void)state;
     char buf[8];
@@ -101,7 +101,7 @@ static void test_text_grows_until_it_is_full(void **state)
     assert_int_equal(t.len, 7);
 }
 
-static void test_an_error_is_explained_to_who_wants_to_know(void **state)
+static void an_error_is_explained_to_who_wants_to_know(void **state)
 {
     (void)state;
     char buf[16];
@@ -119,7 +119,7 @@ static bool number(const char *text, u64 *value)
     return str_number(text, strlen(text), value);
 }
 
-static void test_numbers_read(void **state)
+static void numbers_are_read_to_their_end(void **state)
 {
     (void)state;
     static const struct {
@@ -152,14 +152,14 @@ static void test_numbers_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_integers),
-        cmocka_unit_test(test_strings),
-        cmocka_unit_test(test_pointer_has_sixteen_digits),
-        cmocka_unit_test(test_null_string),
-        cmocka_unit_test(test_every_buffer_size),
-        cmocka_unit_test(test_text_grows_until_it_is_full),
-        cmocka_unit_test(test_an_error_is_explained_to_who_wants_to_know),
-        cmocka_unit_test(test_numbers_read),
+        cmocka_unit_test(integers_are_formatted_as_by_libc),
+        cmocka_unit_test(strings_are_formatted_as_by_libc),
+        cmocka_unit_test(a_pointer_has_sixteen_digits),
+        cmocka_unit_test(a_null_string_is_told),
+        cmocka_unit_test(no_buffer_is_overrun),
+        cmocka_unit_test(text_grows_until_it_is_full),
+        cmocka_unit_test(an_error_is_explained_to_who_wants_to_know),
+        cmocka_unit_test(numbers_are_read_to_their_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,7 @@ static u64 value(u16 key, unsigned size)
     return v;
 }
 
-static void items(void **state)
+static void each_item_has_its_value(void **state)
 {
     (void)state;
     assert_int_equal(value(0x00, 4), 0x554d4551); // QEMU
@@ -67,7 +67,7 @@ static void items(void **state)
     assert_int_equal(fwcfg_read(&fw), 'c');
 }
 
-static void no_command_line(void **state)
+static void an_empty_command_line_has_one_byte(void **state)
 {
     (void)state;
     fwcfg_init(&fw, &(struct fwcfg_config){.vcpus = 1});
@@ -75,7 +75,7 @@ static void no_command_line(void **state)
     assert_int_equal(value(0x15, 1), 0);
 }
 
-static void files(void **state)
+static void files_are_listed_by_name(void **state)
 {
     (void)state;
     assert_int_equal(value(0x19, 4), 0);
@@ -108,9 +108,9 @@ static void files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(items, setup),
-        cmocka_unit_test_setup(no_command_line, setup),
-        cmocka_unit_test_setup(files, setup),
+        cmocka_unit_test_setup(each_item_has_its_value, setup),
+        cmocka_unit_test_setup(an_empty_command_line_has_one_byte, setup),
+        cmocka_unit_test_setup(files_are_listed_by_name, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

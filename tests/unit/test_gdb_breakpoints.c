@@ -153,7 +153,7 @@ static void a_break_in_during_a_step_over_leaves_the_int3(void **state)
     assert_false(next_packet());
 }
 
-static void one_waits_for_its_page(void **state)
+static void a_breakpoint_waits_for_its_page(void **state)
 {
     (void)state;
     fake_long_mode(1, false);
@@ -231,7 +231,7 @@ static void an_address_that_the_mode_cannot_reach_is_accepted(void **state)
     assert_int_equal(fake[1].ram[0x1040], 0x90);
 }
 
-static void the_same_memory_at_two_addresses(void **state)
+static void two_addresses_of_the_same_memory_share_an_int3(void **state)
 {
     (void)state;
     fake_long_mode(1, true);
@@ -372,7 +372,7 @@ static void a_hit_during_anothers_write_is_ours(void **state)
     assert_has(answer, "T05thread:p1.2;swbreak:;");
 }
 
-static void vms_have_their_own(void **state)
+static void vms_have_breakpoints_of_their_own(void **state)
 {
     (void)state;
     ask("vAttach;2");
@@ -398,7 +398,7 @@ static void vms_have_their_own(void **state)
     assert_true(fake[1].vcpu[0].executed > executed);
 }
 
-static void watchpoints(void **state)
+static void watchpoints_are_debug_registers(void **state)
 {
     (void)state;
     // inc al; mov [rdi], al; jmp back
@@ -449,7 +449,7 @@ static void a_full_table_is_said(void **state)
     assert_ok("Z0,1fffff,1");
 }
 
-static void memory_packets(void **state)
+static void memory_packets_reach_mapped_ram_alone(void **state)
 {
     (void)state;
     fake_long_mode(1, true);
@@ -513,20 +513,20 @@ int main(void)
         cmocka_unit_test_setup(an_int3_of_the_guest_is_its_own, connected),
         cmocka_unit_test_setup(a_vcpu_steps_over_alone, connected),
         cmocka_unit_test_setup(a_break_in_during_a_step_over_leaves_the_int3, connected),
-        cmocka_unit_test_setup(one_waits_for_its_page, connected),
+        cmocka_unit_test_setup(a_breakpoint_waits_for_its_page, connected),
         cmocka_unit_test_setup(leaving_a_debug_register_takes_one_pass, connected),
         cmocka_unit_test_setup(more_than_four_wait_in_turn, connected),
         cmocka_unit_test_setup(an_address_that_the_mode_cannot_reach_is_accepted, connected),
-        cmocka_unit_test_setup(the_same_memory_at_two_addresses, connected),
+        cmocka_unit_test_setup(two_addresses_of_the_same_memory_share_an_int3, connected),
         cmocka_unit_test_setup(a_step_onto_the_same_memory_elsewhere_is_one_step, connected),
         cmocka_unit_test_setup(a_breakpoint_follows_kernel_pages, connected),
         cmocka_unit_test_setup(a_guest_that_loads_itself_over_it_keeps_it, connected),
         cmocka_unit_test_setup(a_guest_that_changes_its_code_sees_no_int3, connected),
         cmocka_unit_test_setup(a_hit_during_anothers_write_is_ours, connected),
-        cmocka_unit_test_setup(vms_have_their_own, connected),
-        cmocka_unit_test_setup(watchpoints, connected),
+        cmocka_unit_test_setup(vms_have_breakpoints_of_their_own, connected),
+        cmocka_unit_test_setup(watchpoints_are_debug_registers, connected),
         cmocka_unit_test_setup(a_full_table_is_said, connected),
-        cmocka_unit_test_setup(memory_packets, connected),
+        cmocka_unit_test_setup(memory_packets_reach_mapped_ram_alone, connected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -175,7 +175,7 @@ static void a_breakpoint_there_comes_first(void **state)
     assert_int_equal(fake[1].vcpu[0].reads, 2);
 }
 
-static void a_break_in_at_the_same_time(void **state)
+static void a_break_in_at_the_same_time_comes_after(void **state)
 {
     (void)state;
     for (unsigned packet = 0; packet < 2; packet++) {
@@ -254,7 +254,7 @@ int main(void)
         cmocka_unit_test_setup(one_that_waits_is_dropped_with_its_item, catching),
         cmocka_unit_test_setup(one_that_gdb_has_moved_is_dropped, catching),
         cmocka_unit_test_setup(a_breakpoint_there_comes_first, catching),
-        cmocka_unit_test_setup(a_break_in_at_the_same_time, catching),
+        cmocka_unit_test_setup(a_break_in_at_the_same_time_comes_after, catching),
         cmocka_unit_test_setup(a_question_has_one_answer, catching),
         cmocka_unit_test_setup(detach_lets_it_go_on, catching),
         cmocka_unit_test_setup(a_vm_that_starts_again_has_nothing_to_tell, catching),

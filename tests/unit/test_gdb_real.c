@@ -184,7 +184,7 @@ static void assert_said(const char *first, ...)
     va_end(args);
 }
 
-static void look_around(void **state)
+static void gdb_looks_around(void **state)
 {
     (void)state;
     if (master < 0)
@@ -213,7 +213,7 @@ static void look_around(void **state)
     assert_false(fake[1].vcpu[0].held); // gdb has detached
 }
 
-static void stop_and_go(void **state)
+static void gdb_stops_and_goes_on(void **state)
 {
     (void)state;
     if (master < 0)
@@ -238,7 +238,7 @@ static void stop_and_go(void **state)
         assert_int_equal(fake[1].ram[0x1000 + i], 0x90);
 }
 
-static void ctrl_c(void **state)
+static void ctrl_c_interrupts(void **state)
 {
     (void)state;
     if (master < 0)
@@ -251,7 +251,7 @@ static void ctrl_c(void **state)
     assert_false(fake[1].vcpu[0].held);
 }
 
-static void the_second_vm(void **state)
+static void the_second_vm_is_an_inferior(void **state)
 {
     (void)state;
     if (master < 0)
@@ -284,7 +284,7 @@ static void the_end_is_seen(void **state)
     assert_said("[Inferior 1 (process 1) exited with code 07]", NULL);
 }
 
-static void a_32_bit_vm(void **state)
+static void a_32_bit_vm_is_an_i386(void **state)
 {
     (void)state;
     if (master < 0)
@@ -305,7 +305,7 @@ static void a_32_bit_vm(void **state)
                 "hit Breakpoint 1, 0x00002002", "(currently \"i386:x86-64\")", "= 0x0", NULL);
 }
 
-static void another_gdb_after_one_that_was_killed(void **state)
+static void another_gdb_follows_one_that_was_killed(void **state)
 {
     (void)state;
     int out;
@@ -325,7 +325,7 @@ static void another_gdb_after_one_that_was_killed(void **state)
     assert_int_equal(fake[1].ram[0x1008], 0x90);
 }
 
-static void what_was_caught(void **state)
+static void what_was_caught_is_told_and_done_once(void **state)
 {
     (void)state;
     if (master < 0)
@@ -351,14 +351,15 @@ static void what_was_caught(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(look_around, setup_line, close_line),
-        cmocka_unit_test_setup_teardown(stop_and_go, setup_line, close_line),
-        cmocka_unit_test_setup_teardown(what_was_caught, setup_line, close_line),
-        cmocka_unit_test_setup_teardown(ctrl_c, setup_line, close_line),
-        cmocka_unit_test_setup_teardown(the_second_vm, setup_line, close_line),
+        cmocka_unit_test_setup_teardown(gdb_looks_around, setup_line, close_line),
+        cmocka_unit_test_setup_teardown(gdb_stops_and_goes_on, setup_line, close_line),
+        cmocka_unit_test_setup_teardown(what_was_caught_is_told_and_done_once, setup_line,
+                                        close_line),
+        cmocka_unit_test_setup_teardown(ctrl_c_interrupts, setup_line, close_line),
+        cmocka_unit_test_setup_teardown(the_second_vm_is_an_inferior, setup_line, close_line),
         cmocka_unit_test_setup_teardown(the_end_is_seen, setup_line, close_line),
-        cmocka_unit_test_setup_teardown(a_32_bit_vm, setup_line, close_line),
-        cmocka_unit_test_setup_teardown(another_gdb_after_one_that_was_killed, setup_line,
+        cmocka_unit_test_setup_teardown(a_32_bit_vm_is_an_i386, setup_line, close_line),
+        cmocka_unit_test_setup_teardown(another_gdb_follows_one_that_was_killed, setup_line,
                                         close_line),
     };
     signal(SIGPIPE, SIG_IGN);

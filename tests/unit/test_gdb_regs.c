@@ -491,7 +491,7 @@ static void an_initial_area_reads_as_fninit_leaves_it(void **state)
     assert_int_equal(area[24], 0xee); // MXCSR is no part of it
 }
 
-static void x87_tags(void **state)
+static void x87_tags_follow_from_values(void **state)
 {
     (void)state;
     // fld1; fldz; then the stack's top is physical register 6.
@@ -513,7 +513,7 @@ static void x87_tags(void **state)
     assert_int_equal(area[4], 1);
 }
 
-static void where_things_lie_in_the_area(void **state)
+static void each_register_lies_in_its_place_of_the_area(void **state)
 {
     (void)state;
     u8 value[16];
@@ -550,8 +550,8 @@ int main(void)
         cmocka_unit_test_setup(a_selector_in_real_mode_moves_its_base, connected),
         cmocka_unit_test_setup(a_32_bit_kernel_is_an_i386, connected),
         cmocka_unit_test(an_initial_area_reads_as_fninit_leaves_it),
-        cmocka_unit_test(x87_tags),
-        cmocka_unit_test(where_things_lie_in_the_area),
+        cmocka_unit_test(x87_tags_follow_from_values),
+        cmocka_unit_test(each_register_lies_in_its_place_of_the_area),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

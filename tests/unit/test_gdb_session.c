@@ -73,7 +73,7 @@ static void threads_are_those_of_attached_vms(void **state)
     assert_answer("vAttach;100000001", "E03");
 }
 
-static void thread_texts(void **state)
+static void threads_are_described(void **state)
 {
     (void)state;
     char text[200] = "";
@@ -127,7 +127,7 @@ static const char *told(const char *now)
     return now;
 }
 
-static void continue_and_break_in(void **state)
+static void a_break_in_stops_what_continues(void **state)
 {
     (void)state;
     loop_at(1, 0x1000);
@@ -652,7 +652,7 @@ static void the_next_client_gets_the_vm_that_was_asked_for(void **state)
     assert_string_equal(text, "no VM <two> runs\n");
 }
 
-static void monitor_commands(void **state)
+static void monitor_commands_answer(void **state)
 {
     (void)state;
     static char text[65536];
@@ -710,7 +710,7 @@ static void monitor_commands(void **state)
     assert_answer("qRcmd,6x", "E01");
 }
 
-static void wrong_arguments_of_the_monitor(void **state)
+static void wrong_arguments_get_the_usage(void **state)
 {
     (void)state;
     char text[65536], first[64];
@@ -780,8 +780,8 @@ int main(void)
         cmocka_unit_test_setup(stop_replies_carry_rbp_rsp_rip, connected),
         cmocka_unit_test_setup(error_texts_go_to_those_who_take_them, connected),
         cmocka_unit_test_setup(threads_are_those_of_attached_vms, connected),
-        cmocka_unit_test_setup(thread_texts, connected),
-        cmocka_unit_test_setup(continue_and_break_in, connected),
+        cmocka_unit_test_setup(threads_are_described, connected),
+        cmocka_unit_test_setup(a_break_in_stops_what_continues, connected),
         cmocka_unit_test_setup(only_what_gdb_names_runs, connected),
         cmocka_unit_test_setup(a_step_is_one_instruction, connected),
         cmocka_unit_test_setup(a_range_is_stepped_at_the_target, connected),
@@ -801,8 +801,8 @@ int main(void)
         cmocka_unit_test_setup(a_dead_line_lets_everything_run, connected),
         cmocka_unit_test_setup(garbage_on_the_line_does_no_harm, connected),
         cmocka_unit_test_setup(the_next_client_gets_the_vm_that_was_asked_for, connected),
-        cmocka_unit_test_setup(monitor_commands, connected),
-        cmocka_unit_test_setup(wrong_arguments_of_the_monitor, connected),
+        cmocka_unit_test_setup(monitor_commands_answer, connected),
+        cmocka_unit_test_setup(wrong_arguments_get_the_usage, connected),
         cmocka_unit_test_setup(a_break_in_while_stopped_waits, connected),
         cmocka_unit_test_setup(some_packets_have_no_reply, connected),
         cmocka_unit_test_setup(sessions_share_nothing, connected),

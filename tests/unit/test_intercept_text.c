@@ -78,7 +78,7 @@ static void refused(const char *text, const char *reason)
 #define MEANS(text, canonical, ...) means(text, (struct intercept){__VA_ARGS__}, canonical)
 
 // A1, A2, A3, A12.
-static void test_what_stands_alone(void **state)
+static void some_items_stand_alone(void **state)
 {
     (void)state;
     static const struct {
@@ -119,7 +119,7 @@ static void test_what_stands_alone(void **state)
 }
 
 // A2.
-static void test_pause_loops(void **state)
+static void pause_loops_have_gap_and_window(void **state)
 {
     (void)state;
     MEANS("ple:128:4096", "ple:0x80:0x1000", .what = INTERCEPT_PLE, .first = 128, .last = 4096);
@@ -139,7 +139,7 @@ static void test_pause_loops(void **state)
 }
 
 // A5.
-static void test_exceptions(void **state)
+static void exceptions_have_names_and_error_codes(void **state)
 {
     (void)state;
     static const char *const names[32] = {"de", "db", "",   "bp", "of", "br", "ud", "nm",
@@ -194,7 +194,7 @@ static void test_exceptions(void **state)
 }
 
 // A6, A7.
-static void test_ports(void **state)
+static void ports_are_numbers_and_ranges(void **state)
 {
     (void)state;
     MEANS("io", "io", .what = INTERCEPT_IO, .access = RW, .last = 0xffff);
@@ -229,7 +229,7 @@ static void test_ports(void **state)
 }
 
 // A8, A9.
-static void test_msrs(void **state)
+static void msrs_are_names_numbers_and_ranges(void **state)
 {
     (void)state;
     MEANS("msr", "msr", .what = INTERCEPT_MSR, .access = RW, .last = UINT32_MAX);
@@ -308,7 +308,7 @@ static void test_msrs(void **state)
 }
 
 // A10.
-static void test_control_registers(void **state)
+static void control_registers_have_bits(void **state)
 {
     (void)state;
     MEANS("cr0", "cr0", .what = INTERCEPT_CR0, .mask = UINT64_MAX);
@@ -369,7 +369,7 @@ static void test_control_registers(void **state)
 }
 
 // A10, A12: CR8, descriptor tables, debug registers.
-static void test_accesses_alone(void **state)
+static void some_items_have_accesses_alone(void **state)
 {
     (void)state;
     static const struct {
@@ -394,7 +394,7 @@ static void test_accesses_alone(void **state)
     }
 }
 
-static void test_memory(void **state)
+static void memory_is_an_address_and_a_length(void **state)
 {
     (void)state;
     MEANS("mem:0xb8000+0x1000:w", "mem:0xb8000+0x1000:w", .what = INTERCEPT_MEM,
@@ -430,7 +430,7 @@ static void test_memory(void **state)
     refused("mem:1+1:rwxr", "'mem:1+1:rwxr': access 'rwxr' is not made of r, w, x");
 }
 
-static void test_actions(void **state)
+static void an_action_goes_with_what_can_have_it(void **state)
 {
     (void)state;
     static const char *const names[] = {"count", "log", "stop", "deny", "ignore", "pass"};
@@ -497,7 +497,7 @@ static void list_means(const char *text, const char *want)
     assert_string_equal(printed, want);
 }
 
-static void test_lists(void **state)
+static void items_stand_in_lists(void **state)
 {
     (void)state;
     list_means("hlt,pause", "hlt;pause;");
@@ -533,7 +533,7 @@ static void same(const char *a, const char *b, bool want)
     assert_int_equal(intercept_same(&y, &x), want);
 }
 
-static void test_same(void **state)
+static void an_item_is_the_same_whatever_its_action(void **state)
 {
     (void)state;
     same("hlt", "hlt=log", true);
@@ -560,7 +560,7 @@ static void test_same(void **state)
 }
 
 // Hostile text in a message: of one line, printable, and cut.
-static void test_messages_are_one_line(void **state)
+static void messages_are_one_line(void **state)
 {
     (void)state;
     refused("hlt\x01\n=\x7f", "'hlt?\?=?': 'hlt?\?' is not one of hlt, pause, ple, extint, "
@@ -584,18 +584,18 @@ static void test_messages_are_one_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_stands_alone),
-        cmocka_unit_test(test_pause_loops),
-        cmocka_unit_test(test_exceptions),
-        cmocka_unit_test(test_ports),
-        cmocka_unit_test(test_msrs),
-        cmocka_unit_test(test_control_registers),
-        cmocka_unit_test(test_accesses_alone),
-        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_actions),
-        cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_same),
-        cmocka_unit_test(test_messages_are_one_line),
+        cmocka_unit_test(some_items_stand_alone),
+        cmocka_unit_test(pause_loops_have_gap_and_window),
+        cmocka_unit_test(exceptions_have_names_and_error_codes),
+        cmocka_unit_test(ports_are_numbers_and_ranges),
+        cmocka_unit_test(msrs_are_names_numbers_and_ranges),
+        cmocka_unit_test(control_registers_have_bits),
+        cmocka_unit_test(some_items_have_accesses_alone),
+        cmocka_unit_test(memory_is_an_address_and_a_length),
+        cmocka_unit_test(an_action_goes_with_what_can_have_it),
+        cmocka_unit_test(items_stand_in_lists),
+        cmocka_unit_test(an_item_is_the_same_whatever_its_action),
+        cmocka_unit_test(messages_are_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

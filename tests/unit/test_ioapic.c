@@ -52,7 +52,7 @@ static void route(unsigned pin, u64 rte)
     put(0x10 + 2 * pin, (u32)rte);
 }
 
-static void registers(void **state)
+static void registers_keep_their_writable_bits(void **state)
 {
     (void)state;
     assert_int_equal(get(1), 0x00170020);
@@ -73,7 +73,7 @@ static void registers(void **state)
     }
 }
 
-static void edge_message(void **state)
+static void an_edge_is_one_message(void **state)
 {
     (void)state;
     route(4, 0x1700000000000831ull);
@@ -92,7 +92,7 @@ static void edge_message(void **state)
     assert_int_equal(get(0x18) & BIT(14), 0);
 }
 
-static void masked_edge_is_lost(void **state)
+static void a_masked_edge_is_lost(void **state)
 {
     (void)state;
     ioapic_set_irq(&io, 4, true);
@@ -103,7 +103,7 @@ static void masked_edge_is_lost(void **state)
     assert_true(ioapic_masked(&io, 24));
 }
 
-static void level_waits_for_eoi(void **state)
+static void a_level_waits_for_its_eoi(void **state)
 {
     (void)state;
     route(9, 0x8040);
@@ -124,7 +124,7 @@ static void level_waits_for_eoi(void **state)
     assert_false(get(0x22) & BIT(14));
 }
 
-static void level_unmasked_late(void **state)
+static void a_level_that_is_unmasked_late_is_sent(void **state)
 {
     (void)state;
     ioapic_set_irq(&io, 9, true);
@@ -152,7 +152,7 @@ static void edge_trigger_clears_remote_irr(void **state)
     assert_int_equal(sent, 2);
 }
 
-static void level_nmi_is_an_edge(void **state)
+static void a_level_triggered_nmi_is_an_edge(void **state)
 {
     (void)state;
     route(9, 0x8440);
@@ -164,7 +164,7 @@ static void level_nmi_is_an_edge(void **state)
 }
 
 // A pin whose fall nobody tells: each rise is sent once, one that finds the last in service later.
-static void pulses(void **state)
+static void each_pulse_is_sent_once(void **state)
 {
     (void)state;
     io.pulses = BIT(3);
@@ -180,7 +180,7 @@ static void pulses(void **state)
     assert_int_equal(sent, 2);
 }
 
-static void level_vectors_and_routes(void **state)
+static void level_vectors_follow_the_routes(void **state)
 {
     (void)state;
     u64 map[4] = {0};
@@ -202,7 +202,7 @@ static void level_vectors_and_routes(void **state)
     assert_true(map[3] == 0);
 }
 
-static void two_pins_one_vector(void **state)
+static void two_pins_share_a_vector(void **state)
 {
     (void)state;
     route(9, 0x8040);
@@ -219,16 +219,16 @@ static void two_pins_one_vector(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(registers, setup),
-        cmocka_unit_test_setup(edge_message, setup),
-        cmocka_unit_test_setup(masked_edge_is_lost, setup),
-        cmocka_unit_test_setup(level_waits_for_eoi, setup),
-        cmocka_unit_test_setup(level_unmasked_late, setup),
+        cmocka_unit_test_setup(registers_keep_their_writable_bits, setup),
+        cmocka_unit_test_setup(an_edge_is_one_message, setup),
+        cmocka_unit_test_setup(a_masked_edge_is_lost, setup),
+        cmocka_unit_test_setup(a_level_waits_for_its_eoi, setup),
+        cmocka_unit_test_setup(a_level_that_is_unmasked_late_is_sent, setup),
         cmocka_unit_test_setup(edge_trigger_clears_remote_irr, setup),
-        cmocka_unit_test_setup(level_nmi_is_an_edge, setup),
-        cmocka_unit_test_setup(level_vectors_and_routes, setup),
-        cmocka_unit_test_setup(two_pins_one_vector, setup),
-        cmocka_unit_test_setup(pulses, setup),
+        cmocka_unit_test_setup(a_level_triggered_nmi_is_an_edge, setup),
+        cmocka_unit_test_setup(level_vectors_follow_the_routes, setup),
+        cmocka_unit_test_setup(two_pins_share_a_vector, setup),
+        cmocka_unit_test_setup(each_pulse_is_sent_once, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,7 +60,7 @@ static void nothing_waits(void)
     assert_int_equal(kbc_read(&kbc, KBC_STATUS) & 1, 0);
 }
 
-static void test_as_firmware_leaves_it(void **state)
+static void it_is_as_firmware_leaves_it(void **state)
 {
     (void)state;
     assert_int_equal(kbc_read(&kbc, KBC_STATUS), 0x14);
@@ -73,7 +73,7 @@ static void test_as_firmware_leaves_it(void **state)
     assert_int_equal(answer(), 0);
 }
 
-static void test_command_byte_is_kept(void **state)
+static void the_command_byte_is_kept(void **state)
 {
     (void)state;
     command(0x20);
@@ -92,7 +92,7 @@ static void test_command_byte_is_kept(void **state)
 }
 
 // The sequence of textbooks and boot sectors.
-static void test_a20_is_opened(void **state)
+static void a20_is_opened(void **state)
 {
     (void)state;
     command(0xad);
@@ -111,7 +111,7 @@ static void test_a20_is_opened(void **state)
     assert_int_equal(resets, 0);
 }
 
-static void test_reset_line(void **state)
+static void a_pulse_of_the_reset_line_resets(void **state)
 {
     (void)state;
     command(0xfe);
@@ -127,7 +127,7 @@ static void test_reset_line(void **state)
     assert_int_equal(resets, 3);
 }
 
-static void test_keyboard_answers(void **state)
+static void the_keyboard_answers(void **state)
 {
     (void)state;
     data(0xff);
@@ -153,7 +153,7 @@ static void test_keyboard_answers(void **state)
     nothing_waits();
 }
 
-static void test_no_mouse_is_found_at_once(void **state)
+static void no_mouse_is_found_at_once(void **state)
 {
     (void)state;
     command(0xd3);
@@ -168,7 +168,7 @@ static void test_no_mouse_is_found_at_once(void **state)
     assert_int_equal(kbc_read(&kbc, KBC_STATUS) & 0x40, 0);
 }
 
-static void test_each_byte_interrupts(void **state)
+static void each_byte_interrupts(void **state)
 {
     (void)state;
     data(0xff);
@@ -187,7 +187,7 @@ static void test_each_byte_interrupts(void **state)
     assert_int_equal(rises, 3);
 }
 
-static void test_answers_that_nobody_reads(void **state)
+static void answers_that_nobody_reads_are_bounded(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < 1000; i++) {
@@ -202,14 +202,14 @@ static void test_answers_that_nobody_reads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_as_firmware_leaves_it, setup),
-        cmocka_unit_test_setup(test_command_byte_is_kept, setup),
-        cmocka_unit_test_setup(test_a20_is_opened, setup),
-        cmocka_unit_test_setup(test_reset_line, setup),
-        cmocka_unit_test_setup(test_keyboard_answers, setup),
-        cmocka_unit_test_setup(test_no_mouse_is_found_at_once, setup),
-        cmocka_unit_test_setup(test_each_byte_interrupts, setup),
-        cmocka_unit_test_setup(test_answers_that_nobody_reads, setup),
+        cmocka_unit_test_setup(it_is_as_firmware_leaves_it, setup),
+        cmocka_unit_test_setup(the_command_byte_is_kept, setup),
+        cmocka_unit_test_setup(a20_is_opened, setup),
+        cmocka_unit_test_setup(a_pulse_of_the_reset_line_resets, setup),
+        cmocka_unit_test_setup(the_keyboard_answers, setup),
+        cmocka_unit_test_setup(no_mouse_is_found_at_once, setup),
+        cmocka_unit_test_setup(each_byte_interrupts, setup),
+        cmocka_unit_test_setup(answers_that_nobody_reads_are_bounded, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

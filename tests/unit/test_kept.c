@@ -20,7 +20,7 @@ static void setup_text(const char *text)
     kept_seal(&k, PLACE, text, strlen(text));
 }
 
-static void test_what_was_written_is_valid(void **state)
+static void what_was_written_is_valid(void **state)
 {
     (void)state;
     setup_text("core 1 is lost\n");
@@ -31,14 +31,14 @@ static void test_what_was_written_is_valid(void **state)
     assert_true(kept_is_valid(&k, PLACE));
 }
 
-static void test_elsewhere_it_is_none(void **state)
+static void elsewhere_it_is_not_valid(void **state)
 {
     (void)state;
     setup_text("x");
     assert_false(kept_is_valid(&k, HPA(0x8000000)));
 }
 
-static void test_each_bit_counts(void **state)
+static void each_bit_counts(void **state)
 {
     (void)state;
     setup_text("exception 6\n");
@@ -54,7 +54,7 @@ static void test_each_bit_counts(void **state)
 }
 
 // The checksum is not read beyond the record for it.
-static void test_a_length_that_is_too_great(void **state)
+static void a_length_that_is_too_great_is_not_valid(void **state)
 {
     (void)state;
     static const u64 lengths[] = {KEPT_TEXT + 1, 1ull << 32, UINT64_MAX, UINT64_MAX - 15};
@@ -65,7 +65,7 @@ static void test_a_length_that_is_too_great(void **state)
     }
 }
 
-static void test_garbage(void **state)
+static void garbage_is_not_valid(void **state)
 {
     (void)state;
     memset(&k, 0, sizeof(k));
@@ -74,7 +74,7 @@ static void test_garbage(void **state)
     assert_false(kept_is_valid(&k, PLACE));
 }
 
-static void test_a_full_one(void **state)
+static void a_full_one_is_valid(void **state)
 {
     (void)state;
     static char text[KEPT_TEXT];
@@ -86,12 +86,12 @@ static void test_a_full_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_was_written_is_valid),
-        cmocka_unit_test(test_elsewhere_it_is_none),
-        cmocka_unit_test(test_each_bit_counts),
-        cmocka_unit_test(test_a_length_that_is_too_great),
-        cmocka_unit_test(test_garbage),
-        cmocka_unit_test(test_a_full_one),
+        cmocka_unit_test(what_was_written_is_valid),
+        cmocka_unit_test(elsewhere_it_is_not_valid),
+        cmocka_unit_test(each_bit_counts),
+        cmocka_unit_test(a_length_that_is_too_great_is_not_valid),
+        cmocka_unit_test(garbage_is_not_valid),
+        cmocka_unit_test(a_full_one_is_valid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,6 +40,6 @@ def test_what_there_is_room_for_stays(tmp_path):
     assert said == [f"{tmp_path}/log: File too large; nothing more is written there"]
 
 
-def test_a_file_that_cannot_be_opened(tmp_path):
+def test_a_file_that_cannot_be_opened_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         KeptFile(tmp_path / "no" / "log", pytest.fail)

@@ -43,7 +43,7 @@ static void dirty(void)
 }
 
 // F3.
-static void test_power_up_and_init(void **state)
+static void power_up_and_init_reset_it(void **state)
 {
     (void)state;
     apic_start(&a, 0);
@@ -74,7 +74,7 @@ static void test_power_up_and_init(void **state)
 }
 
 // F3.
-static void test_init_keeps_x2apic_mode(void **state)
+static void init_keeps_x2apic_mode(void **state)
 {
     (void)state;
     apic_on_x2apic(&a, 0x123);
@@ -88,7 +88,7 @@ static void test_init_keeps_x2apic_mode(void **state)
 }
 
 // F3.
-static void test_virtual_wire(void **state)
+static void virtual_wire_mode_takes_extint_and_nmi(void **state)
 {
     (void)state;
     apic_start(&a, 0);
@@ -104,7 +104,7 @@ static void test_virtual_wire(void **state)
 // ---- xAPIC page ----------------------------------------------------------------------------
 
 // F3.
-static void test_mmio_widths_and_alignment(void **state)
+static void only_whole_aligned_dwords_are_written(void **state)
 {
     (void)state;
     apic_on(&a, 7);
@@ -123,7 +123,7 @@ static void test_mmio_widths_and_alignment(void **state)
 }
 
 // F3.
-static void test_reserved_bits_do_not_stick(void **state)
+static void reserved_bits_do_not_stick(void **state)
 {
     (void)state;
     static const struct {
@@ -177,7 +177,7 @@ static u32 latched_errors(void)
 }
 
 // F3.
-static void test_absent_registers(void **state)
+static void an_access_to_no_register_is_an_error(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -197,7 +197,7 @@ static void test_absent_registers(void **state)
 }
 
 // F3.
-static void test_page_is_dead_outside_xapic_mode(void **state)
+static void the_page_is_dead_outside_xapic_mode(void **state)
 {
     (void)state;
     apic_on_x2apic(&a, 0);
@@ -260,7 +260,7 @@ static bool table_writes(u32 msr, u64 *bits)
 }
 
 // F3.
-static void test_x2apic_faults(void **state)
+static void x2apic_accesses_fault_as_the_table_says(void **state)
 {
     (void)state;
     for (u32 msr = 0x800; msr <= 0x8ff; msr++) {
@@ -291,7 +291,7 @@ static void test_x2apic_faults(void **state)
 }
 
 // F5: RDMSR without an exit reads 64 bits from the page; that must equal what an exit gives.
-static void test_page_reads_equal_msr_reads(void **state)
+static void page_reads_equal_msr_reads(void **state)
 {
     (void)state;
     apic_on_x2apic(&a, 0x35);
@@ -307,7 +307,7 @@ static void test_page_reads_equal_msr_reads(void **state)
 // ---- IA32_APIC_BASE ------------------------------------------------------------------------
 
 // F3.
-static void test_mode_transitions(void **state)
+static void only_allowed_mode_transitions_happen(void **state)
 {
     (void)state;
     enum { OFF, X, INVALID, X2 };
@@ -333,7 +333,7 @@ static void test_mode_transitions(void **state)
 }
 
 // F3.
-static void test_base_bits(void **state)
+static void reserved_bits_of_the_base_fault(void **state)
 {
     (void)state;
     apic_start(&a, 0);
@@ -354,7 +354,7 @@ static void test_base_bits(void **state)
 }
 
 // F3.
-static void test_xapic_to_x2apic_keeps_state(void **state)
+static void xapic_to_x2apic_keeps_state(void **state)
 {
     (void)state;
     apic_on(&a, 0x25);
@@ -386,7 +386,7 @@ static void test_xapic_to_x2apic_keeps_state(void **state)
 // ---- priorities and EOI --------------------------------------------------------------------
 
 // F3.
-static void test_priorities(void **state)
+static void the_highest_priority_goes_first(void **state)
 {
     (void)state;
     u8 v;
@@ -427,7 +427,7 @@ static void test_priorities(void **state)
 }
 
 // F4.
-static void test_tpr_threshold(void **state)
+static void the_tpr_threshold_is_what_holds_the_next_back(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -443,7 +443,7 @@ static void test_tpr_threshold(void **state)
 }
 
 // F3.
-static void test_level_and_edge(void **state)
+static void tmr_tells_level_from_edge(void **state)
 {
     (void)state;
     u64 bitmap[4];
@@ -481,7 +481,7 @@ static void test_level_and_edge(void **state)
 // ---- errors, LVT, pins ---------------------------------------------------------------------
 
 // F3.
-static void test_esr_and_error_interrupt(void **state)
+static void errors_are_latched_and_interrupt(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -514,7 +514,7 @@ static void test_esr_and_error_interrupt(void **state)
 }
 
 // F3.
-static void test_software_disable(void **state)
+static void software_disable_masks_the_lvt(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -543,7 +543,7 @@ static void test_software_disable(void **state)
 }
 
 // F3.
-static void test_delivery_modes(void **state)
+static void delivery_modes_are_told_apart(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -557,7 +557,7 @@ static void test_delivery_modes(void **state)
 }
 
 // F3.
-static void test_lint_pins(void **state)
+static void lint_pins_follow_their_lvt(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -598,7 +598,7 @@ static void test_lint_pins(void **state)
 }
 
 // F3.
-static void test_lint0_level(void **state)
+static void a_level_at_lint0_waits_for_its_eoi(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -623,7 +623,7 @@ static void test_lint0_level(void **state)
 }
 
 // F3.
-static void test_local_events(void **state)
+static void a_local_event_follows_its_lvt(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -642,7 +642,7 @@ static void test_local_events(void **state)
 // ---- posting -------------------------------------------------------------------------------
 
 // F6.
-static void test_descriptor(void **state)
+static void a_descriptor_is_notified_once(void **state)
 {
     (void)state;
     struct posted_interrupt_descriptor pid = {0};
@@ -674,7 +674,7 @@ static void test_descriptor(void **state)
 }
 
 // F6.
-static void test_post_and_sync(void **state)
+static void what_was_posted_a_sync_takes(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -699,7 +699,7 @@ static void test_post_and_sync(void **state)
 }
 
 // F6: what a sender may put into the descriptor by itself.
-static void test_takes_edge(void **state)
+static void a_sender_knows_which_edges_it_may_post(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -714,7 +714,7 @@ static void test_takes_edge(void **state)
 }
 
 // F5: what a sleeping vCPU is woken by, before RVI is written.
-static void test_arrived(void **state)
+static void what_has_arrived_wakes(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -735,7 +735,7 @@ static void test_arrived(void **state)
 }
 
 // F6.
-static void test_level_goes_by_the_door_once(void **state)
+static void a_level_goes_through_the_owner_once(void **state)
 {
     (void)state;
     apic_on(&a, 0);
@@ -774,7 +774,7 @@ static void test_level_goes_by_the_door_once(void **state)
 
 // F5: an APIC-write exit must leave the same state as the same write emulated, though the value
 // stands in the page already.
-static void test_write_done_equals_write(void **state)
+static void an_apic_write_exit_equals_a_write(void **state)
 {
     (void)state;
     static const u16 offsets[] = {
@@ -816,7 +816,7 @@ static void test_write_done_equals_write(void **state)
 }
 
 // F5.
-static void test_self_ipi_write_done(void **state)
+static void a_self_ipi_that_exits_is_checked(void **state)
 {
     (void)state;
     apic_on_x2apic(&a, 0);
@@ -832,7 +832,7 @@ static void test_self_ipi_write_done(void **state)
 }
 
 // F5: the processor raises IRR in the page unseen; the software lane's shortcut must not hide it.
-static void test_irr_set_by_the_processor(void **state)
+static void irr_set_by_the_processor_is_seen(void **state)
 {
     (void)state;
     u8 v;
@@ -850,35 +850,35 @@ static void test_irr_set_by_the_processor(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_power_up_and_init),
-        cmocka_unit_test(test_init_keeps_x2apic_mode),
-        cmocka_unit_test(test_virtual_wire),
-        cmocka_unit_test(test_mmio_widths_and_alignment),
-        cmocka_unit_test(test_reserved_bits_do_not_stick),
-        cmocka_unit_test(test_absent_registers),
-        cmocka_unit_test(test_page_is_dead_outside_xapic_mode),
-        cmocka_unit_test(test_x2apic_faults),
-        cmocka_unit_test(test_page_reads_equal_msr_reads),
-        cmocka_unit_test(test_mode_transitions),
-        cmocka_unit_test(test_base_bits),
-        cmocka_unit_test(test_xapic_to_x2apic_keeps_state),
-        cmocka_unit_test(test_priorities),
-        cmocka_unit_test(test_tpr_threshold),
-        cmocka_unit_test(test_level_and_edge),
-        cmocka_unit_test(test_esr_and_error_interrupt),
-        cmocka_unit_test(test_software_disable),
-        cmocka_unit_test(test_delivery_modes),
-        cmocka_unit_test(test_lint_pins),
-        cmocka_unit_test(test_lint0_level),
-        cmocka_unit_test(test_local_events),
-        cmocka_unit_test(test_descriptor),
-        cmocka_unit_test(test_post_and_sync),
-        cmocka_unit_test(test_takes_edge),
-        cmocka_unit_test(test_arrived),
-        cmocka_unit_test(test_level_goes_by_the_door_once),
-        cmocka_unit_test(test_write_done_equals_write),
-        cmocka_unit_test(test_self_ipi_write_done),
-        cmocka_unit_test(test_irr_set_by_the_processor),
+        cmocka_unit_test(power_up_and_init_reset_it),
+        cmocka_unit_test(init_keeps_x2apic_mode),
+        cmocka_unit_test(virtual_wire_mode_takes_extint_and_nmi),
+        cmocka_unit_test(only_whole_aligned_dwords_are_written),
+        cmocka_unit_test(reserved_bits_do_not_stick),
+        cmocka_unit_test(an_access_to_no_register_is_an_error),
+        cmocka_unit_test(the_page_is_dead_outside_xapic_mode),
+        cmocka_unit_test(x2apic_accesses_fault_as_the_table_says),
+        cmocka_unit_test(page_reads_equal_msr_reads),
+        cmocka_unit_test(only_allowed_mode_transitions_happen),
+        cmocka_unit_test(reserved_bits_of_the_base_fault),
+        cmocka_unit_test(xapic_to_x2apic_keeps_state),
+        cmocka_unit_test(the_highest_priority_goes_first),
+        cmocka_unit_test(the_tpr_threshold_is_what_holds_the_next_back),
+        cmocka_unit_test(tmr_tells_level_from_edge),
+        cmocka_unit_test(errors_are_latched_and_interrupt),
+        cmocka_unit_test(software_disable_masks_the_lvt),
+        cmocka_unit_test(delivery_modes_are_told_apart),
+        cmocka_unit_test(lint_pins_follow_their_lvt),
+        cmocka_unit_test(a_level_at_lint0_waits_for_its_eoi),
+        cmocka_unit_test(a_local_event_follows_its_lvt),
+        cmocka_unit_test(a_descriptor_is_notified_once),
+        cmocka_unit_test(what_was_posted_a_sync_takes),
+        cmocka_unit_test(a_sender_knows_which_edges_it_may_post),
+        cmocka_unit_test(what_has_arrived_wakes),
+        cmocka_unit_test(a_level_goes_through_the_owner_once),
+        cmocka_unit_test(an_apic_write_exit_equals_a_write),
+        cmocka_unit_test(a_self_ipi_that_exits_is_checked),
+        cmocka_unit_test(irr_set_by_the_processor_is_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,7 +51,7 @@ static u32 send_x2apic(u32 dest, u32 low, u32 n)
 }
 
 // F11.
-static void test_physical(void **state)
+static void a_physical_destination_is_an_id(void **state)
 {
     (void)state;
     start_xapic(4);
@@ -70,7 +70,7 @@ static void test_physical(void **state)
 }
 
 // F11.
-static void test_logical_flat(void **state)
+static void a_flat_destination_is_a_mask(void **state)
 {
     (void)state;
     start_xapic(4);
@@ -84,7 +84,7 @@ static void test_logical_flat(void **state)
 }
 
 // F11.
-static void test_logical_cluster(void **state)
+static void a_cluster_destination_is_a_cluster_and_a_mask(void **state)
 {
     (void)state;
     start_xapic(8);
@@ -100,7 +100,7 @@ static void test_logical_cluster(void **state)
 }
 
 // F11.
-static void test_logical_x2apic(void **state)
+static void an_x2apics_logical_id_follows_from_its_id(void **state)
 {
     (void)state;
     start_x2apic(8, 12); // 12..15 in cluster 0, 16..19 in cluster 1
@@ -113,7 +113,7 @@ static void test_logical_x2apic(void **state)
 }
 
 // F11.
-static void test_mixed_modes_and_disabled(void **state)
+static void each_apic_is_found_in_its_own_mode(void **state)
 {
     (void)state;
     start_xapic(4);
@@ -133,7 +133,7 @@ static void test_mixed_modes_and_disabled(void **state)
 }
 
 // F11.
-static void test_shorthands(void **state)
+static void shorthands_reach_self_all_or_others(void **state)
 {
     (void)state;
     start_xapic(4);
@@ -157,7 +157,7 @@ static void test_shorthands(void **state)
 }
 
 // F11.
-static void test_modes(void **state)
+static void only_valid_messages_are_sent(void **state)
 {
     (void)state;
     start_xapic(2);
@@ -194,7 +194,7 @@ static void test_modes(void **state)
 }
 
 // F11.
-static void test_lowest_priority(void **state)
+static void the_lowest_priority_wins_and_equals_take_turns(void **state)
 {
     (void)state;
     start_xapic(4);
@@ -232,10 +232,14 @@ static void test_lowest_priority(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_physical),        cmocka_unit_test(test_logical_flat),
-        cmocka_unit_test(test_logical_cluster), cmocka_unit_test(test_logical_x2apic),
-        cmocka_unit_test(test_shorthands),      cmocka_unit_test(test_mixed_modes_and_disabled),
-        cmocka_unit_test(test_modes),           cmocka_unit_test(test_lowest_priority),
+        cmocka_unit_test(a_physical_destination_is_an_id),
+        cmocka_unit_test(a_flat_destination_is_a_mask),
+        cmocka_unit_test(a_cluster_destination_is_a_cluster_and_a_mask),
+        cmocka_unit_test(an_x2apics_logical_id_follows_from_its_id),
+        cmocka_unit_test(shorthands_reach_self_all_or_others),
+        cmocka_unit_test(each_apic_is_found_in_its_own_mode),
+        cmocka_unit_test(only_valid_messages_are_sent),
+        cmocka_unit_test(the_lowest_priority_wins_and_equals_take_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

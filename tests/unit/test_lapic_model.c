@@ -278,14 +278,14 @@ static void run(bool hardware)
 }
 
 // F3.
-static void test_software_lane_against_reference(void **state)
+static void the_software_apic_equals_the_reference(void **state)
 {
     (void)state;
     run(false);
 }
 
 // F5.
-static void test_hardware_lane_against_reference(void **state)
+static void the_virtualized_apic_equals_the_reference(void **state)
 {
     (void)state;
     run(true);
@@ -348,7 +348,7 @@ static u32 total_taken(void)
 }
 
 // F6: none lost, none doubled, with an owner that looks only when it was told to.
-static void test_posts_from_threads(void **state)
+static void posts_from_threads_come_once_each(void **state)
 {
     (void)state;
     pthread_t threads[SENDERS];
@@ -383,9 +383,9 @@ static void test_posts_from_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_software_lane_against_reference),
-        cmocka_unit_test(test_hardware_lane_against_reference),
-        cmocka_unit_test(test_posts_from_threads),
+        cmocka_unit_test(the_software_apic_equals_the_reference),
+        cmocka_unit_test(the_virtualized_apic_equals_the_reference),
+        cmocka_unit_test(posts_from_threads_come_once_each),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

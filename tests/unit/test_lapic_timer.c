@@ -38,7 +38,7 @@ static void write_msr(u64 value, u64 now)
 }
 
 // F3.
-static void test_one_shot(void **state)
+static void a_one_shot_expires_once(void **state)
 {
     (void)state;
     start(0x40 | ONE_SHOT, BY_2);
@@ -69,7 +69,7 @@ static void test_one_shot(void **state)
 }
 
 // F3: a read of the count that finds it at zero is as good as the deadline: no interrupt is lost.
-static void test_expiry_noticed_by_a_read(void **state)
+static void a_read_that_finds_zero_is_the_expiry(void **state)
 {
     (void)state;
     start(0x40 | ONE_SHOT, BY_1);
@@ -83,7 +83,7 @@ static void test_expiry_noticed_by_a_read(void **state)
 }
 
 // F3.
-static void test_periodic(void **state)
+static void a_periodic_timer_keeps_its_phase(void **state)
 {
     (void)state;
     start(0x41 | PERIODIC, BY_16);
@@ -114,7 +114,7 @@ static void test_periodic(void **state)
 }
 
 // F3.
-static void test_divide(void **state)
+static void the_divider_changes_the_rate_alone(void **state)
 {
     (void)state;
     static const u32 divides[8][2] = {{0x0, 2},  {0x1, 4},  {0x2, 8},   {0x3, 16},
@@ -138,7 +138,7 @@ static void test_divide(void **state)
 }
 
 // F3.
-static void test_masked_timer_counts(void **state)
+static void a_masked_timer_counts_on(void **state)
 {
     (void)state;
     start(0x40 | ONE_SHOT | MASKED, BY_1);
@@ -170,7 +170,7 @@ static void test_masked_timer_counts(void **state)
 }
 
 // F3.
-static void test_tsc_deadline(void **state)
+static void a_tsc_deadline_expires_once(void **state)
 {
     (void)state;
     start(0x42 | DEADLINE, BY_1);
@@ -221,7 +221,7 @@ static void test_tsc_deadline(void **state)
 }
 
 // F3.
-static void test_mode_changes(void **state)
+static void a_change_of_mode_keeps_the_count_or_disarms(void **state)
 {
     (void)state;
     start(0x40 | ONE_SHOT, BY_1);
@@ -264,7 +264,7 @@ static void test_mode_changes(void **state)
 }
 
 // F3.
-static void test_init_stops_the_timer(void **state)
+static void init_stops_the_timer(void **state)
 {
     (void)state;
     start(0x40 | DEADLINE, BY_1);
@@ -276,7 +276,7 @@ static void test_init_stops_the_timer(void **state)
 }
 
 // F3.
-static void test_huge_counts_and_late_times(void **state)
+static void huge_counts_do_not_overflow(void **state)
 {
     (void)state;
     start(0x40 | PERIODIC, BY_128);
@@ -299,7 +299,7 @@ static void test_huge_counts_and_late_times(void **state)
 }
 
 // F3.
-static void test_timer_slower_or_faster_than_tsc(void **state)
+static void the_timer_may_be_slower_or_faster_than_the_tsc(void **state)
 {
     (void)state;
     static const u64 rates[] = {1,          25000000,   24000001,  999999999,
@@ -340,7 +340,7 @@ static void test_timer_slower_or_faster_than_tsc(void **state)
 }
 
 // F3.
-static void test_tsc_written(void **state)
+static void a_tsc_that_is_written_moves_the_deadline(void **state)
 {
     (void)state;
     start(0x40 | ONE_SHOT, BY_1);
@@ -366,17 +366,17 @@ static void test_tsc_written(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_shot),
-        cmocka_unit_test(test_expiry_noticed_by_a_read),
-        cmocka_unit_test(test_periodic),
-        cmocka_unit_test(test_divide),
-        cmocka_unit_test(test_masked_timer_counts),
-        cmocka_unit_test(test_tsc_deadline),
-        cmocka_unit_test(test_mode_changes),
-        cmocka_unit_test(test_init_stops_the_timer),
-        cmocka_unit_test(test_huge_counts_and_late_times),
-        cmocka_unit_test(test_timer_slower_or_faster_than_tsc),
-        cmocka_unit_test(test_tsc_written),
+        cmocka_unit_test(a_one_shot_expires_once),
+        cmocka_unit_test(a_read_that_finds_zero_is_the_expiry),
+        cmocka_unit_test(a_periodic_timer_keeps_its_phase),
+        cmocka_unit_test(the_divider_changes_the_rate_alone),
+        cmocka_unit_test(a_masked_timer_counts_on),
+        cmocka_unit_test(a_tsc_deadline_expires_once),
+        cmocka_unit_test(a_change_of_mode_keeps_the_count_or_disarms),
+        cmocka_unit_test(init_stops_the_timer),
+        cmocka_unit_test(huge_counts_do_not_overflow),
+        cmocka_unit_test(the_timer_may_be_slower_or_faster_than_the_tsc),
+        cmocka_unit_test(a_tsc_that_is_written_moves_the_deadline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

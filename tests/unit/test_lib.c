@@ -42,7 +42,7 @@ static int sign(int v)
     return (v > 0) - (v < 0);
 }
 
-static void test_copy_and_fill(void **state)
+static void copying_and_filling_are_as_in_libc(void **state)
 {
     (void)state;
     u8 src[64], ours[64], theirs[64];
@@ -62,7 +62,7 @@ static void test_copy_and_fill(void **state)
     }
 }
 
-static void test_move_over_itself(void **state)
+static void moving_over_itself_is_as_in_libc(void **state)
 {
     (void)state;
     for (size_t from = 0; from < 16; from++) {
@@ -79,7 +79,7 @@ static void test_move_over_itself(void **state)
     }
 }
 
-static void test_compare_and_search(void **state)
+static void comparing_and_searching_are_as_in_libc(void **state)
 {
     (void)state;
     static const char *const s[] = {"", "a", "ab", "abc", "abd", "b", "\xff", "aab", "aabaab"};
@@ -102,7 +102,7 @@ static void test_compare_and_search(void **state)
     assert_true(our_memcmp("\xff", "\x01", 1) > 0);
 }
 
-static void test_ring(void **state)
+static void a_ring_gives_back_in_order(void **state)
 {
     (void)state;
     u8 buf[8], byte;
@@ -122,7 +122,7 @@ static void test_ring(void **state)
     }
 }
 
-static void test_every_error_has_a_name_of_its_own(void **state)
+static void every_error_has_a_name_of_its_own(void **state)
 {
     (void)state;
     for (int a = OK; a <= ERR_FAULT; a++) {
@@ -133,7 +133,7 @@ static void test_every_error_has_a_name_of_its_own(void **state)
     assert_non_null(error_name((enum error)1000));
 }
 
-static void test_a_fault_goes_on_at_its_landing(void **state)
+static void a_fault_goes_on_at_its_landing(void **state)
 {
     (void)state;
     struct fixup table[3];
@@ -154,12 +154,12 @@ static void test_a_fault_goes_on_at_its_landing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_fault_goes_on_at_its_landing),
-        cmocka_unit_test(test_copy_and_fill),
-        cmocka_unit_test(test_move_over_itself),
-        cmocka_unit_test(test_compare_and_search),
-        cmocka_unit_test(test_ring),
-        cmocka_unit_test(test_every_error_has_a_name_of_its_own),
+        cmocka_unit_test(a_fault_goes_on_at_its_landing),
+        cmocka_unit_test(copying_and_filling_are_as_in_libc),
+        cmocka_unit_test(moving_over_itself_is_as_in_libc),
+        cmocka_unit_test(comparing_and_searching_are_as_in_libc),
+        cmocka_unit_test(a_ring_gives_back_in_order),
+        cmocka_unit_test(every_error_has_a_name_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

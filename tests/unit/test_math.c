@@ -24,7 +24,7 @@ static const u64 values[] = {0,
                              0xfffffffffffffffe,
                              0xffffffffffffffff};
 
-static void test_muldiv_is_exact_or_saturates(void **state)
+static void muldiv_is_exact_or_saturates(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(values); i++) {
@@ -43,7 +43,7 @@ static void test_muldiv_is_exact_or_saturates(void **state)
 }
 
 // A deadline made from a time must not lie before that time when read back.
-static void test_rounding_up_covers_rounding_down(void **state)
+static void rounding_up_covers_rounding_down(void **state)
 {
     (void)state;
     const u64 tsc = 2894561237, clock = 3579545;
@@ -57,8 +57,8 @@ static void test_rounding_up_covers_rounding_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_muldiv_is_exact_or_saturates),
-        cmocka_unit_test(test_rounding_up_covers_rounding_down),
+        cmocka_unit_test(muldiv_is_exact_or_saturates),
+        cmocka_unit_test(rounding_up_covers_rounding_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,7 +45,7 @@ static u32 info_at(unsigned offset)
     return ram32(entry.regs.gpr[RBX] + offset);
 }
 
-static void test_elf32(void **state)
+static void an_elf32_kernel_is_loaded(void **state)
 {
     (void)state;
     load_ok();
@@ -60,7 +60,7 @@ static void test_elf32(void **state)
     assert_int_equal(ram[0x202000], 0xa5);
 }
 
-static void test_information(void **state)
+static void the_boot_information_tells_what_was_loaded(void **state)
 {
     (void)state;
     static u8 m1[5000], m2[1];
@@ -99,7 +99,7 @@ static void test_information(void **state)
     }
 }
 
-static void test_empty_command_line_is_the_name_alone(void **state)
+static void an_empty_command_line_is_the_name_alone(void **state)
 {
     (void)state;
     load_ok();
@@ -107,7 +107,7 @@ static void test_empty_command_line_is_the_name_alone(void **state)
     assert_int_equal(info_at(20), 0);
 }
 
-static void test_map_beyond_4_gib(void **state)
+static void the_map_goes_on_beyond_4_gib(void **state)
 {
     (void)state;
     request.memory = 5 * GiB;
@@ -119,7 +119,7 @@ static void test_map_beyond_4_gib(void **state)
     assert_int_equal(ram64(map + 3 * 24 + 12), 2 * GiB);
 }
 
-static void test_section_headers(void **state)
+static void section_headers_are_brought_and_told(void **state)
 {
     (void)state;
     add_sections();
@@ -147,7 +147,7 @@ static void test_section_headers(void **state)
                  "kernel is truncated: its section headers are outside of its 4096 bytes");
 }
 
-static void test_elf64_is_entered_by_physical_address(void **state)
+static void an_elf64_is_entered_by_physical_address(void **state)
 {
     (void)state;
     load_ok();
@@ -168,7 +168,7 @@ static void test_elf64_is_entered_by_physical_address(void **state)
                  "kernel starts at 0x100000000, out of a 32-bit start's reach");
 }
 
-static void test_header_with_addresses(void **state)
+static void a_header_with_addresses_places_the_kernel(void **state)
 {
     (void)state;
     load_ok();
@@ -187,7 +187,7 @@ static void test_header_with_addresses(void **state)
     assert_int_equal(ram[0x100000 + FILE_SIZE - 0x100], 0xa5);
 }
 
-static void test_header_with_wrong_addresses(void **state)
+static void wrong_addresses_in_the_header_are_named(void **state)
 {
     static const struct {
         unsigned at;
@@ -223,7 +223,7 @@ static void test_header_with_wrong_addresses(void **state)
 }
 
 // Memory that is too small for any RAM above 1 MiB, or for all of the kernel.
-static void test_how_much_memory_it_takes_is_told(void **state)
+static void how_much_memory_it_takes_is_told(void **state)
 {
     (void)state;
     request.memory = MiB;
@@ -238,7 +238,7 @@ static void test_how_much_memory_it_takes_is_told(void **state)
     load_ok();
 }
 
-static void test_requirements(void **state)
+static void unknown_requirements_are_refused(void **state)
 {
     put_header(file + HEADER, 0);
     load_ok();
@@ -255,7 +255,7 @@ static void test_requirements(void **state)
 }
 
 // Real kernels have the bit set that go without a mode: GNU Mach, for one.
-static void test_a_video_mode_is_not_insisted_on(void **state)
+static void a_video_mode_is_not_insisted_on(void **state)
 {
     (void)state;
     load_ok();
@@ -268,7 +268,7 @@ static void test_a_video_mode_is_not_insisted_on(void **state)
     assert_int_equal(info_at(0), 0x24d); // neither VBE nor a framebuffer
 }
 
-static void test_header_must_be_in_the_first_8_kib(void **state)
+static void the_header_must_be_in_the_first_8_kib(void **state)
 {
     (void)state;
     static u8 big[0x3000];
@@ -284,7 +284,7 @@ static void test_header_must_be_in_the_first_8_kib(void **state)
     assert_int_equal(image_format(&image), FORMAT_AUTO);
 }
 
-static void test_refused_elf_files(void **state)
+static void what_is_wrong_in_an_elf_file_is_named(void **state)
 {
     put_phdr32(1, 1, TEXT_AT, 0x1000ff, 0x1000ff, 0x10, 0x2000);
     load_refused(ERR_FORMAT, "kernel", "kernel: its segment at 0x1000ff overlaps another");
@@ -339,7 +339,7 @@ static void test_refused_elf_files(void **state)
 }
 
 // The boot information goes where the kernel is not, the modules too.
-static void test_nothing_overlaps_the_kernel(void **state)
+static void nothing_overlaps_the_kernel(void **state)
 {
     (void)state;
     static u8 module[0x1800];
@@ -366,7 +366,7 @@ static void test_nothing_overlaps_the_kernel(void **state)
     load_refused(ERR_FORMAT, "module", "m is an empty file");
 }
 
-static void test_texts_that_are_too_long_together(void **state)
+static void texts_that_are_too_long_together_are_refused(void **state)
 {
     (void)state;
     static char args[2048];
@@ -382,7 +382,7 @@ static void test_texts_that_are_too_long_together(void **state)
                  "the command line and the modules' lines are too long together");
 }
 
-static void test_every_truncation_of_elf32(void **state)
+static void an_elf32_cut_anywhere_is_refused(void **state)
 {
     (void)state;
     add_sections();
@@ -395,19 +395,19 @@ static void test_every_truncation_of_elf32(void **state)
     }
 }
 
-static void test_every_truncation_of_elf64(void **state)
+static void an_elf64_cut_anywhere_is_refused(void **state)
 {
     (void)state;
     try_truncations();
 }
 
-static void test_every_truncation_with_addresses(void **state)
+static void one_with_addresses_cut_anywhere_is_refused(void **state)
 {
     (void)state;
     try_truncations();
 }
 
-static void test_an_i386_image_is_told(void **state)
+static void an_i386_image_is_told(void **state)
 {
     elf32(state);
     assert_true(image_is_i386(&request.kernel));
@@ -422,7 +422,7 @@ static void test_an_i386_image_is_told(void **state)
     assert_false(image_is_i386(&request.kernel));
 }
 
-static void test_every_field_overflowing(void **state)
+static void an_extreme_value_anywhere_does_no_harm(void **state)
 {
     elf32(state);
     add_sections();
@@ -436,26 +436,26 @@ static void test_every_field_overflowing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_elf32, elf32),
-        cmocka_unit_test_setup(test_information, elf32),
-        cmocka_unit_test_setup(test_empty_command_line_is_the_name_alone, elf32),
-        cmocka_unit_test_setup(test_map_beyond_4_gib, elf32),
-        cmocka_unit_test_setup(test_section_headers, elf32),
-        cmocka_unit_test_setup(test_elf64_is_entered_by_physical_address, elf64),
-        cmocka_unit_test_setup(test_header_with_addresses, kludge),
-        cmocka_unit_test_setup(test_header_with_wrong_addresses, kludge),
-        cmocka_unit_test_setup(test_how_much_memory_it_takes_is_told, elf32),
-        cmocka_unit_test_setup(test_requirements, elf32),
-        cmocka_unit_test_setup(test_a_video_mode_is_not_insisted_on, elf32),
-        cmocka_unit_test_setup(test_header_must_be_in_the_first_8_kib, elf32),
-        cmocka_unit_test_setup(test_refused_elf_files, elf32),
-        cmocka_unit_test_setup(test_nothing_overlaps_the_kernel, elf32),
-        cmocka_unit_test_setup(test_texts_that_are_too_long_together, elf32),
-        cmocka_unit_test_setup(test_every_truncation_of_elf32, elf32),
-        cmocka_unit_test_setup(test_every_truncation_of_elf64, elf64),
-        cmocka_unit_test_setup(test_every_truncation_with_addresses, kludge),
-        cmocka_unit_test_setup(test_every_field_overflowing, elf32),
-        cmocka_unit_test_setup(test_an_i386_image_is_told, elf32),
+        cmocka_unit_test_setup(an_elf32_kernel_is_loaded, elf32),
+        cmocka_unit_test_setup(the_boot_information_tells_what_was_loaded, elf32),
+        cmocka_unit_test_setup(an_empty_command_line_is_the_name_alone, elf32),
+        cmocka_unit_test_setup(the_map_goes_on_beyond_4_gib, elf32),
+        cmocka_unit_test_setup(section_headers_are_brought_and_told, elf32),
+        cmocka_unit_test_setup(an_elf64_is_entered_by_physical_address, elf64),
+        cmocka_unit_test_setup(a_header_with_addresses_places_the_kernel, kludge),
+        cmocka_unit_test_setup(wrong_addresses_in_the_header_are_named, kludge),
+        cmocka_unit_test_setup(how_much_memory_it_takes_is_told, elf32),
+        cmocka_unit_test_setup(unknown_requirements_are_refused, elf32),
+        cmocka_unit_test_setup(a_video_mode_is_not_insisted_on, elf32),
+        cmocka_unit_test_setup(the_header_must_be_in_the_first_8_kib, elf32),
+        cmocka_unit_test_setup(what_is_wrong_in_an_elf_file_is_named, elf32),
+        cmocka_unit_test_setup(nothing_overlaps_the_kernel, elf32),
+        cmocka_unit_test_setup(texts_that_are_too_long_together_are_refused, elf32),
+        cmocka_unit_test_setup(an_elf32_cut_anywhere_is_refused, elf32),
+        cmocka_unit_test_setup(an_elf64_cut_anywhere_is_refused, elf64),
+        cmocka_unit_test_setup(one_with_addresses_cut_anywhere_is_refused, kludge),
+        cmocka_unit_test_setup(an_extreme_value_anywhere_does_no_harm, elf32),
+        cmocka_unit_test_setup(an_i386_image_is_told, elf32),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

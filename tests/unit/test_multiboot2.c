@@ -125,7 +125,7 @@ static unsigned info_count(u32 type)
     return count;
 }
 
-static void test_elf32(void **state)
+static void an_elf32_kernel_is_loaded(void **state)
 {
     (void)state;
     load_ok();
@@ -138,7 +138,7 @@ static void test_elf32(void **state)
     assert_null(entry.note);
 }
 
-static void test_elf64_is_entered_by_physical_address(void **state)
+static void an_elf64_is_entered_by_physical_address(void **state)
 {
     (void)state;
     load_ok();
@@ -151,7 +151,7 @@ static void test_elf64_is_entered_by_physical_address(void **state)
 }
 
 // The entry address tag is a physical address, and one of what is loaded, as e_entry.
-static void test_entry_tag_outside_of_what_is_loaded(void **state)
+static void the_entry_tag_must_be_in_what_is_loaded(void **state)
 {
     static const struct {
         u32 start;
@@ -193,7 +193,7 @@ static void test_entry_tag_outside_of_what_is_loaded(void **state)
     load_refused(ERR_FORMAT, "kernel", "kernel starts at 0x102000, outside of what is loaded");
 }
 
-static void test_information(void **state)
+static void the_boot_information_tells_what_was_loaded(void **state)
 {
     (void)state;
     static u8 m1[5000], m2[1];
@@ -237,7 +237,7 @@ static void test_information(void **state)
     assert_int_equal(info_count(21), 0);
 }
 
-static void test_tables_of_the_firmware(void **state)
+static void tables_of_the_firmware_are_told(void **state)
 {
     (void)state;
     memcpy(ram + 0xe0000, "RSD PTR ", 8);
@@ -257,7 +257,7 @@ static void test_tables_of_the_firmware(void **state)
     assert_memory_equal(ram + smbios + 16, ram + 0xf0000, 0x1f);
 }
 
-static void test_section_headers(void **state)
+static void section_headers_are_brought_and_told(void **state)
 {
     (void)state;
     add_sections();
@@ -277,7 +277,7 @@ static void test_section_headers(void **state)
     assert_int_equal(info_count(9), 0);
 }
 
-static void test_header_with_addresses(void **state)
+static void a_header_with_addresses_places_the_kernel(void **state)
 {
     (void)state;
     load_ok();
@@ -303,7 +303,7 @@ static void test_header_with_addresses(void **state)
                  "kernel: its Multiboot 2 header says where it is loaded, but not where it starts");
 }
 
-static void test_requirements(void **state)
+static void unknown_requirements_are_refused(void **state)
 {
     const u32 known[] = {1, 4, 6, 8, 11, 21}, unknown[] = {4, 22}, screen[] = {1024, 768, 32},
               console[] = {3};
@@ -349,7 +349,7 @@ static void assert_at(u64 base)
     assert_int_equal(ram32(info_tag(21) + 8), base);
 }
 
-static void test_a_kernel_that_can_be_moved(void **state)
+static void a_relocatable_kernel_is_placed_as_it_asks(void **state)
 {
     (void)state;
     relocate(0, UINT32_MAX, 0x100000, 0);
@@ -374,7 +374,7 @@ static void test_a_kernel_that_can_be_moved(void **state)
                  "none");
 }
 
-static void test_damaged_headers(void **state)
+static void a_damaged_header_is_named(void **state)
 {
     const u32 words[] = {0, 0, 0, 0};
     put_header(ADDRESS, false, 3, words);
@@ -411,7 +411,7 @@ static void test_damaged_headers(void **state)
                  "goes with a Linux kernel only; Multiboot kernels take 'module = IMAGE'");
 }
 
-static void test_header_must_be_in_the_first_32_kib(void **state)
+static void the_header_must_be_in_the_first_32_kib(void **state)
 {
     (void)state;
     static u8 big[0x9000];
@@ -429,7 +429,7 @@ static void test_header_must_be_in_the_first_32_kib(void **state)
 }
 
 // As Xen has it: QEMU takes such a kernel by Multiboot 1, and so do we unless told otherwise.
-static void test_a_kernel_with_both_headers(void **state)
+static void a_kernel_with_both_headers_starts_by_multiboot_1(void **state)
 {
     (void)state;
     u8 *p = file + TEXT_AT - 12; // Multiboot 1's
@@ -445,7 +445,7 @@ static void test_a_kernel_with_both_headers(void **state)
                  "kernel is a Multiboot 1 kernel, not a kernel with a PVH start");
 }
 
-static void test_no_room(void **state)
+static void no_room_for_the_boot_information_is_told(void **state)
 {
     (void)state;
     put_phdr32(1, 1, TEXT_AT, 0, 0, 0x10, 0x9fc00);
@@ -456,7 +456,7 @@ static void test_no_room(void **state)
     assert_int_equal(entry.regs.gdtr.base, 0x101000);
 }
 
-static void test_every_truncation(void **state)
+static void a_kernel_cut_anywhere_is_refused(void **state)
 {
     elf32(state);
     try_truncations();
@@ -466,7 +466,7 @@ static void test_every_truncation(void **state)
     try_truncations();
 }
 
-static void test_every_field_overflowing(void **state)
+static void an_extreme_value_anywhere_does_no_harm(void **state)
 {
     elf32(state);
     add_sections();
@@ -481,21 +481,21 @@ static void test_every_field_overflowing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_elf32, elf32),
-        cmocka_unit_test_setup(test_elf64_is_entered_by_physical_address, elf64),
-        cmocka_unit_test_setup(test_entry_tag_outside_of_what_is_loaded, elf32),
-        cmocka_unit_test_setup(test_information, elf32),
-        cmocka_unit_test_setup(test_tables_of_the_firmware, elf32),
-        cmocka_unit_test_setup(test_section_headers, elf32),
-        cmocka_unit_test_setup(test_header_with_addresses, addresses),
-        cmocka_unit_test_setup(test_requirements, elf32),
-        cmocka_unit_test_setup(test_a_kernel_that_can_be_moved, elf32),
-        cmocka_unit_test_setup(test_damaged_headers, elf32),
-        cmocka_unit_test_setup(test_header_must_be_in_the_first_32_kib, elf32),
-        cmocka_unit_test_setup(test_a_kernel_with_both_headers, elf32),
-        cmocka_unit_test_setup(test_no_room, elf32),
-        cmocka_unit_test_setup(test_every_truncation, elf32),
-        cmocka_unit_test_setup(test_every_field_overflowing, elf32),
+        cmocka_unit_test_setup(an_elf32_kernel_is_loaded, elf32),
+        cmocka_unit_test_setup(an_elf64_is_entered_by_physical_address, elf64),
+        cmocka_unit_test_setup(the_entry_tag_must_be_in_what_is_loaded, elf32),
+        cmocka_unit_test_setup(the_boot_information_tells_what_was_loaded, elf32),
+        cmocka_unit_test_setup(tables_of_the_firmware_are_told, elf32),
+        cmocka_unit_test_setup(section_headers_are_brought_and_told, elf32),
+        cmocka_unit_test_setup(a_header_with_addresses_places_the_kernel, addresses),
+        cmocka_unit_test_setup(unknown_requirements_are_refused, elf32),
+        cmocka_unit_test_setup(a_relocatable_kernel_is_placed_as_it_asks, elf32),
+        cmocka_unit_test_setup(a_damaged_header_is_named, elf32),
+        cmocka_unit_test_setup(the_header_must_be_in_the_first_32_kib, elf32),
+        cmocka_unit_test_setup(a_kernel_with_both_headers_starts_by_multiboot_1, elf32),
+        cmocka_unit_test_setup(no_room_for_the_boot_information_is_told, elf32),
+        cmocka_unit_test_setup(a_kernel_cut_anywhere_is_refused, elf32),
+        cmocka_unit_test_setup(an_extreme_value_anywhere_does_no_harm, elf32),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,7 +99,7 @@ static u32 config(u32 address, unsigned offset, unsigned size)
     return pci_read(&pci, (u16)(0xcfc + offset), size);
 }
 
-static void address_register(void **state)
+static void only_a_dword_reaches_the_address_register(void **state)
 {
     (void)state;
     pci_write(&pci, 0xcf8, 4, 0xffffffff);
@@ -112,7 +112,7 @@ static void address_register(void **state)
     assert_int_equal(pci_read(&pci, 0xcf8, 2), 0xffff);
 }
 
-static void host_bridge(void **state)
+static void slot_0_is_a_host_bridge(void **state)
 {
     (void)state;
     assert_int_equal(config(0x80000000, 0, 2), 0x8086);
@@ -134,7 +134,7 @@ static void host_bridge(void **state)
     assert_int_equal(pci_read(&pci, 0xcfc, 4), 0x78);
 }
 
-static void absent_devices(void **state)
+static void absent_devices_read_as_ones(void **state)
 {
     (void)state;
     assert_int_equal(config(0x80000800, 0, 4), 0xffffffff); // device 1
@@ -396,9 +396,9 @@ static void its_ports_are_on_the_bus(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(address_register, setup),
-        cmocka_unit_test_setup(host_bridge, setup),
-        cmocka_unit_test_setup(absent_devices, setup),
+        cmocka_unit_test_setup(only_a_dword_reaches_the_address_register, setup),
+        cmocka_unit_test_setup(slot_0_is_a_host_bridge, setup),
+        cmocka_unit_test_setup(absent_devices_read_as_ones, setup),
         cmocka_unit_test_setup(its_ports_are_on_the_bus, setup),
         cmocka_unit_test_setup(a_function_has_its_place_in_configuration_space, setup_function),
         cmocka_unit_test_setup(slots_and_sizes_are_checked, setup_function),

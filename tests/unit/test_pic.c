@@ -67,7 +67,7 @@ static u8 irr(unsigned chip)
     return pic_read(&pic, chip ? 0xa0 : 0x20);
 }
 
-static void silent_before_initialization(void **state)
+static void it_is_silent_before_initialization(void **state)
 {
     (void)state;
     pic_init(&pic, output, &pic);
@@ -84,7 +84,7 @@ static void silent_before_initialization(void **state)
     assert_int_equal(ack(), 0x21);
 }
 
-static void vectors_and_eoi(void **state)
+static void an_interrupt_is_in_service_until_its_eoi(void **state)
 {
     (void)state;
     unsigned irq = 99;
@@ -100,7 +100,7 @@ static void vectors_and_eoi(void **state)
     assert_int_equal(isr(0), 0);
 }
 
-static void slave_through_cascade(void **state)
+static void the_slave_interrupts_through_the_cascade(void **state)
 {
     (void)state;
     unsigned irq = 99;
@@ -118,7 +118,7 @@ static void slave_through_cascade(void **state)
     assert_int_equal(ack(), 0x29);
 }
 
-static void fully_nested(void **state)
+static void a_higher_priority_interrupts_a_lower(void **state)
 {
     (void)state;
     pulse(5);
@@ -134,7 +134,7 @@ static void fully_nested(void **state)
     assert_int_equal(ack(), 0x26);
 }
 
-static void mask_holds_and_keeps_the_edge(void **state)
+static void a_mask_holds_and_keeps_the_edge(void **state)
 {
     (void)state;
     pic_write(&pic, 0x21, 0x02);
@@ -149,7 +149,7 @@ static void mask_holds_and_keeps_the_edge(void **state)
     assert_true(pic_masked(&pic, 12)); // behind the cascade
 }
 
-static void edge_needs_a_new_edge(void **state)
+static void the_next_interrupt_needs_a_new_edge(void **state)
 {
     (void)state;
     pulse(1);
@@ -164,7 +164,7 @@ static void edge_needs_a_new_edge(void **state)
     assert_false(intr);
 }
 
-static void level_asks_again(void **state)
+static void a_level_asks_again_until_it_falls(void **state)
 {
     (void)state;
     pic_write(&pic, 0x4d0, 0xff);
@@ -182,7 +182,7 @@ static void level_asks_again(void **state)
     assert_false(intr);
 }
 
-static void spurious(void **state)
+static void a_request_that_has_gone_is_spurious(void **state)
 {
     (void)state;
     unsigned irq = 0;
@@ -202,7 +202,7 @@ static void spurious(void **state)
     assert_int_equal(isr(0), 0x04); // the master wants its EOI
 }
 
-static void automatic_eoi(void **state)
+static void automatic_eoi_leaves_nothing_in_service(void **state)
 {
     (void)state;
     initialize(0x03);
@@ -213,7 +213,7 @@ static void automatic_eoi(void **state)
     assert_int_equal(ack(), 0x26);
 }
 
-static void rotation(void **state)
+static void rotation_makes_the_last_served_the_lowest(void **state)
 {
     (void)state;
     pulse(1);
@@ -234,7 +234,7 @@ static void rotation(void **state)
     assert_int_equal(ack(), 0x24);
 }
 
-static void rotation_in_automatic_eoi(void **state)
+static void automatic_eoi_can_rotate(void **state)
 {
     (void)state;
     initialize(0x03);
@@ -253,7 +253,7 @@ static void rotation_in_automatic_eoi(void **state)
     assert_int_equal(ack(), 0x27); // 6 was lowest, and 1's service rotated nothing
 }
 
-static void special_mask_mode(void **state)
+static void special_mask_mode_lets_lower_ones_through(void **state)
 {
     (void)state;
     pulse(4);
@@ -271,7 +271,7 @@ static void special_mask_mode(void **state)
     assert_false(intr);
 }
 
-static void special_fully_nested_mode(void **state)
+static void special_fully_nested_mode_takes_the_slave_again(void **state)
 {
     (void)state;
     initialize(0x11);
@@ -288,7 +288,7 @@ static void special_fully_nested_mode(void **state)
     assert_false(intr); // not without it
 }
 
-static void poll_mode(void **state)
+static void a_poll_acknowledges(void **state)
 {
     (void)state;
     pic_write(&pic, 0x20, 0x0c);
@@ -318,20 +318,20 @@ static void single_mode_skips_icw3(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(silent_before_initialization, setup),
-        cmocka_unit_test_setup(vectors_and_eoi, setup),
-        cmocka_unit_test_setup(slave_through_cascade, setup),
-        cmocka_unit_test_setup(fully_nested, setup),
-        cmocka_unit_test_setup(mask_holds_and_keeps_the_edge, setup),
-        cmocka_unit_test_setup(edge_needs_a_new_edge, setup),
-        cmocka_unit_test_setup(level_asks_again, setup),
-        cmocka_unit_test_setup(spurious, setup),
-        cmocka_unit_test_setup(automatic_eoi, setup),
-        cmocka_unit_test_setup(rotation, setup),
-        cmocka_unit_test_setup(rotation_in_automatic_eoi, setup),
-        cmocka_unit_test_setup(special_mask_mode, setup),
-        cmocka_unit_test_setup(special_fully_nested_mode, setup),
-        cmocka_unit_test_setup(poll_mode, setup),
+        cmocka_unit_test_setup(it_is_silent_before_initialization, setup),
+        cmocka_unit_test_setup(an_interrupt_is_in_service_until_its_eoi, setup),
+        cmocka_unit_test_setup(the_slave_interrupts_through_the_cascade, setup),
+        cmocka_unit_test_setup(a_higher_priority_interrupts_a_lower, setup),
+        cmocka_unit_test_setup(a_mask_holds_and_keeps_the_edge, setup),
+        cmocka_unit_test_setup(the_next_interrupt_needs_a_new_edge, setup),
+        cmocka_unit_test_setup(a_level_asks_again_until_it_falls, setup),
+        cmocka_unit_test_setup(a_request_that_has_gone_is_spurious, setup),
+        cmocka_unit_test_setup(automatic_eoi_leaves_nothing_in_service, setup),
+        cmocka_unit_test_setup(rotation_makes_the_last_served_the_lowest, setup),
+        cmocka_unit_test_setup(automatic_eoi_can_rotate, setup),
+        cmocka_unit_test_setup(special_mask_mode_lets_lower_ones_through, setup),
+        cmocka_unit_test_setup(special_fully_nested_mode_takes_the_slave_again, setup),
+        cmocka_unit_test_setup(a_poll_acknowledges, setup),
         cmocka_unit_test_setup(single_mode_skips_icw3, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

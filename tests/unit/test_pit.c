@@ -78,7 +78,7 @@ static u8 status(unsigned channel)
     return pit_read(&pit, (u16)(0x40 + channel), now);
 }
 
-static void mode0(void **state)
+static void mode_0_rises_at_the_end_of_the_count(void **state)
 {
     (void)state;
     gate(true);
@@ -97,7 +97,7 @@ static void mode0(void **state)
     assert_int_equal(until_out2(true), 6);
 }
 
-static void mode0_gate(void **state)
+static void a_low_gate_stops_mode_0(void **state)
 {
     (void)state;
     gate(true);
@@ -116,7 +116,7 @@ static void mode0_gate(void **state)
     assert_int_equal(until_out2(true), 10);
 }
 
-static void mode1(void **state)
+static void mode_1_is_low_from_a_trigger_on(void **state)
 {
     (void)state;
     program(2, 1, 20);
@@ -146,7 +146,7 @@ static void mode1(void **state)
     assert_false(status(2) & 0x40);
 }
 
-static void mode2(void **state)
+static void mode_2_is_low_for_one_clock_of_each_period(void **state)
 {
     (void)state;
     gate(true);
@@ -178,7 +178,7 @@ static void mode2(void **state)
     assert_int_equal(until_out2(false), 3);
 }
 
-static void mode3(void **state)
+static void mode_3_is_a_square_wave(void **state)
 {
     (void)state;
     gate(true);
@@ -207,7 +207,7 @@ static void mode3(void **state)
     assert_true(out2());
 }
 
-static void mode4(void **state)
+static void mode_4_is_low_once(void **state)
 {
     (void)state;
     gate(true);
@@ -217,7 +217,7 @@ static void mode4(void **state)
     assert_int_equal(until_out2(false), 100000); // once only
 }
 
-static void mode5(void **state)
+static void mode_5_is_low_once_for_each_trigger(void **state)
 {
     (void)state;
     program(2, 5, 10);
@@ -243,7 +243,7 @@ static void zero_is_the_largest_count(void **state)
     assert_int_equal(until_out2(true), 10001);
 }
 
-static void bcd(void **state)
+static void bcd_counts_in_decimal(void **state)
 {
     (void)state;
     gate(true);
@@ -258,7 +258,7 @@ static void bcd(void **state)
     assert_int_equal(latched(2), 0x9999);
 }
 
-static void latch_holds(void **state)
+static void a_latch_holds_the_count(void **state)
 {
     (void)state;
     program(0, 2, 1000);
@@ -273,7 +273,7 @@ static void latch_holds(void **state)
     assert_int_equal(pit_read(&pit, 0x40, now), 689 >> 8);
 }
 
-static void one_byte_counts(void **state)
+static void a_count_of_one_byte_takes_one_access(void **state)
 {
     (void)state;
     gate(true);
@@ -292,7 +292,7 @@ static void one_byte_counts(void **state)
     assert_int_equal(pit_read(&pit, 0x42, now), 0);
 }
 
-static void read_back(void **state)
+static void read_back_latches_status_and_count(void **state)
 {
     (void)state;
     assert_int_equal(pit_read(&pit, 0x43, now), 0xff);
@@ -318,7 +318,7 @@ static void read_back(void **state)
     assert_int_equal(status(0) & 0x3f, 0x36);
 }
 
-static void port61(void **state)
+static void port_61_shows_the_refresh_toggle(void **state)
 {
     (void)state;
     pit_write(&pit, 0x61, 0xff, now);
@@ -333,7 +333,7 @@ static void port61(void **state)
     assert_int_equal(toggles, 100); // every 18 clocks: 15.09 us
 }
 
-static void interrupt_line(void **state)
+static void channel_0_drives_the_interrupt_line(void **state)
 {
     (void)state;
     assert_true(pit_deadline(&pit) == NEVER);
@@ -360,7 +360,7 @@ static void interrupt_line(void **state)
     assert_true(pit_deadline(&pit) == NEVER); // its gate never rises
 }
 
-static void late_expiry_is_one_pulse(void **state)
+static void a_late_expiry_is_one_pulse(void **state)
 {
     (void)state;
     program(0, 2, 100);
@@ -377,7 +377,7 @@ static void late_expiry_is_one_pulse(void **state)
     assert_true(pit.dropped <= 1006);
 }
 
-static void count_change_keeps_every_edge(void **state)
+static void a_new_count_keeps_every_edge(void **state)
 {
     (void)state;
     program(0, 2, 100);
@@ -401,7 +401,7 @@ static void count_change_keeps_every_edge(void **state)
     assert_int_equal(pit_deadline(&pit), now + 20);
 }
 
-static void no_drift(void **state)
+static void an_hour_of_ticks_does_not_drift(void **state)
 {
     (void)state;
     const u64 hz = 2893200011ull; // no common factor with the PIT's
@@ -425,7 +425,7 @@ static void no_drift(void **state)
     assert_in_range(periods, 3600 * PIT_HZ / 1193 - 1, 3600 * PIT_HZ / 1193 + 1);
 }
 
-static void illegal_count_of_one(void **state)
+static void a_count_of_one_does_no_harm(void **state)
 {
     (void)state;
     program(0, 2, 1);
@@ -439,24 +439,24 @@ static void illegal_count_of_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(mode0, setup),
-        cmocka_unit_test_setup(mode0_gate, setup),
-        cmocka_unit_test_setup(mode1, setup),
-        cmocka_unit_test_setup(mode2, setup),
-        cmocka_unit_test_setup(mode3, setup),
-        cmocka_unit_test_setup(mode4, setup),
-        cmocka_unit_test_setup(mode5, setup),
+        cmocka_unit_test_setup(mode_0_rises_at_the_end_of_the_count, setup),
+        cmocka_unit_test_setup(a_low_gate_stops_mode_0, setup),
+        cmocka_unit_test_setup(mode_1_is_low_from_a_trigger_on, setup),
+        cmocka_unit_test_setup(mode_2_is_low_for_one_clock_of_each_period, setup),
+        cmocka_unit_test_setup(mode_3_is_a_square_wave, setup),
+        cmocka_unit_test_setup(mode_4_is_low_once, setup),
+        cmocka_unit_test_setup(mode_5_is_low_once_for_each_trigger, setup),
         cmocka_unit_test_setup(zero_is_the_largest_count, setup),
-        cmocka_unit_test_setup(bcd, setup),
-        cmocka_unit_test_setup(latch_holds, setup),
-        cmocka_unit_test_setup(one_byte_counts, setup),
-        cmocka_unit_test_setup(read_back, setup),
-        cmocka_unit_test_setup(port61, setup),
-        cmocka_unit_test_setup(interrupt_line, setup),
-        cmocka_unit_test_setup(late_expiry_is_one_pulse, setup),
-        cmocka_unit_test_setup(count_change_keeps_every_edge, setup),
-        cmocka_unit_test_setup(no_drift, setup),
-        cmocka_unit_test_setup(illegal_count_of_one, setup),
+        cmocka_unit_test_setup(bcd_counts_in_decimal, setup),
+        cmocka_unit_test_setup(a_latch_holds_the_count, setup),
+        cmocka_unit_test_setup(a_count_of_one_byte_takes_one_access, setup),
+        cmocka_unit_test_setup(read_back_latches_status_and_count, setup),
+        cmocka_unit_test_setup(port_61_shows_the_refresh_toggle, setup),
+        cmocka_unit_test_setup(channel_0_drives_the_interrupt_line, setup),
+        cmocka_unit_test_setup(a_late_expiry_is_one_pulse, setup),
+        cmocka_unit_test_setup(a_new_count_keeps_every_edge, setup),
+        cmocka_unit_test_setup(an_hour_of_ticks_does_not_drift, setup),
+        cmocka_unit_test_setup(a_count_of_one_does_no_harm, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

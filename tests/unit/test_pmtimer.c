@@ -50,7 +50,7 @@ static void out(u16 port, unsigned size, u32 value)
     acpipm_write(&pm, port, size, value, now);
 }
 
-static void timer_counts(void **state)
+static void the_timer_counts_without_drift(void **state)
 {
     (void)state;
     assert_int_equal(in(0x608, 4), 0);
@@ -65,7 +65,7 @@ static void timer_counts(void **state)
     assert_int_equal(acpipm_timer(&pm, now), in(0x608, 4));
 }
 
-static void timer_interrupt(void **state)
+static void the_timer_interrupts_when_its_top_bit_changes(void **state)
 {
     (void)state;
     out(0x602, 2, 1);
@@ -96,7 +96,7 @@ static void timer_interrupt(void **state)
     assert_false(sci);
 }
 
-static void acpi_enable(void **state)
+static void acpi_is_enabled_by_its_command(void **state)
 {
     (void)state;
     assert_int_equal(in(0x604, 2), 0);
@@ -117,7 +117,7 @@ static void acpi_enable(void **state)
     assert_int_equal(in(0x604, 2), 0);
 }
 
-static void power_button(void **state)
+static void the_power_button_raises_the_sci(void **state)
 {
     (void)state;
     out(0xb2, 1, 0xf1);
@@ -140,7 +140,7 @@ static void power_button(void **state)
     assert_false(sci);
 }
 
-static void sleep_states(void **state)
+static void s5_and_no_other_state_shuts_down(void **state)
 {
     (void)state;
     out(0x604, 2, 5 << 10);
@@ -166,9 +166,11 @@ static void sleep_states(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(timer_counts, setup), cmocka_unit_test_setup(timer_interrupt, setup),
-        cmocka_unit_test_setup(acpi_enable, setup),  cmocka_unit_test_setup(power_button, setup),
-        cmocka_unit_test_setup(sleep_states, setup),
+        cmocka_unit_test_setup(the_timer_counts_without_drift, setup),
+        cmocka_unit_test_setup(the_timer_interrupts_when_its_top_bit_changes, setup),
+        cmocka_unit_test_setup(acpi_is_enabled_by_its_command, setup),
+        cmocka_unit_test_setup(the_power_button_raises_the_sci, setup),
+        cmocka_unit_test_setup(s5_and_no_other_state_shuts_down, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,7 +42,7 @@ def said(process):
     return process.communicate()[1].splitlines()
 
 
-def test_first_time(tree):
+def test_the_first_time_each_step_is_told(tree):
     """How long in all, and before each step which one it is."""
     lines = said(start(tree))
     assert lines == [
@@ -58,7 +58,7 @@ def test_first_time(tree):
     ]
 
 
-def test_later(tree):
+def test_later_nothing_is_said(tree):
     """Nothing is said; packages and what is built are looked at all the same."""
     (tree / "missing").unlink()
     (tree / "built").touch()
@@ -68,7 +68,7 @@ def test_later(tree):
     assert said(start(tree)) == ["deps run", "building"]
 
 
-def test_another_machine(tree):
+def test_what_is_there_or_not_needed_is_no_step(tree):
     """QEMU needs no Bochs; and what is there already is no step."""
     (tree / "missing").unlink()
     lines = said(start(tree, "qemu"))
@@ -76,7 +76,7 @@ def test_another_machine(tree):
         "make: the first t", "deps run", "make: step 1 of 2", "building", "make: step 2 of 2"]
 
 
-def test_failure(tree):
+def test_a_step_that_fails_ends_it(tree):
     """What fails ends it, and the exit status tells."""
     process = start(tree, bochs="exit 3")
     assert said(process)[-1] == "bochs" and process.returncode == 3
@@ -85,7 +85,7 @@ def test_failure(tree):
 
 
 @pytest.mark.parametrize("where", ["bochs", "command"])
-def test_signal(tree, where):
+def test_a_signal_ends_what_was_started(tree, where):
     """make hands a signal to its own children, not to theirs; those end all the same."""
     if where == "command":
         (tree / "built").touch()
@@ -97,7 +97,7 @@ def test_signal(tree, where):
     process.communicate()  # they have its stderr as long as they live
 
 
-def test_signal_before_it_is_asked_for(tree):
+def test_a_signal_ends_what_is_only_being_started(tree):
     """Who dies while a child is being started takes it along too: setpriv comes when it is dead."""
     (tree / "built").touch()
     late = tree / "bin/setpriv"

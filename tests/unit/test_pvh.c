@@ -56,7 +56,7 @@ static u64 start_info(unsigned offset)
     return ram64(entry.regs.gpr[RBX] + offset);
 }
 
-static void test_start_state(void **state)
+static void the_kernel_finds_its_start_info(void **state)
 {
     (void)state;
     request.rsdp = GPA(0xe0000);
@@ -80,7 +80,7 @@ static void test_start_state(void **state)
         assert_memory_equal(ram + start_info(40) + i * 24, &e820[i], 20);
 }
 
-static void test_elf64_is_entered_where_its_note_says(void **state)
+static void an_elf64_is_entered_where_its_note_says(void **state)
 {
     (void)state;
     load_ok();
@@ -90,7 +90,7 @@ static void test_elf64_is_entered_where_its_note_says(void **state)
                  "kernel starts at 0x103000, which is in none of its segments");
 }
 
-static void test_initrd_is_the_first_module(void **state)
+static void the_initrd_is_the_first_module(void **state)
 {
     (void)state;
     static u8 initrd[5000], more[10];
@@ -121,7 +121,7 @@ static void test_initrd_is_the_first_module(void **state)
     load_refused(ERR_UNSUPPORTED, "interrupts", "a PVH start has interrupts off");
 }
 
-static void test_only_its_own_note_counts(void **state)
+static void only_its_own_note_counts(void **state)
 {
     static const u32 lengths[] = {0, 8, 0x10, 0x14, 0x27};
     elf32(state);
@@ -154,7 +154,7 @@ static void refused_as(const char *what)
 }
 
 // A note that is there and damaged is called so, and is not said to be missing.
-static void test_damage_is_named(void **state)
+static void damage_is_named(void **state)
 {
     static const char bad[] = "an ELF32 file without a Multiboot header, with a damaged PVH note",
                       cut[] = "an ELF32 file without a Multiboot header, with notes that are "
@@ -192,7 +192,7 @@ static void test_damage_is_named(void **state)
     refused_as(none);
 }
 
-static void test_every_truncation(void **state)
+static void a_kernel_cut_anywhere_is_refused(void **state)
 {
     elf32(state);
     try_truncations();
@@ -200,7 +200,7 @@ static void test_every_truncation(void **state)
     try_truncations();
 }
 
-static void test_every_field_overflowing(void **state)
+static void an_extreme_value_anywhere_does_no_harm(void **state)
 {
     elf32(state);
     try_extremes();
@@ -211,13 +211,13 @@ static void test_every_field_overflowing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_start_state, elf32),
-        cmocka_unit_test_setup(test_elf64_is_entered_where_its_note_says, elf64),
-        cmocka_unit_test_setup(test_initrd_is_the_first_module, elf32),
-        cmocka_unit_test_setup(test_only_its_own_note_counts, elf32),
-        cmocka_unit_test_setup(test_damage_is_named, elf32),
-        cmocka_unit_test_setup(test_every_truncation, elf32),
-        cmocka_unit_test_setup(test_every_field_overflowing, elf32),
+        cmocka_unit_test_setup(the_kernel_finds_its_start_info, elf32),
+        cmocka_unit_test_setup(an_elf64_is_entered_where_its_note_says, elf64),
+        cmocka_unit_test_setup(the_initrd_is_the_first_module, elf32),
+        cmocka_unit_test_setup(only_its_own_note_counts, elf32),
+        cmocka_unit_test_setup(damage_is_named, elf32),
+        cmocka_unit_test_setup(a_kernel_cut_anywhere_is_refused, elf32),
+        cmocka_unit_test_setup(an_extreme_value_anywhere_does_no_harm, elf32),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,7 +35,7 @@ def test_the_project_keeps_to_its_order():
     assert check(ROOT) == (0, "")
 
 
-def test_a_tree_in_order(tree):
+def test_a_tree_in_order_passes(tree):
     assert check(tree) == (0, "")
 
 
@@ -58,6 +58,6 @@ def test_what_goes_against_it_is_named(tree, name, line, told):
     assert check(tree) == (1, f"{name}:1: {told}\n")
 
 
-def test_without_an_order(tree):
+def test_without_an_order_it_fails(tree):
     (tree / "docs/architecture.md").write_text("Rooms.\n")
     assert check(tree)[0] == 1

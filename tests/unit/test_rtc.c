@@ -60,7 +60,7 @@ static void expect(u8 year, u8 month, u8 day, u8 weekday, u8 hour, u8 minute, u8
     }
 }
 
-static void calendar_agrees_with_libc(void **state)
+static void the_calendar_agrees_with_libc(void **state)
 {
     (void)state;
     for (i64 t = -62167219200; t < 253402300799; t += 86399 * 1009) {
@@ -96,7 +96,7 @@ static void time_passes(void **state)
     assert_int_equal(rtc_read(&rtc, 0x70, now), 0xff);
 }
 
-static void binary_and_12_hours(void **state)
+static void time_can_be_binary_and_of_12_hours(void **state)
 {
     (void)state;
     put(11, 0x84); // SET, binary, 12 hours
@@ -120,7 +120,7 @@ static void binary_and_12_hours(void **state)
     assert_int_equal(get(4), 0x80 | 1);
 }
 
-static void nonsense_in_registers(void **state)
+static void nonsense_in_registers_does_no_harm(void **state)
 {
     (void)state;
     for (u8 i = 0; i < 10; i++)
@@ -136,7 +136,7 @@ static void nonsense_in_registers(void **state)
     assert_int_equal(get(0x32), 0);
 }
 
-static void update_in_progress(void **state)
+static void an_update_is_announced(void **state)
 {
     (void)state;
     assert_int_equal(get(10), 0x26);
@@ -165,7 +165,7 @@ static void update_in_progress(void **state)
     assert_int_equal(get(10), 0x26); // no updates while SET
 }
 
-static void update_interrupt(void **state)
+static void an_update_interrupts_once_until_it_is_read(void **state)
 {
     (void)state;
     assert_true(rtc_deadline(&rtc) == NEVER);
@@ -184,7 +184,7 @@ static void update_interrupt(void **state)
     assert_true(rtc_deadline(&rtc) == NEVER);
 }
 
-static void periodic_interrupt(void **state)
+static void the_periodic_interrupt_keeps_its_rate(void **state)
 {
     (void)state;
     const u64 origin = now;
@@ -216,7 +216,7 @@ static void periodic_interrupt(void **state)
     assert_true(rtc_deadline(&rtc) == NEVER);
 }
 
-static void flags_without_interrupts(void **state)
+static void flags_rise_without_interrupts(void **state)
 {
     (void)state;
     put(1, 0x57);
@@ -234,7 +234,7 @@ static void flags_without_interrupts(void **state)
     assert_true(line); // enabling it with the flag up raises it
 }
 
-static void alarm(void **state)
+static void an_alarm_is_due_when_its_time_matches(void **state)
 {
     (void)state;
     put(1, 0x30);
@@ -274,7 +274,7 @@ static void alarm(void **state)
     assert_int_equal(rtc_deadline(&rtc), now + 1800 * HZ);
 }
 
-static void alarm_noticed_late(void **state)
+static void an_alarm_noticed_late_counts(void **state)
 {
     (void)state;
     put(1, 0x00);
@@ -284,7 +284,7 @@ static void alarm_noticed_late(void **state)
     assert_int_equal(get(12) & 0x20, 0x20);
 }
 
-static void ram_and_reset(void **state)
+static void a_reset_keeps_ram_and_time(void **state)
 {
     (void)state;
     put(0x8e, 0x5a); // bit 7 of the index is the NMI mask
@@ -308,17 +308,17 @@ static void ram_and_reset(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(calendar_agrees_with_libc),
+        cmocka_unit_test(the_calendar_agrees_with_libc),
         cmocka_unit_test_setup(time_passes, setup),
-        cmocka_unit_test_setup(binary_and_12_hours, setup),
-        cmocka_unit_test_setup(nonsense_in_registers, setup),
-        cmocka_unit_test_setup(update_in_progress, setup),
-        cmocka_unit_test_setup(update_interrupt, setup),
-        cmocka_unit_test_setup(periodic_interrupt, setup),
-        cmocka_unit_test_setup(flags_without_interrupts, setup),
-        cmocka_unit_test_setup(alarm, setup),
-        cmocka_unit_test_setup(alarm_noticed_late, setup),
-        cmocka_unit_test_setup(ram_and_reset, setup),
+        cmocka_unit_test_setup(time_can_be_binary_and_of_12_hours, setup),
+        cmocka_unit_test_setup(nonsense_in_registers_does_no_harm, setup),
+        cmocka_unit_test_setup(an_update_is_announced, setup),
+        cmocka_unit_test_setup(an_update_interrupts_once_until_it_is_read, setup),
+        cmocka_unit_test_setup(the_periodic_interrupt_keeps_its_rate, setup),
+        cmocka_unit_test_setup(flags_rise_without_interrupts, setup),
+        cmocka_unit_test_setup(an_alarm_is_due_when_its_time_matches, setup),
+        cmocka_unit_test_setup(an_alarm_noticed_late_counts, setup),
+        cmocka_unit_test_setup(a_reset_keeps_ram_and_time, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,7 +56,7 @@ static const char *refusal(struct framebuffer fb)
     return e != OK ? reason : NULL;
 }
 
-static void test_takes_what_can_be(void **state)
+static void a_usable_framebuffer_is_taken(void **state)
 {
     (void)state;
     static const u8 bits[] = {15, 16, 24, 32};
@@ -83,7 +83,7 @@ static void test_takes_what_can_be(void **state)
         assert_string_equal(said, why); \
     } while (0)
 
-static void test_refuses_what_cannot_be(void **state)
+static void an_unusable_framebuffer_is_refused_with_its_reason(void **state)
 {
     (void)state;
     const char *more = "more than can be", *memory_too = "it lies in memory";
@@ -171,7 +171,7 @@ static void check_corners(void)
     check_letter(1, 0, ' ');
 }
 
-static void test_draws_in_each_depth(void **state)
+static void letters_are_drawn_in_each_depth(void **state)
 {
     (void)state;
     static const struct {
@@ -191,7 +191,7 @@ static void test_draws_in_each_depth(void **state)
     }
 }
 
-static void test_large_screens_have_large_letters(void **state)
+static void large_screens_have_large_letters(void **state)
 {
     (void)state;
     static const struct {
@@ -213,7 +213,7 @@ static void test_large_screens_have_large_letters(void **state)
     }
 }
 
-static void test_draws_vga_text(void **state)
+static void vga_text_is_drawn(void **state)
 {
     (void)state;
     struct framebuffer fb = vga();
@@ -234,7 +234,7 @@ static void test_draws_vga_text(void **state)
 }
 
 // Whatever is not refused can be drawn to, to its corners.
-static void test_any_screen_that_is_taken(void **state)
+static void any_screen_that_is_taken_can_be_drawn_to(void **state)
 {
     (void)state;
     unsigned taken = 0;
@@ -295,7 +295,7 @@ static void check_row(u32 row, const char *wanted)
     assert_memory_equal(seen[row], line, text.columns);
 }
 
-static void test_lines(void **state)
+static void long_lines_are_wrapped(void **state)
 {
     (void)state;
     begin(8, 6);
@@ -314,7 +314,7 @@ static void test_lines(void **state)
     check_row(5, "last");
 }
 
-static void test_moves_up_by_a_third(void **state)
+static void a_full_screen_moves_up_by_a_third(void **state)
 {
     (void)state;
     begin(8, 6);
@@ -334,7 +334,7 @@ static void test_moves_up_by_a_third(void **state)
 }
 
 // As after the core that drew was lost: nothing is known of what is on the screen.
-static void test_a_screen_in_any_state(void **state)
+static void a_screen_in_any_state_is_drawn_anew(void **state)
 {
     (void)state;
     begin(80, 25);
@@ -347,7 +347,7 @@ static void test_a_screen_in_any_state(void **state)
 }
 
 // However much is drawn at a time, and whatever comes meanwhile.
-static void test_drawn_in_pieces(void **state)
+static void drawing_in_pieces_ends_in_the_same(void **state)
 {
     (void)state;
     static char all[1 << 16];
@@ -386,16 +386,16 @@ static void test_drawn_in_pieces(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_takes_what_can_be),
-        cmocka_unit_test(test_refuses_what_cannot_be),
-        cmocka_unit_test(test_draws_in_each_depth),
-        cmocka_unit_test(test_large_screens_have_large_letters),
-        cmocka_unit_test(test_draws_vga_text),
-        cmocka_unit_test(test_any_screen_that_is_taken),
-        cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_moves_up_by_a_third),
-        cmocka_unit_test(test_a_screen_in_any_state),
-        cmocka_unit_test(test_drawn_in_pieces),
+        cmocka_unit_test(a_usable_framebuffer_is_taken),
+        cmocka_unit_test(an_unusable_framebuffer_is_refused_with_its_reason),
+        cmocka_unit_test(letters_are_drawn_in_each_depth),
+        cmocka_unit_test(large_screens_have_large_letters),
+        cmocka_unit_test(vga_text_is_drawn),
+        cmocka_unit_test(any_screen_that_is_taken_can_be_drawn_to),
+        cmocka_unit_test(long_lines_are_wrapped),
+        cmocka_unit_test(a_full_screen_moves_up_by_a_third),
+        cmocka_unit_test(a_screen_in_any_state_is_drawn_anew),
+        cmocka_unit_test(drawing_in_pieces_ends_in_the_same),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(bytes);

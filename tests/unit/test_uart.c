@@ -63,7 +63,7 @@ static void receive(unsigned n)
         assert_true(vuart_receive(&uart, (u8)('a' + i), now));
 }
 
-static void after_reset(void **state)
+static void registers_are_as_a_reset_leaves_them(void **state)
 {
     (void)state;
     const u8 want[8] = {0, 0, 0x01, 0, 0, 0x60, 0xb0, 0};
@@ -90,7 +90,7 @@ static void after_reset(void **state)
     assert_false(line);
 }
 
-static void held_back(void **state)
+static void a_full_sink_holds_the_transmitter_back(void **state)
 {
     (void)state;
     out(1, 0x02);
@@ -118,7 +118,7 @@ static void held_back(void **state)
     assert_int_equal(sent, 2);
 }
 
-static void transmitting(void **state)
+static void a_byte_that_is_sent_interrupts(void **state)
 {
     (void)state;
     out(0, 'x');
@@ -143,7 +143,7 @@ static void transmitting(void **state)
     assert_true(line);
 }
 
-static void receiving_without_fifo(void **state)
+static void without_the_fifo_one_byte_is_received(void **state)
 {
     (void)state;
     out(1, 0x01);
@@ -159,7 +159,7 @@ static void receiving_without_fifo(void **state)
     assert_true(vuart_deadline(&uart) == NEVER);
 }
 
-static void receiving_with_fifo(void **state)
+static void the_fifo_receives_16_bytes(void **state)
 {
     (void)state;
     out(2, 0x81); // trigger at 8
@@ -187,7 +187,7 @@ static void receiving_with_fifo(void **state)
     assert_int_equal(in(2), 0x01);
 }
 
-static void trigger_levels(void **state)
+static void the_trigger_level_interrupts(void **state)
 {
     (void)state;
     const u8 levels[4] = {1, 4, 8, 14};
@@ -203,7 +203,7 @@ static void trigger_levels(void **state)
     }
 }
 
-static void character_timeout(void **state)
+static void a_character_timeout_interrupts(void **state)
 {
     (void)state;
     out(3, 0x83);
@@ -237,7 +237,7 @@ static void character_timeout(void **state)
     assert_int_equal(vuart_deadline(&uart), now + 4 * 12 * 16 * 1000);
 }
 
-static void priorities(void **state)
+static void the_highest_cause_is_told_first(void **state)
 {
     (void)state;
     out(2, 0x01);
@@ -261,7 +261,7 @@ static void priorities(void **state)
     assert_false(line);
 }
 
-static void loopback(void **state)
+static void loopback_returns_what_is_sent(void **state)
 {
     (void)state;
     out(4, 0x10);
@@ -291,7 +291,7 @@ static void loopback(void **state)
     assert_int_equal(in(6), 0xbb);
 }
 
-static void break_from_outside(void **state)
+static void a_break_from_outside_is_received(void **state)
 {
     (void)state;
     out(2, 0x01);
@@ -305,7 +305,7 @@ static void break_from_outside(void **state)
     assert_int_equal(in(5), 0x60);
 }
 
-static void unconnected(void **state)
+static void an_unconnected_port_sends_nothing(void **state)
 {
     (void)state;
     vuart_init(&uart, HZ, false, 4, (struct irq_line){set, &uart}, NULL, NULL);
@@ -317,17 +317,17 @@ static void unconnected(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(after_reset, setup),
-        cmocka_unit_test_setup(transmitting, setup),
-        cmocka_unit_test_setup(held_back, setup),
-        cmocka_unit_test_setup(receiving_without_fifo, setup),
-        cmocka_unit_test_setup(receiving_with_fifo, setup),
-        cmocka_unit_test_setup(trigger_levels, setup),
-        cmocka_unit_test_setup(character_timeout, setup),
-        cmocka_unit_test_setup(priorities, setup),
-        cmocka_unit_test_setup(loopback, setup),
-        cmocka_unit_test_setup(break_from_outside, setup),
-        cmocka_unit_test_setup(unconnected, setup),
+        cmocka_unit_test_setup(registers_are_as_a_reset_leaves_them, setup),
+        cmocka_unit_test_setup(a_byte_that_is_sent_interrupts, setup),
+        cmocka_unit_test_setup(a_full_sink_holds_the_transmitter_back, setup),
+        cmocka_unit_test_setup(without_the_fifo_one_byte_is_received, setup),
+        cmocka_unit_test_setup(the_fifo_receives_16_bytes, setup),
+        cmocka_unit_test_setup(the_trigger_level_interrupts, setup),
+        cmocka_unit_test_setup(a_character_timeout_interrupts, setup),
+        cmocka_unit_test_setup(the_highest_cause_is_told_first, setup),
+        cmocka_unit_test_setup(loopback_returns_what_is_sent, setup),
+        cmocka_unit_test_setup(a_break_from_outside_is_received, setup),
+        cmocka_unit_test_setup(an_unconnected_port_sends_nothing, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@ def built():
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_unit(program):
+def test_the_program_passes(program):
     done = subprocess.run([ROOT / "build" / "host" / program], cwd=ROOT, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           errors="replace", check=False)

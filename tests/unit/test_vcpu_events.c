@@ -78,7 +78,7 @@ static void causes(u8 vector, u32 error)
 }
 
 // D3.
-static void test_an_interrupt_is_injected_at_the_next_entry(void **state)
+static void an_interrupt_is_injected_at_the_next_entry(void **state)
 {
     (void)state;
     exits();
@@ -92,7 +92,7 @@ static void test_an_interrupt_is_injected_at_the_next_entry(void **state)
 }
 
 // D7.
-static void test_an_interrupt_waits_for_the_window_while_interrupts_are_off(void **state)
+static void an_interrupt_waits_for_the_window_while_interrupts_are_off(void **state)
 {
     (void)state;
     exits();
@@ -109,7 +109,7 @@ static void test_an_interrupt_waits_for_the_window_while_interrupts_are_off(void
 }
 
 // D5.
-static void test_an_interrupt_waits_until_blocking_by_sti_is_over(void **state)
+static void an_interrupt_waits_until_blocking_by_sti_is_over(void **state)
 {
     (void)state;
     exits();
@@ -126,7 +126,7 @@ static void test_an_interrupt_waits_until_blocking_by_sti_is_over(void **state)
     had(EVENT_EXTERNAL, TIMER_VECTOR);
 }
 
-static void test_the_higher_of_two_interrupts_goes_first(void **state)
+static void the_higher_of_two_interrupts_goes_first(void **state)
 {
     (void)state;
     exits();
@@ -143,7 +143,7 @@ static void test_the_higher_of_two_interrupts_goes_first(void **state)
 }
 
 // F8.
-static void test_an_nmi_goes_before_an_interrupt(void **state)
+static void an_nmi_goes_before_an_interrupt(void **state)
 {
     (void)state;
     exits();
@@ -158,7 +158,7 @@ static void test_an_nmi_goes_before_an_interrupt(void **state)
 }
 
 // D7, F8.
-static void test_an_nmi_waits_for_the_end_of_the_one_before(void **state)
+static void an_nmi_waits_for_the_end_of_the_one_before(void **state)
 {
     (void)state;
     exits();
@@ -178,7 +178,7 @@ static void test_an_nmi_waits_for_the_end_of_the_one_before(void **state)
 }
 
 // F8: and of three, two, as a CPU latches one.
-static void test_two_nmis_before_one_entry_are_two(void **state)
+static void two_nmis_before_one_entry_are_two(void **state)
 {
     (void)state;
     exits();
@@ -195,7 +195,7 @@ static void test_two_nmis_before_one_entry_are_two(void **state)
 }
 
 // F8.
-static void test_an_nmi_before_a_reset_is_forgotten(void **state)
+static void an_nmi_before_a_reset_is_forgotten(void **state)
 {
     (void)state;
     exits();
@@ -210,7 +210,7 @@ static void test_an_nmi_before_a_reset_is_forgotten(void **state)
 }
 
 // D5.
-static void test_a_trap_that_waits_goes_before_nmi_and_interrupt(void **state)
+static void a_trap_that_waits_goes_before_nmi_and_interrupt(void **state)
 {
     (void)state;
     state_set(STATE_RFLAGS, state_get(STATE_RFLAGS) | RFLAGS_TF);
@@ -229,7 +229,7 @@ static void test_a_trap_that_waits_goes_before_nmi_and_interrupt(void **state)
 }
 
 // D5: SDM 27.3.1.5.
-static void test_a_debug_exception_behind_mov_ss_has_bs_as_tf_says(void **state)
+static void a_debug_exception_behind_mov_ss_has_bs_as_tf_says(void **state)
 {
     (void)state;
     exits();
@@ -242,7 +242,7 @@ static void test_a_debug_exception_behind_mov_ss_has_bs_as_tf_says(void **state)
 }
 
 // D3.
-static void test_an_exception_goes_before_an_interrupt_which_waits(void **state)
+static void an_exception_goes_before_an_interrupt_which_waits(void **state)
 {
     (void)state;
     exits();
@@ -256,7 +256,7 @@ static void test_an_exception_goes_before_an_interrupt_which_waits(void **state)
 }
 
 // D3.
-static void test_real_mode_has_no_error_codes(void **state)
+static void real_mode_has_no_error_codes(void **state)
 {
     (void)state;
     exits();
@@ -268,7 +268,7 @@ static void test_real_mode_has_no_error_codes(void **state)
 }
 
 // D4.
-static void test_an_event_whose_delivery_an_exit_interrupted_is_injected_again(void **state)
+static void an_event_whose_delivery_an_exit_interrupted_is_injected_again(void **state)
 {
     (void)state;
     delivering(EVENT_HARDWARE_EXCEPTION, VECTOR_PF, 5);
@@ -279,7 +279,7 @@ static void test_an_event_whose_delivery_an_exit_interrupted_is_injected_again(v
 }
 
 // D3, D4.
-static void test_a_software_interrupt_is_injected_again_with_its_length(void **state)
+static void a_software_interrupt_is_injected_again_with_its_length(void **state)
 {
     (void)state;
     delivering(EVENT_SOFTWARE_INTERRUPT, 0x80, 0);
@@ -291,7 +291,7 @@ static void test_a_software_interrupt_is_injected_again_with_its_length(void **s
 }
 
 // D4, F8.
-static void test_an_nmi_that_is_delivered_again_begins_with_no_blocking(void **state)
+static void an_nmi_that_is_delivered_again_begins_with_no_blocking(void **state)
 {
     (void)state;
     exits();
@@ -304,7 +304,7 @@ static void test_an_nmi_that_is_delivered_again_begins_with_no_blocking(void **s
 }
 
 // D4.
-static void test_two_contributory_exceptions_are_a_double_fault(void **state)
+static void two_contributory_exceptions_are_a_double_fault(void **state)
 {
     (void)state;
     delivering(EVENT_HARDWARE_EXCEPTION, VECTOR_GP, 0x10);
@@ -317,7 +317,7 @@ static void test_two_contributory_exceptions_are_a_double_fault(void **state)
 }
 
 // D4.
-static void test_an_exception_in_a_double_fault_is_a_triple_fault(void **state)
+static void an_exception_in_a_double_fault_is_a_triple_fault(void **state)
 {
     (void)state;
     delivering(EVENT_HARDWARE_EXCEPTION, VECTOR_DF, 0);
@@ -326,7 +326,7 @@ static void test_an_exception_in_a_double_fault_is_a_triple_fault(void **state)
 }
 
 // D4.
-static void test_a_page_fault_while_a_general_protection_is_delivered_comes_alone(void **state)
+static void a_page_fault_while_a_general_protection_is_delivered_comes_alone(void **state)
 {
     (void)state;
     delivering(EVENT_HARDWARE_EXCEPTION, VECTOR_GP, 0x10);
@@ -339,7 +339,7 @@ static void test_a_page_fault_while_a_general_protection_is_delivered_comes_alon
 }
 
 // D4.
-static void test_an_interrupt_that_an_exception_interrupted_comes_after_it(void **state)
+static void an_interrupt_that_an_exception_interrupted_comes_after_it(void **state)
 {
     (void)state;
     delivering(EVENT_EXTERNAL, TIMER_VECTOR, 0);
@@ -353,7 +353,7 @@ static void test_an_interrupt_that_an_exception_interrupted_comes_after_it(void 
 }
 
 // H8.
-static void test_an_interrupt_put_off_for_a_step_comes_after_it(void **state)
+static void an_interrupt_put_off_for_a_step_comes_after_it(void **state)
 {
     (void)state;
     delivering(EVENT_EXTERNAL, TIMER_VECTOR, 0);
@@ -373,7 +373,7 @@ static void test_an_interrupt_put_off_for_a_step_comes_after_it(void **state)
     had(EVENT_EXTERNAL, TIMER_VECTOR);
 }
 
-static void test_what_was_prepared_is_taken_back_when_no_entry_follows(void **state)
+static void what_was_prepared_is_taken_back_when_no_entry_follows(void **state)
 {
     (void)state;
     exits();
@@ -391,7 +391,7 @@ static void test_what_was_prepared_is_taken_back_when_no_entry_follows(void **st
 }
 
 // A1.
-static void test_hlt_ends_with_an_interrupt(void **state)
+static void hlt_ends_with_an_interrupt(void **state)
 {
     (void)state;
     v->run.exit.length = 1;
@@ -405,7 +405,7 @@ static void test_hlt_ends_with_an_interrupt(void **state)
 }
 
 // A1.
-static void test_hlt_with_interrupts_off_ends_with_an_nmi_alone(void **state)
+static void hlt_with_interrupts_off_ends_with_an_nmi_alone(void **state)
 {
     (void)state;
     set_if(false);
@@ -425,29 +425,29 @@ static void test_hlt_with_interrupts_off_ends_with_an_nmi_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_an_interrupt_is_injected_at_the_next_entry),
-        TEST(test_an_interrupt_waits_for_the_window_while_interrupts_are_off),
-        TEST(test_an_interrupt_waits_until_blocking_by_sti_is_over),
-        TEST(test_the_higher_of_two_interrupts_goes_first),
-        TEST(test_an_nmi_goes_before_an_interrupt),
-        TEST(test_an_nmi_waits_for_the_end_of_the_one_before),
-        TEST(test_two_nmis_before_one_entry_are_two),
-        TEST(test_an_nmi_before_a_reset_is_forgotten),
-        TEST(test_a_trap_that_waits_goes_before_nmi_and_interrupt),
-        TEST(test_a_debug_exception_behind_mov_ss_has_bs_as_tf_says),
-        TEST(test_an_exception_goes_before_an_interrupt_which_waits),
-        TEST(test_real_mode_has_no_error_codes),
-        TEST(test_an_event_whose_delivery_an_exit_interrupted_is_injected_again),
-        TEST(test_a_software_interrupt_is_injected_again_with_its_length),
-        TEST(test_an_nmi_that_is_delivered_again_begins_with_no_blocking),
-        TEST(test_two_contributory_exceptions_are_a_double_fault),
-        TEST(test_an_exception_in_a_double_fault_is_a_triple_fault),
-        TEST(test_a_page_fault_while_a_general_protection_is_delivered_comes_alone),
-        TEST(test_an_interrupt_that_an_exception_interrupted_comes_after_it),
-        TEST(test_an_interrupt_put_off_for_a_step_comes_after_it),
-        TEST(test_what_was_prepared_is_taken_back_when_no_entry_follows),
-        TEST(test_hlt_ends_with_an_interrupt),
-        TEST(test_hlt_with_interrupts_off_ends_with_an_nmi_alone),
+        TEST(an_interrupt_is_injected_at_the_next_entry),
+        TEST(an_interrupt_waits_for_the_window_while_interrupts_are_off),
+        TEST(an_interrupt_waits_until_blocking_by_sti_is_over),
+        TEST(the_higher_of_two_interrupts_goes_first),
+        TEST(an_nmi_goes_before_an_interrupt),
+        TEST(an_nmi_waits_for_the_end_of_the_one_before),
+        TEST(two_nmis_before_one_entry_are_two),
+        TEST(an_nmi_before_a_reset_is_forgotten),
+        TEST(a_trap_that_waits_goes_before_nmi_and_interrupt),
+        TEST(a_debug_exception_behind_mov_ss_has_bs_as_tf_says),
+        TEST(an_exception_goes_before_an_interrupt_which_waits),
+        TEST(real_mode_has_no_error_codes),
+        TEST(an_event_whose_delivery_an_exit_interrupted_is_injected_again),
+        TEST(a_software_interrupt_is_injected_again_with_its_length),
+        TEST(an_nmi_that_is_delivered_again_begins_with_no_blocking),
+        TEST(two_contributory_exceptions_are_a_double_fault),
+        TEST(an_exception_in_a_double_fault_is_a_triple_fault),
+        TEST(a_page_fault_while_a_general_protection_is_delivered_comes_alone),
+        TEST(an_interrupt_that_an_exception_interrupted_comes_after_it),
+        TEST(an_interrupt_put_off_for_a_step_comes_after_it),
+        TEST(what_was_prepared_is_taken_back_when_no_entry_follows),
+        TEST(hlt_ends_with_an_interrupt),
+        TEST(hlt_with_interrupts_off_ends_with_an_nmi_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

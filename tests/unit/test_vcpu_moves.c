@@ -53,7 +53,7 @@ static void had(u8 vector)
 }
 
 // C4.
-static void test_who_has_moved_runs_on_the_new_core_alone(void **state)
+static void who_has_moved_runs_on_the_new_core_alone(void **state)
 {
     (void)state;
     moves();
@@ -64,7 +64,7 @@ static void test_who_has_moved_runs_on_the_new_core_alone(void **state)
 }
 
 // C4.
-static void test_it_comes_back_with_its_registers(void **state)
+static void it_comes_back_with_its_registers(void **state)
 {
     (void)state;
     scripted_be(0);
@@ -82,7 +82,7 @@ static void test_it_comes_back_with_its_registers(void **state)
     assert_int_equal(v->move.count, 2);
 }
 
-static void test_an_event_that_came_before_the_move_is_seen_after_it(void **state)
+static void an_event_that_came_before_the_move_is_seen_after_it(void **state)
 {
     (void)state;
     scripted_post(v, 0x40);
@@ -92,7 +92,7 @@ static void test_an_event_that_came_before_the_move_is_seen_after_it(void **stat
 }
 
 // D4.
-static void test_an_event_that_was_prepared_goes_with_it(void **state)
+static void an_event_that_was_prepared_goes_with_it(void **state)
 {
     (void)state;
     scripted_be(0);
@@ -106,7 +106,7 @@ static void test_an_event_that_was_prepared_goes_with_it(void **state)
     had(0x40);
 }
 
-static void test_who_posts_while_it_moves_does_not_lose_the_event(void **state)
+static void who_posts_while_it_moves_does_not_lose_the_event(void **state)
 {
     (void)state;
     moves();
@@ -122,7 +122,7 @@ static void test_who_posts_while_it_moves_does_not_lose_the_event(void **state)
     had(0x40);
 }
 
-static void test_who_sleeps_while_it_moves_wakes_on_the_new_core(void **state)
+static void who_sleeps_while_it_moves_wakes_on_the_new_core(void **state)
 {
     (void)state;
     sleeps();
@@ -134,7 +134,7 @@ static void test_who_sleeps_while_it_moves_wakes_on_the_new_core(void **state)
     assert_int_equal(v->events.wakeups, 1);
 }
 
-static void test_who_sleeps_and_moves_sleeps_on(void **state)
+static void who_sleeps_and_moves_sleeps_on(void **state)
 {
     (void)state;
     sleeps();
@@ -148,7 +148,7 @@ static void test_who_sleeps_and_moves_sleeps_on(void **state)
 }
 
 // B5.
-static void test_a_wake_up_that_went_to_the_old_core_finds_it(void **state)
+static void a_wake_up_that_went_to_the_old_core_finds_it(void **state)
 {
     (void)state;
     sleeps();
@@ -160,7 +160,7 @@ static void test_a_wake_up_that_went_to_the_old_core_finds_it(void **state)
     had(0x40);
 }
 
-static void test_a_timer_of_a_sleeper_moves_with_it(void **state)
+static void a_timer_of_a_sleeper_moves_with_it(void **state)
 {
     (void)state;
     scripted_be(0);
@@ -175,7 +175,7 @@ static void test_a_timer_of_a_sleeper_moves_with_it(void **state)
     had(0x50);
 }
 
-static void test_what_it_has_had_more_than_others_goes_with_it(void **state)
+static void what_it_has_had_more_than_others_goes_with_it(void **state)
 {
     (void)state;
     cores[1]->vmm->expects = 1; // so it takes none of them by itself
@@ -194,7 +194,7 @@ static void test_what_it_has_had_more_than_others_goes_with_it(void **state)
     assert_int_equal(v->schedule.vruntime, 1234 + 77);
 }
 
-static void test_who_is_held_moves_and_stays_held(void **state)
+static void who_is_held_moves_and_stays_held(void **state)
 {
     (void)state;
     vcpu_hold_for(v, HOLD_DEBUGGER);
@@ -206,7 +206,7 @@ static void test_who_is_held_moves_and_stays_held(void **state)
     runs_on(1);
 }
 
-static void test_who_waits_long_goes_to_a_core_with_nothing_to_do(void **state)
+static void who_waits_long_goes_to_a_core_with_nothing_to_do(void **state)
 {
     (void)state;
     scripted_be(0);
@@ -222,7 +222,7 @@ static void test_who_waits_long_goes_to_a_core_with_nothing_to_do(void **state)
     assert_int_equal(now->move.count, 0);
 }
 
-static void test_who_is_off_or_moving_does_not_move(void **state)
+static void who_is_off_or_moving_does_not_move(void **state)
 {
     (void)state;
     assert_int_equal(vcpu_move(other, cores[1]), ERR_BUSY);
@@ -238,19 +238,19 @@ static void test_who_is_off_or_moving_does_not_move(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_who_has_moved_runs_on_the_new_core_alone),
-        TEST(test_it_comes_back_with_its_registers),
-        TEST(test_an_event_that_came_before_the_move_is_seen_after_it),
-        TEST(test_an_event_that_was_prepared_goes_with_it),
-        TEST(test_who_posts_while_it_moves_does_not_lose_the_event),
-        TEST(test_who_sleeps_while_it_moves_wakes_on_the_new_core),
-        TEST(test_who_sleeps_and_moves_sleeps_on),
-        TEST(test_a_wake_up_that_went_to_the_old_core_finds_it),
-        TEST(test_a_timer_of_a_sleeper_moves_with_it),
-        TEST(test_what_it_has_had_more_than_others_goes_with_it),
-        TEST(test_who_is_held_moves_and_stays_held),
-        TEST(test_who_waits_long_goes_to_a_core_with_nothing_to_do),
-        TEST(test_who_is_off_or_moving_does_not_move),
+        TEST(who_has_moved_runs_on_the_new_core_alone),
+        TEST(it_comes_back_with_its_registers),
+        TEST(an_event_that_came_before_the_move_is_seen_after_it),
+        TEST(an_event_that_was_prepared_goes_with_it),
+        TEST(who_posts_while_it_moves_does_not_lose_the_event),
+        TEST(who_sleeps_while_it_moves_wakes_on_the_new_core),
+        TEST(who_sleeps_and_moves_sleeps_on),
+        TEST(a_wake_up_that_went_to_the_old_core_finds_it),
+        TEST(a_timer_of_a_sleeper_moves_with_it),
+        TEST(what_it_has_had_more_than_others_goes_with_it),
+        TEST(who_is_held_moves_and_stays_held),
+        TEST(who_waits_long_goes_to_a_core_with_nothing_to_do),
+        TEST(who_is_off_or_moving_does_not_move),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,7 +60,7 @@ static void assert_near(u64 value, u64 wanted, u64 tolerance)
     assert_in_range(value, wanted - MIN(wanted, tolerance), wanted + tolerance);
 }
 
-static void test_one_that_is_alone_runs_on(void **state)
+static void one_that_is_alone_runs_on(void **state)
 {
     (void)state;
     vmm_make_runnable(a);
@@ -71,7 +71,7 @@ static void test_one_that_is_alone_runs_on(void **state)
 }
 
 // A11.
-static void test_equals_have_the_core_by_turns_of_a_slice(void **state)
+static void equals_have_the_core_by_turns_of_a_slice(void **state)
 {
     (void)state;
     vmm_make_runnable(a);
@@ -82,7 +82,7 @@ static void test_equals_have_the_core_by_turns_of_a_slice(void **state)
 }
 
 // A11.
-static void test_weights_are_shares(void **state)
+static void weights_are_shares(void **state)
 {
     (void)state;
     b->schedule.weight = 300;
@@ -94,7 +94,7 @@ static void test_weights_are_shares(void **state)
 }
 
 // A11.
-static void test_a_sleeper_comes_back_with_a_slice_at_most(void **state)
+static void a_sleeper_comes_back_with_a_slice_at_most(void **state)
 {
     (void)state;
     vmm_make_runnable(b);
@@ -114,7 +114,7 @@ static void test_a_sleeper_comes_back_with_a_slice_at_most(void **state)
 }
 
 // A2.
-static void test_who_yields_gives_its_sibling_the_core(void **state)
+static void who_yields_gives_its_sibling_the_core(void **state)
 {
     (void)state;
     vmm_make_runnable(a);
@@ -127,7 +127,7 @@ static void test_who_yields_gives_its_sibling_the_core(void **state)
     assert_ptr_equal(scripted_enter(), sibling);
 }
 
-static void test_without_a_yield_the_first_of_the_queue_has_it(void **state)
+static void without_a_yield_the_first_of_the_queue_has_it(void **state)
 {
     (void)state;
     vmm_make_runnable(a);
@@ -140,7 +140,7 @@ static void test_without_a_yield_the_first_of_the_queue_has_it(void **state)
     assert_ptr_equal(scripted_enter(), b);
 }
 
-static void test_nobody_yields_to_another_vm(void **state)
+static void nobody_yields_to_another_vm(void **state)
 {
     (void)state;
     vmm_make_runnable(a);
@@ -151,7 +151,7 @@ static void test_nobody_yields_to_another_vm(void **state)
     assert_ptr_equal(scripted_enter(), a);
 }
 
-static void test_who_is_held_never_runs(void **state)
+static void who_is_held_never_runs(void **state)
 {
     (void)state;
     vmm_make_runnable(a);
@@ -164,7 +164,7 @@ static void test_who_is_held_never_runs(void **state)
     assert_int_equal(a->schedule.runtime, 0);
 }
 
-static void test_who_is_let_go_runs_with_what_came_meanwhile(void **state)
+static void who_is_let_go_runs_with_what_came_meanwhile(void **state)
 {
     (void)state;
     vmm_make_runnable(a);
@@ -177,7 +177,7 @@ static void test_who_is_let_go_runs_with_what_came_meanwhile(void **state)
     assert_int_equal(EVENT_VECTOR(a->run.had.info), 0x40);
 }
 
-static void test_a_sleeper_that_is_held_does_not_run_when_it_wakes(void **state)
+static void a_sleeper_that_is_held_does_not_run_when_it_wakes(void **state)
 {
     (void)state;
     vmm_make_runnable(a);
@@ -192,7 +192,7 @@ static void test_a_sleeper_that_is_held_does_not_run_when_it_wakes(void **state)
     assert_int_equal(EVENT_VECTOR(a->run.had.info), 0x40);
 }
 
-static void test_two_reasons_to_hold_end_one_by_one(void **state)
+static void two_reasons_to_hold_end_one_by_one(void **state)
 {
     (void)state;
     vmm_make_runnable(a);
@@ -205,7 +205,7 @@ static void test_two_reasons_to_hold_end_one_by_one(void **state)
 }
 
 // A1.
-static void test_a_timer_of_a_sleeper_wakes_it(void **state)
+static void a_timer_of_a_sleeper_wakes_it(void **state)
 {
     (void)state;
     vmm_make_runnable(a);
@@ -221,18 +221,16 @@ static void test_a_timer_of_a_sleeper_wakes_it(void **state)
     assert_int_equal(EVENT_VECTOR(v->run.had.info), 0x50);
 }
 
-#define TESTS(setup)                                                                             \
-    TEST(test_one_that_is_alone_runs_on, setup),                                                 \
-        TEST(test_equals_have_the_core_by_turns_of_a_slice, setup),                              \
-        TEST(test_weights_are_shares, setup),                                                    \
-        TEST(test_a_sleeper_comes_back_with_a_slice_at_most, setup),                             \
-        TEST(test_who_yields_gives_its_sibling_the_core, setup),                                 \
-        TEST(test_without_a_yield_the_first_of_the_queue_has_it, setup),                         \
-        TEST(test_nobody_yields_to_another_vm, setup), TEST(test_who_is_held_never_runs, setup), \
-        TEST(test_who_is_let_go_runs_with_what_came_meanwhile, setup),                           \
-        TEST(test_a_sleeper_that_is_held_does_not_run_when_it_wakes, setup),                     \
-        TEST(test_two_reasons_to_hold_end_one_by_one, setup),                                    \
-        TEST(test_a_timer_of_a_sleeper_wakes_it, setup)
+#define TESTS(setup)                                                                               \
+    TEST(one_that_is_alone_runs_on, setup), TEST(equals_have_the_core_by_turns_of_a_slice, setup), \
+        TEST(weights_are_shares, setup), TEST(a_sleeper_comes_back_with_a_slice_at_most, setup),   \
+        TEST(who_yields_gives_its_sibling_the_core, setup),                                        \
+        TEST(without_a_yield_the_first_of_the_queue_has_it, setup),                                \
+        TEST(nobody_yields_to_another_vm, setup), TEST(who_is_held_never_runs, setup),             \
+        TEST(who_is_let_go_runs_with_what_came_meanwhile, setup),                                  \
+        TEST(a_sleeper_that_is_held_does_not_run_when_it_wakes, setup),                            \
+        TEST(two_reasons_to_hold_end_one_by_one, setup),                                           \
+        TEST(a_timer_of_a_sleeper_wakes_it, setup)
 
 // With either way of coming back from a guest when a slice is over.
 int main(void)

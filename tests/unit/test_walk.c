@@ -74,7 +74,7 @@ static enum error walk(const struct paging_state *ps, u64 gva, u32 access)
         assert_int_equal(r.gpa.v, address);          \
     } while (0)
 
-static void no_paging(void **state)
+static void without_paging_addresses_are_physical(void **state)
 {
     (void)state;
     struct paging_state ps = {.cr0 = 1, .cr4 = PAE | PSE, .cpl = 3};
@@ -85,7 +85,7 @@ static void no_paging(void **state)
     assert_int_equal(walk(&ps, 0x100000000, WALK_READ), ERR_INVALID);
 }
 
-static void paging_32(void **state)
+static void paging_of_32_bits_has_two_levels(void **state)
 {
     (void)state;
     struct paging_state ps = {.cr0 = PG | WP, .cr3 = 0xffffffff00010018, .maxphyaddr = 40};
@@ -117,7 +117,7 @@ static void paging_32(void **state)
     EXPECT_FAULT(&ps, 0, WALK_EXEC, PF_USER | PF_FETCH);
 }
 
-static void paging_32_large(void **state)
+static void pages_of_4_mib_reach_40_bits(void **state)
 {
     (void)state;
     struct paging_state ps = {.cr0 = PG, .cr3 = 0x10000, .cr4 = PSE, .maxphyaddr = 40};
@@ -142,7 +142,7 @@ static void paging_32_large(void **state)
     EXPECT_GPA(&ps, 0x400010, WALK_READ, 0x14010);
 }
 
-static void paging_pae(void **state)
+static void pae_has_three_levels(void **state)
 {
     (void)state;
     struct paging_state ps = {
@@ -201,7 +201,7 @@ static struct paging_state map_64(void)
         .cr0 = PG | WP, .cr3 = 0x10018, .cr4 = PAE, .efer = LMA | NXE, .maxphyaddr = 46};
 }
 
-static void paging_4_level(void **state)
+static void four_levels_are_checked_each(void **state)
 {
     (void)state;
     struct paging_state ps = map_64();
@@ -245,7 +245,7 @@ static void paging_4_level(void **state)
     assert_int_equal(r.count, 3);
 }
 
-static void paging_64_large_pages(void **state)
+static void pages_of_2_mib_and_1_gib_end_the_walk(void **state)
 {
     (void)state;
     struct paging_state ps = map_64();
@@ -265,7 +265,7 @@ static void paging_64_large_pages(void **state)
     EXPECT_FAULT(&ps, LINEAR, WALK_READ, PF_PRESENT | PF_RESERVED);
 }
 
-static void paging_5_level(void **state)
+static void five_levels_reach_57_bits(void **state)
 {
     (void)state;
     struct paging_state ps = map_64();
@@ -286,7 +286,7 @@ static void paging_5_level(void **state)
 }
 
 // All of the supervisor and user rules in one table: RW and US of the page, the mode, the access.
-static void permissions(void **state)
+static void permissions_follow_from_mode_and_access(void **state)
 {
     (void)state;
     struct paging_state ps = map_64();
@@ -325,7 +325,7 @@ static void permissions(void **state)
     }
 }
 
-static void accessed_and_dirty(void **state)
+static void accessed_and_dirty_are_set_when_asked_for(void **state)
 {
     (void)state;
     struct paging_state ps = map_64();
@@ -360,7 +360,7 @@ static void accessed_and_dirty(void **state)
     assert_int_equal(*entry64(0x19000), 0x200000 | P | RW | PS | A | D);
 }
 
-static void linear_copies(void **state)
+static void a_copy_across_pages_is_whole_or_none(void **state)
 {
     (void)state;
     struct paging_state ps = map_64();
@@ -415,7 +415,7 @@ static void linear_copies(void **state)
     assert_int_equal(guest_read_linear(&ps, &mem, GVA(0), back, 0, WALK_READ, &f), OK);
 }
 
-static void wrap_at_4_gib(void **state)
+static void a_copy_wraps_at_4_gib(void **state)
 {
     (void)state;
     struct paging_state ps = {.cr0 = PG, .cr3 = 0x10000};
@@ -432,17 +432,17 @@ static void wrap_at_4_gib(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(no_paging, clear),
-        cmocka_unit_test_setup(paging_32, clear),
-        cmocka_unit_test_setup(paging_32_large, clear),
-        cmocka_unit_test_setup(paging_pae, clear),
-        cmocka_unit_test_setup(paging_4_level, clear),
-        cmocka_unit_test_setup(paging_64_large_pages, clear),
-        cmocka_unit_test_setup(paging_5_level, clear),
-        cmocka_unit_test_setup(permissions, clear),
-        cmocka_unit_test_setup(accessed_and_dirty, clear),
-        cmocka_unit_test_setup(linear_copies, clear),
-        cmocka_unit_test_setup(wrap_at_4_gib, clear),
+        cmocka_unit_test_setup(without_paging_addresses_are_physical, clear),
+        cmocka_unit_test_setup(paging_of_32_bits_has_two_levels, clear),
+        cmocka_unit_test_setup(pages_of_4_mib_reach_40_bits, clear),
+        cmocka_unit_test_setup(pae_has_three_levels, clear),
+        cmocka_unit_test_setup(four_levels_are_checked_each, clear),
+        cmocka_unit_test_setup(pages_of_2_mib_and_1_gib_end_the_walk, clear),
+        cmocka_unit_test_setup(five_levels_reach_57_bits, clear),
+        cmocka_unit_test_setup(permissions_follow_from_mode_and_access, clear),
+        cmocka_unit_test_setup(accessed_and_dirty_are_set_when_asked_for, clear),
+        cmocka_unit_test_setup(a_copy_across_pages_is_whole_or_none, clear),
+        cmocka_unit_test_setup(a_copy_wraps_at_4_gib, clear),
     };
     return cmocka_run_group_tests_name("walk", tests, NULL, NULL);
 }

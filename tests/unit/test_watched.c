@@ -189,7 +189,7 @@ static void what_is_not_watched_is_not_touched(void **state)
     assert_int_equal(before, 0);
 }
 
-static void a_watch_that_ends_during_a_step(void **state)
+static void a_watch_may_end_during_a_step(void **state)
 {
     (void)state;
     watch_pages(1, 2, true);
@@ -215,7 +215,7 @@ static void a_watch_that_ends_during_a_step(void **state)
     assert_false(is_open(2));
 }
 
-static void writes_that_we_carry_out(void **state)
+static void writes_that_we_carry_out_are_announced(void **state)
 {
     (void)state;
     watch_pages(1, 1, true);
@@ -264,7 +264,7 @@ static void what_another_withholds_stays_withheld(void **state)
     assert_true(is_open(1));
 }
 
-static void a_page_that_cannot_be_closed(void **state)
+static void a_page_that_cannot_be_closed_stays_open(void **state)
 {
     (void)state;
     static struct ept_restriction *others[EPT_RESTRICTIONS];
@@ -299,10 +299,10 @@ int main(void)
         return 1;
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(the_last_that_is_done_closes_it),    TEST(a_page_is_noted_once),
-        TEST(what_is_not_watched_is_not_touched), TEST(a_watch_that_ends_during_a_step),
-        TEST(writes_that_we_carry_out),           TEST(what_another_withholds_stays_withheld),
-        TEST(a_page_that_cannot_be_closed),       TEST(no_more_pages_than_there_is_room_for),
+        TEST(the_last_that_is_done_closes_it),         TEST(a_page_is_noted_once),
+        TEST(what_is_not_watched_is_not_touched),      TEST(a_watch_may_end_during_a_step),
+        TEST(writes_that_we_carry_out_are_announced),  TEST(what_another_withholds_stays_withheld),
+        TEST(a_page_that_cannot_be_closed_stays_open), TEST(no_more_pages_than_there_is_room_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,7 +119,7 @@ def test_expressions_name_what_there_is(text):
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_emulators_cache_is_keyed_by_what_it_is_built_from(path):
+def test_the_emulators_cache_is_keyed_by_what_it_is_built_from(path):
     for name in ("ci/bochs-build", "ci/bochs-patches/*.patch"):
         assert name in path.read_text() and list(ROOT.glob(name)), name
 
@@ -157,7 +157,7 @@ def without_times(text):
 
 
 @pytest.mark.long
-def test_recipe_of_ones_own_kernel(tmp_path):
+def test_the_recipe_tests_ones_own_kernel(tmp_path):
     """docs/ci.md's kernel and ten lines, as they stand there, on a copy of this tree."""
     source, own = tmp_path / "source", tmp_path / "own"
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
