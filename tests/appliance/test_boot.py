@@ -13,6 +13,7 @@ from appliance import (
     ARRANDALE, CPU_MODELS, ENDS_BY_ITSELF, GUEST_LINE, HASWELL, LOG_LINE, ROOT, SKYLAKE, Run,
     make_iso, on_each_cpu, runs, vm,
 )
+from assembly import assemble
 
 HELLO = ENDS_BY_ITSELF + vm("hello", cmdline="ticks=2 period=5")
 
@@ -160,11 +161,11 @@ def test_refuses_a_cpu_without_vmx(record):
 def feature_control(boot, others):
     """A BIOS that puts these values into IA32_FEATURE_CONTROL (1: lock, 4: VMX), not 5."""
     def patched(bios):
-        boot_core = bytes.fromhex("b93a000000 0f32 83c8 05 0f30")  # mov, rdmsr, or, wrmsr
-        other_cores = bytes.fromhex("66b93a000000 0f32 6683c8 05 0f30")
-        for code, value in [(boot_core, boot), (other_cores, others)]:
+        for bits, value in [(32, boot), (16, others)]:  # the other cores begin in real mode
+            code, instead = (assemble(f"mov $0x3a, %ecx; rdmsr; or ${v}, %eax; wrmsr", bits)
+                             for v in (5, value))
             assert bios.count(code) == 1
-            bios = bios.replace(code, code[:-3] + bytes([value]) + code[-2:])
+            bios = bios.replace(code, instead)
         return bios
     return patched
 

@@ -3,24 +3,48 @@
 
 import contextlib
 import re
-import struct
 
 import pexpect
 from pexpect import fdpexpect
 
 from appliance import ROOT, Run, end, expect, linux, runs, vm
+from assembly import assemble
 
 # A boot sector that echoes what is typed, by IRQ 4.
-ECHO_BEGIN = bytes.fromhex(
-    "31c0 8ed8 8ed0 bc0070"  # xor ax, ax; mov ds, ax; mov ss, ax; mov sp, 0x7000
-    "c7063200 0000 c7063000")  # mov word [0x32], 0; mov word [0x30], (handler)
-ECHO_SETUP = bytes.fromhex(
-    "b011e620 b008e621 b004e621 b001e621 b0efe621"  # the PIC: vectors from 8 on, IRQ 4 open
-    "baf903 b001 ee bafc03 b008 ee"  # the UART: an interrupt for each byte
-    "fb f4 ebfd")  # sti; hlt; and again
-ECHO_HANDLER = bytes.fromhex("baf803 ec ee b020 e620 cf")  # in al, dx; out dx, al; EOI; iret
-ECHO = ECHO_BEGIN + struct.pack("<H", 0x7C00 + len(ECHO_BEGIN) + 2 + len(ECHO_SETUP)) \
-    + ECHO_SETUP + ECHO_HANDLER
+ECHO = assemble("""
+        .macro outb value, port
+        mov $\\value, %al
+        out %al, $\\port
+        .endm
+
+        xor %ax, %ax
+        mov %ax, %ds
+        mov %ax, %ss
+        mov $0x7000, %sp
+        movw $0, 0x32           # vector 12
+        movw $handler, 0x30
+        outb 0x11, 0x20         # the PIC: vectors from 8 on, IRQ 4 alone is not masked
+        outb 0x08, 0x21
+        outb 0x04, 0x21
+        outb 0x01, 0x21
+        outb 0xef, 0x21
+        mov $0x3f9, %dx         # the UART: an interrupt for each byte
+        mov $1, %al
+        out %al, %dx
+        mov $0x3fc, %dx
+        mov $8, %al
+        out %al, %dx
+        sti
+1:      hlt
+        jmp 1b
+
+handler:
+        mov $0x3f8, %dx
+        in %dx, %al
+        out %al, %dx
+        outb 0x20, 0x20         # EOI
+        iret
+""", at=0x7c00)
 
 ECHOES = range(3, 17)  # numbers of the VMs that run it
 NOISE = "while :; do echo noise; usleep 50000; done &\r"

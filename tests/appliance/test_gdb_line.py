@@ -7,11 +7,17 @@ import re
 import subprocess
 
 from appliance import HASWELL, ROOT, linux, vm
+from assembly import assemble
 from debugger import HELLO_LIFE, LINUX_LIFE, LINUX_LOOP, Scenario, complaints
 
 SYMBOLS = "vmlinux.sym.elf"
-# LIDT of a table without entries, and INT3: a triple fault.
-TRIPLE_FAULT = bytes.fromhex("fa 2e0f011e 087c cc 0000 00000000")
+TRIPLE_FAULT = assemble("""
+        cli
+        lidt %cs:empty
+        int3
+empty:  .word 0
+        .long 0
+""", at=0x7c00)
 CONFIG = (vm("absent", "hello", cores="7") +  # left out at boot
           linux("linux", exit="", cmdline="quiet", vcpus=2, cores="0-1") +
           vm("hello", cmdline="period=50", cores="1") +

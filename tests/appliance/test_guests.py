@@ -2,11 +2,11 @@
 """The project's own guests in the appliance: devices, paging modes, misbehaviour, shares of a core."""
 
 import re
-import struct
 
 import pytest
 
 from appliance import CPU_MODELS, ENDS_BY_ITSELF, STATUS_TERMINATED, Run, on_each_cpu, runs, vm
+from assembly import assemble
 
 HELLO = vm("hello", cmdline="ticks=3 period=10")
 
@@ -31,9 +31,19 @@ def test_hello(record):
     assert record.life("hello") == ["hello started", "hello exit 0xf4: 0", "hello ended: exit 0"]
 
 
-# "NAME ok" to COM1, 0 to the exit port: mov $text,%esi; mov $0x3f8,%dx; 1: lodsb; test %al,%al;
-# jz 2f; out %al,%dx; jmp 1b; 2: xor %eax,%eax; out %al,$0xf4; hlt.
-PRINT = bytes.fromhex("ac84c07403eeebf831c0e6f4f4")
+# The text behind `text` to COM1, 0 to the exit port.
+PRINT = """
+        mov $0x3f8, %dx
+        mov $text, %si
+1:      lodsb
+        test %al, %al
+        jz 2f
+        out %al, %dx
+        jmp 1b
+2:      xor %al, %al
+        out %al, $0xf4
+        hlt
+"""
 
 
 VIDEO = 4  # in the flags of a Multiboot 1 header: a video mode is wanted
@@ -42,19 +52,25 @@ VIDEO = 4  # in the flags of a Multiboot 1 header: a video mode is wanted
 def kludge_kernel(more_flags=0):
     """A Multiboot 1 kernel without ELF: its header says where it goes, with 4 bytes before it and a
     BSS behind it."""
-    load, header = 0x150000, 0x150004
-    entry, text = header + 32, header + 32 + 9 + len(PRINT)
-    code = b"\xbe" + struct.pack("<I", text) + bytes.fromhex("66baf803") + PRINT + b"kludge ok\n\0"
-    magic, flags = 0x1badb002, 0x10000 | more_flags
-    end = entry + len(code)
-    return b"\0" * 4 + struct.pack("<8I", magic, flags, -(magic + flags) & 0xffffffff, header, load,
-                                   end, end + 4096, entry) + code
+    return assemble(f"""
+        .set flags, {0x10000 | more_flags}
+load:   .long 0
+header: .long 0x1badb002, flags, -(0x1badb002 + flags)
+        .long header, load, end, end + 4096, entry
+entry:  {PRINT.replace("%si", "%esi")}
+text:   .asciz "kludge ok\\n"
+end:
+""", bits=32, at=0x150000)
 
 
 def boot_sector():
     """In real mode, at 0x7c00."""
-    code = b"\xbe" + struct.pack("<H", 0x7c00 + 6 + len(PRINT)) + bytes.fromhex("baf803") + PRINT
-    return (code + b"sector ok\n\0").ljust(510, b"\0") + b"\x55\xaa"
+    return assemble(f"""
+        {PRINT}
+text:   .asciz "sector ok\\n"
+        .org 510
+        .word 0xaa55
+""", at=0x7c00)
 
 
 def start(by, kernel="start", files=(), **keys):
@@ -238,9 +254,18 @@ def test_reset_starts_again(record):
     assert record.ended("hello") == "exit 0", record
 
 
-# MOV SP, 7000H; PUSHF; POP AX; SHR AX, 9; AND AL, 1; OUT 0F4H, AL: ends with RFLAGS.IF.
-REAL = bytes.fromhex("bc0070 9c 58 c1e809 2401 e6f4 f4")
-PROTECTED = bytes.fromhex("bc00700000 9c 58 c1e809 2401 e6f4 f4")
+# Its exit code is RFLAGS.IF.
+IF_IS_ITS_CODE = """
+        mov $0x7000, %sp
+        pushf
+        pop %ax
+        shr $9, %ax
+        and $1, %al
+        out %al, $0xf4
+        hlt
+"""
+REAL = assemble(IF_IS_ITS_CODE)
+PROTECTED = assemble(IF_IS_ITS_CODE.replace("%sp", "%esp").replace("%ax", "%eax"), bits=32)
 
 
 @runs(Run(ENDS_BY_ITSELF +

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from appliance import ENDS_BY_ITSELF, LIMIT, ROOT, Run, make_iso, vm
+from assembly import assemble
 
 sys.path.insert(0, str(ROOT / "ci"))
 
@@ -98,7 +99,7 @@ def test_a_machine_without_vmx_is_named(tmp_path):
 
 
 def test_an_exit_code_is_named(tmp_path):
-    (tmp_path / "three").write_bytes(b"\xb0\x03\xe6\xf4\xf4")  # mov $3, %al; out %al, $0xf4; hlt
+    (tmp_path / "three").write_bytes(assemble("mov $3, %al; out %al, $0xf4; hlt"))
     done = smoke(tmp_path, ENDS_BY_ITSELF + vm("mine", "three", format="flat"), "--machine", "bochs")
     assert done.returncode == 1, done.stdout
     said = "not seen: all VMs have ended as configured (failed: mine: its exit code is 3, not 0)"
@@ -106,13 +107,14 @@ def test_an_exit_code_is_named(tmp_path):
     assert junit(tmp_path) == [("a VM has started", ""), ("all VMs have ended as configured", said)]
 
 
-IDT_EMPTY = b"\x0f\x01\x1e\x00\x7d\x0f\x0b"  # lidt 0x7d00, where there is nothing; ud2
+IDT_EMPTY = assemble("lidt 0x7d00; ud2")  # there are zeros
+RESET = assemble("mov $0xfe, %al; out %al, $0x64; hlt")  # by the keyboard controller
 
 
 @pytest.mark.parametrize("code, options, status", [
     (IDT_EMPTY, [], 1),
     (IDT_EMPTY, ["--may-triple-fault", "mine"], 0),
-    (b"\xb0\xfe\xe6\x64\xf4", [], 0),  # mov $0xfe, %al; out %al, $0x64; hlt: the reset line
+    (RESET, [], 0),
 ])
 def test_a_triple_fault_is_no_end_as_it_should_be(tmp_path, code, options, status):
     """A reset that was asked for is."""
