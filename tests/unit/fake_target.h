@@ -8,6 +8,7 @@
 // code al. All else is a nop of one byte.
 #pragma once
 
+#include "assembly.h"
 #include "gdbstub/gdbstub.h"
 #include "gdbstub/session.h"
 #include "gdbstub/target.h"
@@ -57,6 +58,13 @@ extern bool fake_takes_all;
 
 // All VMs anew: RAM of nops, vCPUs in real-mode-like flat state without paging, running at 0x1000.
 void fake_reset(unsigned vms);
+
+// Code in a VM's RAM, as ASM() has it.
+#define FAKE_CODE(pid, at, text)                                             \
+    do {                                                                     \
+        struct code code_in_ram = ASM(CODE_64, text);                        \
+        memcpy(fake[pid].ram + (at), code_in_ram.bytes, code_in_ram.length); \
+    } while (0)
 
 // Long mode, code segment of 64 bits, and page tables at 0x4000: identity, and 0xffffffff80000000
 // on to the same 2 MiB. With `high` false the latter is not there yet.

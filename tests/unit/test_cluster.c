@@ -8,54 +8,51 @@
 
 #include <cmocka.h>
 
+#include "assembly.h"
 #include "x86/alu.h"
 #include "x86/cluster.h"
 
 static struct cluster f;
 
 // Finds the cluster that the code begins. Returns the access that ends it.
-static enum cluster_end find(const char *bytes, unsigned n, enum code_size code_size)
+static enum cluster_end find(enum code_size size, struct code c)
 {
     struct instruction first;
     u8 code[32];
     memset(code, 0xcc, sizeof(code));
-    memcpy(code, bytes, n);
+    memcpy(code, c.bytes, c.length);
     memset(&f, 0xff, sizeof(f));
-    assert_int_equal(decode(code, sizeof(code), code_size, &first), OK);
+    assert_int_equal(decode(code, sizeof(code), size, &first), OK);
     cluster_find(&first, code + first.length, 16u - first.length, &f);
     if (f.access != CLUSTER_NONE)
-        assert_int_equal(f.length + first.length, n);
+        assert_int_equal(f.length + first.length, c.length);
     return f.access;
 }
 
-#define FIND(bytes) find(bytes, sizeof(bytes) - 1, CODE_64)
+#define FIND(text) find(CODE_64, ASM(CODE_64, text))
 
 static void a_load_or_store_follows_a_store(void **state)
 {
     (void)state;
-    // MOV [rax], esi; MOV eax, [rax + 10H]
-    assert_int_equal(FIND("\x89\x30\x8b\x40\x10"), CLUSTER_LOAD);
+    assert_int_equal(FIND("mov [rax], esi; mov eax, [rax + 0x10]"), CLUSTER_LOAD);
     assert_int_equal(f.reg, RAX);
     assert_int_equal(f.where, 0x10);
     assert_int_equal(f.steps, 0);
     assert_int_equal(f.before, 0);
-    // MOV [r9], r9d; MOV [r9 - 10H], r8d
-    assert_int_equal(FIND("\x45\x89\x09\x45\x89\x41\xf0"), CLUSTER_STORE);
+    assert_int_equal(FIND("mov [r9], r9d; mov [r9 - 0x10], r8d"), CLUSTER_STORE);
     assert_int_equal(f.reg, 8);
     assert_int_equal(f.where, -0x10);
-    // MOV DWORD [rdi + 7], 5; MOV [rdi], eax
-    assert_int_equal(FIND("\xc7\x47\x07\5\0\0\0\x89\x07"), CLUSTER_STORE);
+    assert_int_equal(FIND("mov dword ptr [rdi + 7], 5; mov [rdi], eax"), CLUSTER_STORE);
     assert_int_equal(f.where, -7);
-    // MOV [rax], ecx; MOV r8d, 10000H; MOV [rax + 10H], r8d
-    assert_int_equal(FIND("\x89\x08\x41\xb8\0\0\1\0\x44\x89\x40\x10"), CLUSTER_STORE);
+    assert_int_equal(FIND("mov [rax], ecx; mov r8d, 0x10000; mov [rax + 0x10], r8d"),
+                     CLUSTER_STORE);
     assert_int_equal(f.steps, 1);
     assert_int_equal(f.before, 6);
     u64 gpr[GPR_COUNT] = {[8] = UINT64_MAX}, rflags = 0x8d7;
     cluster_steps(&f, gpr, &rflags);
     assert_int_equal(gpr[8], 0x10000);
     assert_int_equal(rflags, 0x8d7);
-    // MOV [rax], ecx; XOR edx, edx; MOV [rax + 10H], edx
-    assert_int_equal(FIND("\x89\x08\x31\xd2\x89\x50\x10"), CLUSTER_STORE);
+    assert_int_equal(FIND("mov [rax], ecx; xor edx, edx; mov [rax + 0x10], edx"), CLUSTER_STORE);
     gpr[RDX] = 0x123456789;
     cluster_steps(&f, gpr, &rflags);
     assert_int_equal(gpr[RDX], 0);
@@ -65,19 +62,17 @@ static void a_load_or_store_follows_a_store(void **state)
 static void an_in_follows_an_out(void **state)
 {
     (void)state;
-    // OUT 70H, al; IN al, 71H
-    assert_int_equal(FIND("\xe6\x70\xe4\x71"), CLUSTER_IN);
+    assert_int_equal(FIND("out 0x70, al; in al, 0x71"), CLUSTER_IN);
     assert_int_equal(f.size, 1);
     assert_int_equal(f.where, 0x71);
-    assert_int_equal(FIND("\xe6\x70\xe4\xf1"), CLUSTER_IN);
+    assert_int_equal(FIND("out 0x70, al; in al, 0xf1"), CLUSTER_IN);
     assert_int_equal(f.where, 0xf1); // without a sign
-    // OUT dx, eax; MOV edx, CFCH; IN eax, dx
-    assert_int_equal(FIND("\xef\xba\xfc\x0c\0\0\xed"), CLUSTER_IN);
+    assert_int_equal(FIND("out dx, eax; mov edx, 0xcfc; in eax, dx"), CLUSTER_IN);
     assert_int_equal(f.size, 4);
     assert_int_equal(f.where, -1);
     assert_int_equal(f.before, 5);
-    // OUT dx, eax; AND ecx, 2; LEA edx, [rcx + CFCH]; IN ax, dx
-    assert_int_equal(FIND("\xef\x83\xe1\x02\x8d\x91\xfc\x0c\0\0\x66\xed"), CLUSTER_IN);
+    assert_int_equal(FIND("out dx, eax; and ecx, 2; lea edx, [rcx + 0xcfc]; in ax, dx"),
+                     CLUSTER_IN);
     assert_int_equal(f.size, 2);
     assert_int_equal(f.before, 9);
     u64 gpr[GPR_COUNT] = {[RCX] = 0xffffffff00000006, [RDX] = UINT64_MAX}, rflags = 0x8d7;
@@ -90,50 +85,49 @@ static void an_in_follows_an_out(void **state)
 static void nothing_else_follows(void **state)
 {
     (void)state;
-    static const struct {
-        const char *bytes;
-        unsigned n;
-    } codes[] = {
-#define CODE(bytes) {bytes, sizeof(bytes) - 1}
-        CODE("\x8b\x06\x8b\x40\x10"),                             // the first is a load
-        CODE("\x89\x30\x8b\x43\x10"),                             // by another register
-        CODE("\x89\x30\x8b\x44\x08\x10"),                         // and an index
-        CODE("\x89\x34\x08\x8b\x40\x10"),                         // the first has one
-        CODE("\x89\x30\x65\x8b\x40\x10"),                         // another segment
-        CODE("\x89\x30\x67\x8b\x40\x10"),                         // an address of 32 bits
-        CODE("\x89\x30\x48\x8b\x40\x10"),                         // 8 bytes
-        CODE("\x89\x30\x66\x8b\x40\x10"),                         // 2 bytes
-        CODE("\x89\x30\x8a\x40\x10"),                             // 1 byte
-        CODE("\x89\x30\x8b\x60\x10"),                             // to ESP
-        CODE("\x89\x30\x03\x40\x10"),                             // ADD
-        CODE("\x89\x30\x0f\xb6\x40\x10"),                         // MOVZX
-        CODE("\x89\x30\x8b\x80\0\x10\0\0"),                       // a page further
-        CODE("\x89\xb0\xff\xff\xff\x7f\x8b\x80\xfe\xff\xff\xff"), // where 32 bits would wrap
-        CODE("\x89\x30\xc3\x8b\x40\x10"),                         // RET between
-        CODE("\x89\x30\x31\xc0\x8b\x40\x10"),                     // XOR of the base between
-        CODE("\x89\x30\x33\x02\x8b\x40\x10"),                     // a load between
-        CODE("\x89\x30\xf0\x31\xd2\x8b\x40\x10"),                 // LOCK, which is #UD there
-        CODE("\x89\x30\x31\xd4\x8b\x40\x10"),                     // XOR of ESP
-        CODE("\x89\x30\x31\xe2\x8b\x40\x10"),                     // with ESP
-        CODE("\x89\x30\x48\x31\xd2\x8b\x40\x10"),                 // of 64 bits
-        CODE("\x89\x30\x01\xd2\x8b\x40\x10"),                     // ADD
-        CODE("\x89\x30\x31\xd2\x31\xd2\x31\xd2\x8b\x40\x10"),     // too much between
-        CODE("\x89\x30\xb9\0\0\0\0\xba\0\0\0\0\x8b\x80\0\0\0\0"), // that goes on after 16 bytes
-        CODE("\x89\x30\xe4\x71"),                                 // IN after a MOV
-        CODE("\xe6\x70\x8b\x40\x10"),                             // MOV after an OUT
-        CODE("\xe6\x70\xe6\x71"),                                 // OUT after it
-        CODE("\xe6\x70\x6c"),                                     // INS
-        CODE("\xe4\x70\xe4\x71"),                                 // the first is an IN
-        CODE("\xe6\x70\x0f\x04"),                                 // no instruction
-#undef CODE
+#define AFTER_MOV(text) ASM(CODE_64, "mov [rax], esi; " text)
+#define AFTER_OUT(text) ASM(CODE_64, "out 0x70, al; " text)
+    const struct code codes[] = {
+        AFTER_MOV("mov eax, [rbx + 0x10]"),                     // by another register
+        AFTER_MOV("mov eax, [rax + rcx + 0x10]"),               // and an index
+        AFTER_MOV("mov eax, gs:[rax + 0x10]"),                  // another segment
+        AFTER_MOV("mov eax, [eax + 0x10]"),                     // an address of 32 bits
+        AFTER_MOV("mov rax, [rax + 0x10]"),                     // other sizes
+        AFTER_MOV("mov ax, [rax + 0x10]"),                      //
+        AFTER_MOV("mov al, [rax + 0x10]"),                      //
+        AFTER_MOV("mov esp, [rax + 0x10]"),                     // to ESP
+        AFTER_MOV("add eax, [rax + 0x10]"),                     // other instructions
+        AFTER_MOV("movzx eax, byte ptr [rax + 0x10]"),          //
+        AFTER_MOV("in al, 0x71"),                               //
+        AFTER_MOV("mov eax, [rax + 0x1000]"),                   // a page further
+        AFTER_MOV("ret; mov eax, [rax + 0x10]"),                // what may not stand between
+        AFTER_MOV("xor eax, eax; mov eax, [rax + 0x10]"),       // it changes the base
+        AFTER_MOV("xor eax, [rdx]; mov eax, [rax + 0x10]"),     // it loads
+        AFTER_MOV("lock; xor edx, edx; mov eax, [rax + 0x10]"), // it is #UD
+        AFTER_MOV("xor esp, edx; mov eax, [rax + 0x10]"),       //
+        AFTER_MOV("xor edx, esp; mov eax, [rax + 0x10]"),       //
+        AFTER_MOV("xor rdx, rdx; mov eax, [rax + 0x10]"),       //
+        AFTER_MOV("add edx, edx; mov eax, [rax + 0x10]"),       //
+        AFTER_MOV("xor edx, edx; xor edx, edx; xor edx, edx; mov eax, [rax + 0x10]"), // too much
+        AFTER_MOV("mov ecx, 0; mov edx, 0; mov eax, [rax + 0x100]"), // it goes on after 16 bytes
+        AFTER_OUT("mov eax, [rax + 0x10]"),                          //
+        AFTER_OUT("out 0x71, al"),                                   //
+        AFTER_OUT("insb"),                                           //
+        AFTER_OUT(".byte 0x0f, 0x04"),                               // no instruction
+        ASM(CODE_64, "mov eax, [rsi]; mov eax, [rax + 0x10]"),       // the first is a load
+        ASM(CODE_64, "mov [rax + rcx], esi; mov eax, [rax + 0x10]"), // it has an index
+        ASM(CODE_64, "mov [rax + 0x7fffffff], esi; mov eax, [rax - 2]"), // 32 bits would wrap
+        ASM(CODE_64, "in al, 0x70; in al, 0x71"),                        // the first is an IN
     };
     for (unsigned n = 0; n < ARRAY_SIZE(codes); n++) {
-        if (find(codes[n].bytes, codes[n].n, CODE_64) != CLUSTER_NONE)
+        if (find(CODE_64, codes[n]) != CLUSTER_NONE)
             fail_msg("code %u", n);
         assert_int_equal(f.length, 0);
     }
-    assert_int_equal(find("\x89\x06\x8b\x46\x10", 5, CODE_32), CLUSTER_NONE);
-    assert_int_equal(find("\xe6\x70\xe4\x71", 4, CODE_16), CLUSTER_NONE);
+    const struct code code_32 = ASM(CODE_32, "mov [esi], eax; mov eax, [esi + 0x10]"),
+                      code_16 = ASM(CODE_16, "out 0x70, al; in al, 0x71");
+    assert_int_equal(find(CODE_32, code_32), CLUSTER_NONE);
+    assert_int_equal(find(CODE_16, code_16), CLUSTER_NONE);
 }
 
 int main(void)

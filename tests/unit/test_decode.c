@@ -13,6 +13,7 @@
 
 #include <Zydis/Zydis.h>
 
+#include "assembly.h"
 #include "x86/decode.h"
 
 #define RANDOM_STRINGS 3000000
@@ -285,39 +286,39 @@ static void every_opcode_decodes_as_by_zydis(void **state)
 
 // ---- by hand --------------------------------------------------------------------------------
 
-static struct instruction get(enum code_size size, const char *bytes, unsigned count)
+static struct instruction get(enum code_size size, struct code c)
 {
     struct instruction i;
-    assert_int_equal(decode((const u8 *)bytes, count, size, &i), OK);
-    assert_int_equal(i.length, count);
+    assert_int_equal(decode(c.bytes, c.length, size, &i), OK);
+    assert_int_equal(i.length, c.length);
     return i;
 }
 
-#define GET(size, bytes) get(size, bytes, sizeof(bytes) - 1)
+#define GET(size, text) get(size, ASM(size, text))
 
 static void the_last_prefix_counts(void **state)
 {
     (void)state;
     // REX before another prefix has no effect; in other modes it is INC or DEC.
-    struct instruction i = GET(CODE_64, "\x48\x66\x8b\x00");
+    struct instruction i = GET(CODE_64, "rex.W; mov ax, [rax]");
     assert_int_equal(i.rex, 0);
     assert_int_equal(i.operand_size, 2);
-    i = GET(CODE_64, "\x66\x48\x8b\x00");
+    i = GET(CODE_64, "data16 mov rax, [rax]");
     assert_int_equal(i.rex, 0x48);
     assert_int_equal(i.operand_size, 8);
-    i = GET(CODE_32, "\x48");
+    i = GET(CODE_32, "dec eax");
     assert_int_equal(i.reg, RAX);
     // The last of F2 and F3, the last segment.
-    i = GET(CODE_32, "\xf3\xf2\x2e\x64\xa4");
+    i = GET(CODE_32, "rep; repne; cs; fs; movsb");
     assert_int_equal(i.repeat, 0xf2);
     assert_int_equal(i.segment_override, SEG_FS);
     assert_false(i.has_memory);
     // In 64-bit mode the others are ignored.
-    i = GET(CODE_64, "\x65\x2e\x8b\x45\xf0");
+    i = GET(CODE_64, "gs; cs; mov eax, [rbp - 0x10]");
     assert_int_equal(i.memory.segment, SEG_GS);
     assert_int_equal(i.memory.base, RBP);
     assert_int_equal(i.memory.displacement, -16);
-    i = GET(CODE_64, "\x2e\x8b\x45\xf0");
+    i = GET(CODE_64, "cs; mov eax, [rbp - 0x10]");
     assert_int_equal(i.memory.segment, SEG_SS);
 }
 
@@ -326,7 +327,7 @@ static void vex_goes_with_no_other_prefix(void **state)
 {
     (void)state;
     static const char *const wrong[] = {"\x66", "\xf2", "\xf3", "\xf0", "\x48"};
-    struct instruction i = GET(CODE_64, "\x67\x65\xc4\x62\xe0\xf2\x0b"); // ANDN r9, rbx, gs:[ebx]
+    struct instruction i = GET(CODE_64, "andn r9, rbx, qword ptr gs:[ebx]");
     assert_int_equal(i.encoding, ENCODING_VEX);
     assert_int_equal(i.map, MAP_0F38);
     assert_int_equal(i.operand_size, 8);
@@ -334,7 +335,8 @@ static void vex_goes_with_no_other_prefix(void **state)
     assert_int_equal(i.reg, R9);
     assert_int_equal(i.memory.segment, SEG_GS);
     assert_int_equal(i.address_size, 4);
-    i = GET(CODE_32, "\xc4\xe2\xa3\xf5\x0b"); // PDEP ecx, ebx, [ebx]: W and vvvv's top do not count
+    i = get(CODE_32,
+            BYTES("\xc4\xe2\xa3\xf5\x0b")); // PDEP ecx, ebx, [ebx]: W and vvvv's top do not count
     assert_int_equal(i.operand_size, 4);
     assert_int_equal(i.vvvv, RBX);
     assert_int_equal(i.repeat, 0xf2);
@@ -369,24 +371,24 @@ static void an_operands_offset_follows_from_its_registers(void **state)
     u64 gpr[GPR_COUNT];
     for (unsigned n = 0; n < GPR_COUNT; n++)
         gpr[n] = 0x1111111100000000ull + (n + 1) * 0x01010101ull * 0x10;
-    struct instruction i = GET(CODE_64, "\x43\x8b\x44\xbd\xf0"); // [r13 + r15*4 - 16]
+    struct instruction i = GET(CODE_64, "mov eax, [r13 + r15*4 - 16]");
     assert_int_equal(memory_offset(&i, gpr, 0), gpr[R13] + gpr[R15] * 4 - 16);
     assert_int_equal(i.memory.segment, SEG_DS);
-    i = GET(CODE_64, "\x67\x43\x8b\x44\xbd\xf0");
+    i = GET(CODE_64, "mov eax, [r13d + r15d*4 - 16]");
     assert_int_equal(memory_offset(&i, gpr, 0), (u32)(gpr[R13] + gpr[R15] * 4 - 16));
-    i = GET(CODE_64, "\xf7\x05\xf0\xff\xff\xff\x01\x02\x03\x04"); // TEST [rip - 16], imm32
+    i = GET(CODE_64, "test dword ptr [rip - 16], 0x04030201");
     assert_int_equal(memory_offset(&i, gpr, 0xffffffff80000000), 0xffffffff80000000 + 10 - 16);
     assert_int_equal(i.immediate, 0x04030201);
-    i = GET(CODE_64, "\xa1\x08\x07\x06\x05\x04\x03\x02\x01");
+    i = GET(CODE_64, "movabs eax, ds:0x0102030405060708");
     assert_int_equal(memory_offset(&i, gpr, 0), 0x0102030405060708);
-    i = GET(CODE_32, "\xf7\x05\xf0\xff\xff\xff\x01\x02\x03\x04"); // [disp32] there
+    i = GET(CODE_32, "test dword ptr ds:0xfffffff0, 0x04030201"); // the same bytes there
     assert_int_equal(memory_offset(&i, gpr, 0x1000), 0xfffffff0);
-    i = GET(CODE_16, "\x8a\x42\x80"); // [bp + si - 128], wraps at 64 KiB
+    i = GET(CODE_16, "mov al, [bp + si - 128]"); // wraps at 64 KiB
     gpr[RBP] = 0xffff0010;
     gpr[RSI] = 0x20;
     assert_int_equal(memory_offset(&i, gpr, 0), 0xffb0);
     assert_int_equal(i.memory.segment, SEG_SS);
-    i = GET(CODE_16, "\x8a\x06\x34\x12");
+    i = get(CODE_16, BYTES("\x8a\x06\x34\x12")); // MOV al, [1234H] with ModRM, not of A0
     assert_int_equal(memory_offset(&i, gpr, 0), 0x1234);
 }
 

@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "assembly.h"
 #include "x86/alu.h"
 #include "x86/emulate_plain.h"
 #include "x86/emulate_system.h"
@@ -106,8 +107,9 @@ static void run_native(const u8 *bytes, unsigned length, bool code_32)
         memcpy(at + 4, &selector, 2);
         at += 6;
     }
-    memcpy(at, "\xff\x25\0\0\0\0", 6); // JMP [RIP]
-    memcpy(at + 6, &back, 8);
+    const struct code jmp = ASM(CODE_64, "jmp qword ptr [rip]");
+    memcpy(at, jmp.bytes, jmp.length);
+    memcpy(at + jmp.length, &back, 8);
     signalled = 0;
     native.entry = (u64)(uintptr_t)code;
     native.entry_32.offset = (u32)(uintptr_t)code;
@@ -967,16 +969,16 @@ static int new_world(void **state)
     return 0;
 }
 
-static enum emulate_status step(enum code_size size, const char *bytes, unsigned count)
+static enum emulate_status step(enum code_size size, struct code c)
 {
     struct instruction i;
-    assert_int_equal(decode((const u8 *)bytes, count, size, &i), OK);
-    assert_int_equal(i.length, count);
+    assert_int_equal(decode(c.bytes, c.length, size, &i), OK);
+    assert_int_equal(i.length, c.length);
     e.code_size = size;
     return emulate(&e, &i);
 }
 
-#define STEP(size, bytes) step(size, bytes, sizeof(bytes) - 1)
+#define STEP(size, text) step(size, ASM(size, text))
 
 static u64 gpa_of(u64 gva)
 {
@@ -999,26 +1001,26 @@ static void a_device_sees_each_access_once(void **state)
     (void)state;
     regs[RBX] = 0x4010;
     regs[RAX] = 0x1122334455667788;
-    assert_int_equal(STEP(CODE_64, "\x89\x03"), EMULATE_DONE); // MOV [rbx], eax
+    assert_int_equal(STEP(CODE_64, "mov [rbx], eax"), EMULATE_DONE);
     assert_int_equal(world.count, 1);
     expect_access(0, true, 0x4010, 4, 0x55667788);
     assert_int_equal(e.rip, 0x1002);
-    assert_int_equal(STEP(CODE_64, "\x0f\xb6\x0b"), EMULATE_DONE); // MOVZX ecx, byte [rbx]
+    assert_int_equal(STEP(CODE_64, "movzx ecx, byte ptr [rbx]"), EMULATE_DONE);
     expect_access(1, false, 0x4010, 1, 0x30);
     assert_int_equal(regs[RCX], 0x30);
-    assert_int_equal(STEP(CODE_64, "\x83\x0b\x01"), EMULATE_DONE); // OR dword [rbx], 1
+    assert_int_equal(STEP(CODE_64, "or dword ptr [rbx], 1"), EMULATE_DONE);
     expect_access(2, false, 0x4010, 4, 0x39363330);
     expect_access(3, true, 0x4010, 4, 0x39363331);
-    assert_int_equal(STEP(CODE_64, "\x48\x39\x03"), EMULATE_DONE);       // CMP [rbx], rax
-    assert_int_equal(STEP(CODE_64, "\xf7\x03\x01\0\0\0"), EMULATE_DONE); // TEST dword [rbx], 1
-    assert_int_equal(STEP(CODE_64, "\x48\x63\x0b"), EMULATE_DONE);       // MOVSXD rcx, [rbx]
-    assert_int_equal(STEP(CODE_64, "\x0f\x45\x0b"), EMULATE_DONE);       // CMOVNZ ecx, [rbx]
+    assert_int_equal(STEP(CODE_64, "cmp [rbx], rax"), EMULATE_DONE);
+    assert_int_equal(STEP(CODE_64, "test dword ptr [rbx], 1"), EMULATE_DONE);
+    assert_int_equal(STEP(CODE_64, "movsxd rcx, dword ptr [rbx]"), EMULATE_DONE);
+    assert_int_equal(STEP(CODE_64, "cmovnz ecx, dword ptr [rbx]"), EMULATE_DONE);
     assert_int_equal(world.count, 8);
     for (unsigned n = 4; n < 8; n++)
         assert_false(world.log[n].write);
     assert_int_equal(world.log[4].size, 8);
     assert_int_equal(world.log[6].size, 4);
-    assert_int_equal(STEP(CODE_64, "\x0f\x94\x03"), EMULATE_DONE); // SETZ [rbx]
+    assert_int_equal(STEP(CODE_64, "setz byte ptr [rbx]"), EMULATE_DONE);
     expect_access(8, true, 0x4010, 1, (e.rflags & RFLAGS_ZF) != 0);
     assert_int_equal(world.count, 9);
 }
@@ -1031,31 +1033,30 @@ static void addresses_wrap_as_the_mode_says(void **state)
     world.base[SEG_DS] = 0x30000;
     regs[RDI] = 0xffff0010; // upper half not used
     regs[RAX] = 0x1234;
-    assert_int_equal(STEP(CODE_16, "\x26\x89\x45\x02"), EMULATE_DONE); // MOV es:[di + 2], ax
+    assert_int_equal(STEP(CODE_16, "mov es:[di + 2], ax"), EMULATE_DONE);
     expect_access(0, true, 0xb8012, 2, 0x1234);
     regs[RBP] = 0x8000;
     regs[RSI] = 0x7fff;
-    assert_int_equal(STEP(CODE_16, "\x88\x42\x03"), EMULATE_DONE); // MOV [bp + si + 3], al: wraps
+    assert_int_equal(STEP(CODE_16, "mov [bp + si + 3], al"), EMULATE_DONE); // wraps
     expect_access(1, true, 0x20002, 1, 0x34);
-    assert_int_equal(STEP(CODE_16, "\x67\x66\x8b\x4c\x33\x04"),
-                     EMULATE_DONE); // MOV ecx, [ebx+esi+4]
+    assert_int_equal(STEP(CODE_16, "mov ecx, [ebx + esi + 4]"), EMULATE_DONE);
     expect_access(2, false, 0x38003, 4, 0x120f0c09);
     assert_int_equal(regs[RCX], 0x120f0c09);
     // BT counts bits beyond a word from the address on, inside 64 KiB.
     regs[RCX] = 0x8000; // -32768: 4096 bytes down
     regs[RBX] = 0x10;
-    assert_int_equal(STEP(CODE_16, "\x0f\xa3\x0f"), EMULATE_DONE); // BT [bx], cx
+    assert_int_equal(STEP(CODE_16, "bt word ptr [bx], cx"), EMULATE_DONE);
     expect_access(3, false, 0x3f010, 2, 0x3330);
     // With 4 GiB segments linear addresses wrap.
     world.base[SEG_DS] = 0xfffff000;
     regs[RBX] = 0x2345;
-    assert_int_equal(STEP(CODE_32, "\x88\x03"), EMULATE_DONE);
+    assert_int_equal(STEP(CODE_32, "mov [ebx], al"), EMULATE_DONE);
     expect_access(4, true, 0x1345, 1, 0x34);
     // In 64-bit mode only FS and GS have a base.
     world.base[SEG_GS] = 0x5000;
-    assert_int_equal(STEP(CODE_64, "\x3e\x88\x03"), EMULATE_DONE);
+    assert_int_equal(STEP(CODE_64, "ds mov [rbx], al"), EMULATE_DONE);
     expect_access(5, true, 0x2345, 1, 0x34);
-    assert_int_equal(STEP(CODE_64, "\x65\x88\x03"), EMULATE_DONE);
+    assert_int_equal(STEP(CODE_64, "mov gs:[rbx], al"), EMULATE_DONE);
     expect_access(6, true, 0x7345, 1, 0x34);
 }
 
@@ -1065,20 +1066,20 @@ static void an_access_across_pages_is_translated_first(void **state)
     (void)state;
     regs[RBX] = 0x4ffe;
     regs[RAX] = 0xaabbccdd;
-    assert_int_equal(STEP(CODE_64, "\x89\x03"), EMULATE_DONE);
+    assert_int_equal(STEP(CODE_64, "mov [rbx], eax"), EMULATE_DONE);
     assert_int_equal(world.count, 4);
     expect_access(0, true, 0x4ffe, 1, 0xdd);
     expect_access(1, true, 0x4fff, 1, 0xcc);
     expect_access(2, true, 0x5000, 1, 0xbb);
     expect_access(3, true, 0x5001, 1, 0xaa);
-    assert_int_equal(STEP(CODE_64, "\x8b\x0b"), EMULATE_DONE);
+    assert_int_equal(STEP(CODE_64, "mov ecx, [rbx]"), EMULATE_DONE);
     assert_int_equal(regs[RCX], (u8)(gpa_of(0x4ffe) * 3) | (u8)(gpa_of(0x4fff) * 3) << 8 |
                                     (u8)(gpa_of(0x5000) * 3) << 16 |
                                     (u64)(u8)(gpa_of(0x5001) * 3) << 24);
     world.count = 0;
     world.absent = 5;
     world.error = ERR_FAULT;
-    assert_int_equal(STEP(CODE_64, "\x01\x03"), EMULATE_FAULT); // ADD [rbx], eax
+    assert_int_equal(STEP(CODE_64, "add [rbx], eax"), EMULATE_FAULT);
     assert_int_equal(world.count, 0);
     assert_int_equal(e.exception.vector, 14);
     assert_int_equal(e.exception.cr2, 0x5000);
@@ -1086,7 +1087,7 @@ static void an_access_across_pages_is_translated_first(void **state)
     // The last bytes of 4 GiB and the first.
     world.absent = UINT64_MAX;
     regs[RBX] = 0xffffffff;
-    assert_int_equal(STEP(CODE_32, "\x66\x89\x03"), EMULATE_DONE);
+    assert_int_equal(STEP(CODE_32, "mov [ebx], ax"), EMULATE_DONE);
     expect_access(0, true, 0xffffffff, 1, 0xdd);
     expect_access(1, true, 0, 1, 0xcc);
 }
@@ -1098,40 +1099,43 @@ static void what_is_not_done_has_its_reason(void **state)
     regs[RBP] = 0x4020;
     world.absent = 4;
     world.error = ERR_FAULT;
-    assert_int_equal(STEP(CODE_64, "\x8b\x03"), EMULATE_FAULT);
+    assert_int_equal(STEP(CODE_64, "mov eax, [rbx]"), EMULATE_FAULT);
     assert_int_equal(e.exception.vector, 14);
     assert_true(e.exception.has_error);
     assert_int_equal(e.exception.error_code, 0);
     assert_int_equal(e.exception.cr2, 0x4010);
     world.error = ERR_INVALID;
-    assert_int_equal(STEP(CODE_64, "\x8b\x03"), EMULATE_FAULT);
+    assert_int_equal(STEP(CODE_64, "mov eax, [rbx]"), EMULATE_FAULT);
     assert_int_equal(e.exception.vector, 13);
-    assert_int_equal(STEP(CODE_64, "\x8b\x45\x00"), EMULATE_FAULT); // by RBP: the stack segment
+    assert_int_equal(STEP(CODE_64, "mov eax, [rbp]"), EMULATE_FAULT); // by RBP: the stack segment
     assert_int_equal(e.exception.vector, 12);
     assert_true(e.exception.has_error);
     world.error = ERR_BUSY;
-    assert_int_equal(STEP(CODE_64, "\x8b\x03"), EMULATE_AGAIN);
+    assert_int_equal(STEP(CODE_64, "mov eax, [rbx]"), EMULATE_AGAIN);
     world.error = ERR_NOT_FOUND;
-    assert_int_equal(STEP(CODE_64, "\x8b\x03"), EMULATE_FAILED);
+    assert_int_equal(STEP(CODE_64, "mov eax, [rbx]"), EMULATE_FAILED);
     assert_int_equal(e.error, ERR_NOT_FOUND);
     world.absent = UINT64_MAX;
     world.translations = 0;
-    static const char *const locked[] = {"\xf0\x89\x03", "\xf0\x39\x03", "\xf0\x03\x03",
-                                         "\xf0\x01\xc0", "\xf0\x0f\xa3\x03"};
+    const struct code locked[] = {
+        ASM(CODE_64, "lock; mov [rbx], eax"),          ASM(CODE_64, "lock; cmp [rbx], eax"),
+        ASM(CODE_64, "lock; add eax, [rbx]"),          ASM(CODE_64, "lock; add eax, eax"),
+        ASM(CODE_64, "lock; bt dword ptr [rbx], eax"),
+    };
     for (unsigned n = 0; n < ARRAY_SIZE(locked); n++) {
-        assert_int_equal(step(CODE_64, locked[n], n == 4 ? 4 : 3), EMULATE_FAULT);
+        assert_int_equal(step(CODE_64, locked[n]), EMULATE_FAULT);
         assert_int_equal(e.exception.vector, 6);
         assert_false(e.exception.has_error);
     }
-    assert_int_equal(STEP(CODE_64, "\x0f\x28\x03"), EMULATE_UNSUPPORTED);     // MOVAPS
-    assert_int_equal(STEP(CODE_64, "\xc5\xf8\x28\x03"), EMULATE_UNSUPPORTED); // VMOVAPS
-    assert_int_equal(STEP(CODE_64, "\xd9\x03"), EMULATE_UNSUPPORTED);         // FLD
+    assert_int_equal(STEP(CODE_64, "movaps xmm0, xmmword ptr [rbx]"), EMULATE_UNSUPPORTED);
+    assert_int_equal(STEP(CODE_64, "vmovaps xmm0, xmmword ptr [rbx]"), EMULATE_UNSUPPORTED);
+    assert_int_equal(STEP(CODE_64, "fld dword ptr [rbx]"), EMULATE_UNSUPPORTED);
     // A VEX prefix naming map 0 does not make MOV of 8B.
     struct instruction i;
-    assert_int_equal(decode((const u8 *)"\xc4\xe0\x78\x8b\x03", 5, CODE_64, &i), OK);
+    assert_int_equal(decode(BYTES("\xc4\xe0\x78\x8b\x03").bytes, 5, CODE_64, &i), OK);
     assert_int_equal(emulate(&e, &i), EMULATE_UNSUPPORTED);
     assert_false(emulate_plain_mov(&e, &i, GVA(0x4010), GPA(0x4010), false));
-    assert_int_equal(STEP(CODE_64, "\x90"), EMULATE_UNSUPPORTED);
+    assert_int_equal(STEP(CODE_64, "nop"), EMULATE_UNSUPPORTED);
     assert_int_equal(world.count + world.translations, 0);
     assert_int_equal(e.rip, 0x1000);
     assert_int_equal(e.rflags, 2);
@@ -1145,12 +1149,12 @@ static void a_repeated_string_is_bounded_and_taken_up_again(void **state)
     regs[RCX] = 40;
     regs[RAX] = 0xabcd;
     e.repeats = 30;
-    assert_int_equal(STEP(CODE_64, "\xf3\x66\xab"), EMULATE_AGAIN); // REP STOSW
+    assert_int_equal(STEP(CODE_64, "rep stosw"), EMULATE_AGAIN);
     assert_int_equal(world.count, 30);
     assert_int_equal(regs[RCX], 10);
     assert_int_equal(regs[RDI], 0x403c);
     assert_int_equal(e.rip, 0x1000);
-    assert_int_equal(STEP(CODE_64, "\xf3\x66\xab"), EMULATE_DONE);
+    assert_int_equal(STEP(CODE_64, "rep stosw"), EMULATE_DONE);
     assert_int_equal(world.count, 40);
     expect_access(39, true, 0x404e, 2, 0xabcd);
     assert_int_equal(e.rip, 0x1003);
@@ -1162,14 +1166,14 @@ static void a_repeated_string_is_bounded_and_taken_up_again(void **state)
     regs[RSI] = 0x4100;
     regs[RDI] = 0x8ff8;
     regs[RCX] = 5;
-    assert_int_equal(STEP(CODE_64, "\xf3\xa5"), EMULATE_FAULT); // REP MOVSD
+    assert_int_equal(STEP(CODE_64, "rep movsd"), EMULATE_FAULT);
     assert_int_equal(e.exception.cr2, 0x9000);
     assert_int_equal(e.exception.error_code, PF_WRITE);
     assert_int_equal(regs[RCX], 3);
     assert_int_equal(regs[RSI], 0x4108);
     assert_int_equal(world.count, 4); // the third element was not read
     world.absent = UINT64_MAX;
-    assert_int_equal(STEP(CODE_64, "\xf3\xa5"), EMULATE_DONE);
+    assert_int_equal(STEP(CODE_64, "rep movsd"), EMULATE_DONE);
     assert_int_equal(world.count, 10);
     assert_int_equal(regs[RCX], 0);
 
@@ -1180,7 +1184,7 @@ static void a_repeated_string_is_bounded_and_taken_up_again(void **state)
     regs[RSI] = 0x4ffe;
     regs[RDI] = 0x4ffe;
     regs[RCX] = 9;
-    assert_int_equal(STEP(CODE_64, "\xf3\xa6"), EMULATE_FAULT);
+    assert_int_equal(STEP(CODE_64, "repe cmpsb"), EMULATE_FAULT);
     assert_int_equal(regs[RCX], 7);
     assert_int_equal(e.rflags, 2);
 
@@ -1192,14 +1196,14 @@ static void a_repeated_string_is_bounded_and_taken_up_again(void **state)
     regs[RSI] = 0xaaaaffff;
     regs[RDI] = 0xbbbb0000;
     regs[RCX] = 0xcccc0002;
-    assert_int_equal(STEP(CODE_16, "\xf3\x64\xa4"), EMULATE_DONE);
+    assert_int_equal(STEP(CODE_16, "rep movs byte ptr es:[di], byte ptr fs:[si]"), EMULATE_DONE);
     expect_access(0, false, 0x3ffff, 1, (u8)(gpa_of(0x3ffff) * 3));
     expect_access(1, true, 0x20000, 1, (u8)(gpa_of(0x3ffff) * 3));
     expect_access(2, false, 0x30000, 1, (u8)(gpa_of(0x30000) * 3));
     assert_int_equal(regs[RSI], 0xaaaa0001);
     assert_int_equal(regs[RDI], 0xbbbb0002);
     assert_int_equal(regs[RCX], 0xcccc0000);
-    assert_int_equal(STEP(CODE_16, "\xf3\xa4"), EMULATE_DONE); // nothing left to do
+    assert_int_equal(STEP(CODE_16, "rep movsb"), EMULATE_DONE); // nothing left to do
     assert_int_equal(world.count, 4);
 }
 
@@ -1266,7 +1270,8 @@ static bool try_32_bit_code(void)
 {
     pid_t child = fork();
     if (child == 0) {
-        run_native((const u8 *)"\x40", 1, true); // INC eax
+        const struct code inc = ASM(CODE_32, "inc eax");
+        run_native(inc.bytes, inc.length, true);
         _exit(native.gpr_out[RAX] == 1 ? 0 : 1);
     }
     int status = -1;

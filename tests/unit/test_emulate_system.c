@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "assembly.h"
 #include "x86/emulate_system.h"
 
 // ---- a guest ---------------------------------------------------------------------------------
@@ -211,11 +212,11 @@ static int new_world(void **state)
     return 0;
 }
 
-static enum emulate_status step(enum code_size size, const char *bytes, unsigned count)
+static enum emulate_status step(enum code_size size, struct code c)
 {
     struct instruction i;
-    assert_int_equal(decode((const u8 *)bytes, count, size, &i), OK);
-    assert_int_equal(i.length, count);
+    assert_int_equal(decode(c.bytes, c.length, size, &i), OK);
+    assert_int_equal(i.length, c.length);
     e.code_size = size;
     if (size == CODE_64)
         e.long_mode = true;
@@ -223,8 +224,8 @@ static enum emulate_status step(enum code_size size, const char *bytes, unsigned
     return emulate(&e, &i);
 }
 
-#define STEP(size, bytes) step(size, bytes, sizeof(bytes) - 1)
-#define DO(size, bytes)   assert_int_equal(STEP(size, bytes), EMULATE_DONE)
+#define STEP(size, text) step(size, ASM(size, text))
+#define DO(size, text)   assert_int_equal(STEP(size, text), EMULATE_DONE)
 
 static void expect_access(unsigned n, bool write, u64 at, unsigned size)
 {
@@ -244,7 +245,7 @@ static void expect_fault(enum emulate_status s, u8 vector, u32 error_code, unsig
     assert_int_equal(world.count, accesses);
 }
 
-#define FAULTS(size, bytes, vector, error) expect_fault(STEP(size, bytes), vector, error, 0)
+#define FAULTS(size, text, vector, error) expect_fault(STEP(size, text), vector, error, 0)
 
 // ---- the stack -------------------------------------------------------------------------------
 
@@ -252,31 +253,31 @@ static void stack_and_operand_are_accessed_in_order(void **state)
 {
     (void)state;
     put(0x8000, 0x1122334455667788, 8);
-    DO(CODE_64, "\xff\x33"); // PUSH [rbx]
+    DO(CODE_64, "push qword ptr [rbx]");
     assert_int_equal(world.count, 2);
     expect_access(0, false, 0x8000, 8);
     expect_access(1, true, 0xfff8, 8);
     assert_int_equal(get(0xfff8, 8), 0x1122334455667788);
     assert_int_equal(regs[RSP], 0xfff8);
-    DO(CODE_64, "\x8f\x44\x24\x10"); // POP [rsp + 16], by RSP as it is afterwards
+    DO(CODE_64, "pop qword ptr [rsp + 0x10]"); // by RSP as it is afterwards
     expect_access(0, false, 0xfff8, 8);
     expect_access(1, true, 0x10010, 8);
     assert_int_equal(regs[RSP], 0x10000);
-    DO(CODE_64, "\x66\xff\x33"); // PUSH word [rbx]
+    DO(CODE_64, "push word ptr [rbx]");
     expect_access(1, true, 0xfffe, 2);
     regs[RSP] = 0x8000;
-    DO(CODE_64, "\x5c"); // POP rsp
+    DO(CODE_64, "pop rsp");
     assert_int_equal(regs[RSP], 0x1122334455667788);
     // CALL and JMP.
     regs[RSP] = 0x10000;
     put(0x8000, 0x6666, 8);
     u64 back = e.rip;
-    DO(CODE_64, "\xff\x13");
+    DO(CODE_64, "call qword ptr [rbx]");
     expect_access(0, false, 0x8000, 8);
     expect_access(1, true, 0xfff8, 8);
     assert_int_equal(get(0xfff8, 8), back + 2);
     assert_int_equal(e.rip, 0x6666);
-    DO(CODE_64, "\xff\x23");
+    DO(CODE_64, "jmp qword ptr [rbx]");
     assert_int_equal(e.rip, 0x6666);
     // In 32-bit code with a 16-bit stack SP wraps, and the upper half of ESP stays.
     world.segment[SEG_SS].access = 0x93;
@@ -284,10 +285,10 @@ static void stack_and_operand_are_accessed_in_order(void **state)
     world.segment[SEG_SS].limit = 0xffff;
     regs[RSP] = 0x77770002;
     put(0x8000, 0x12345678, 4);
-    DO(CODE_32, "\x66\xff\x33");
+    DO(CODE_32, "push word ptr [ebx]");
     expect_access(1, true, 0x3000, 2);
     assert_int_equal(regs[RSP], 0x77770000);
-    DO(CODE_32, "\xff\x33");
+    DO(CODE_32, "push dword ptr [ebx]");
     expect_access(1, true, 0x12ffc, 4);
     assert_int_equal(regs[RSP], 0x7777fffc);
 }
@@ -296,70 +297,69 @@ static void stack_and_operand_are_accessed_in_order(void **state)
 static void faults_come_before_accesses(void **state)
 {
     (void)state;
-    static const struct {
+    const struct {
         enum code_size size;
-        const char *bytes;
-        unsigned count;
+        struct code code;
     } both[] = {
-#define BOTH(size, bytes) {size, bytes, sizeof(bytes) - 1}
-        BOTH(CODE_64, "\xff\x33"),     // PUSH [rbx]
-        BOTH(CODE_64, "\xff\x13"),     // CALL [rbx]
-        BOTH(CODE_64, "\x8f\x03"),     // POP [rbx], whose stack is tried first
-        BOTH(CODE_64, "\xc8\0\0\2"),   // ENTER
-        BOTH(CODE_64, "\xc9"),         // LEAVE
-        BOTH(CODE_32, "\x60"),         // PUSHA
-        BOTH(CODE_32, "\x61"),         // POPA
-        BOTH(CODE_64, "\x9c"),         // PUSHF
-        BOTH(CODE_64, "\x9d"),         // POPF
-        BOTH(CODE_64, "\xc3"),         // RET
-        BOTH(CODE_64, "\xcb"),         // RET far
-        BOTH(CODE_64, "\xe8\0\0\0\0"), // CALL
-        BOTH(CODE_64, "\x0f\xa0"),     // PUSH FS
-        BOTH(CODE_64, "\x0f\xa1"),     // POP FS
-        BOTH(CODE_64, "\x6a\1"),       // PUSH 1
+#define BOTH(size, text) {size, ASM(size, text)}
+        BOTH(CODE_64, "push qword ptr [rbx]"),
+        BOTH(CODE_64, "call qword ptr [rbx]"),
+        BOTH(CODE_64, "pop qword ptr [rbx]"), // whose stack is tried first
+        BOTH(CODE_64, "enter 0, 2"),
+        BOTH(CODE_64, "leave"),
+        BOTH(CODE_32, "pusha"),
+        BOTH(CODE_32, "popa"),
+        BOTH(CODE_64, "pushf"),
+        BOTH(CODE_64, "popf"),
+        BOTH(CODE_64, "ret"),
+        BOTH(CODE_64, "retfd"),
+        BOTH(CODE_64, "call .+5"),
+        BOTH(CODE_64, "push fs"),
+        BOTH(CODE_64, "pop fs"),
+        BOTH(CODE_64, "push 1"),
 #undef BOTH
     };
     world.absent = 0xf;
     for (unsigned n = 0; n < ARRAY_SIZE(both); n++) {
         u64 before[GPR_COUNT];
-        regs[RSP] = both[n].count == 2 && both[n].bytes[0] == '\xff' ? 0x10000 : 0xf800;
+        regs[RSP] = n < 2 ? 0x10000 : 0xf800;
         regs[RBP] = 0xf000;
         memcpy(before, regs, sizeof(before));
-        enum emulate_status s = step(both[n].size, both[n].bytes, both[n].count);
+        enum emulate_status s = step(both[n].size, both[n].code);
         expect_fault(s, VECTOR_PF, e.exception.error_code, 0);
         assert_memory_equal(before, regs, sizeof(regs));
         assert_int_equal(e.rip, 0x5000);
     }
     // The second half of an operand in two parts.
     regs[RBX] = 0x0effe;
-    FAULTS(CODE_32, "\x62\x03", VECTOR_PF, 0);            // BOUND
-    FAULTS(CODE_64, "\x0f\x01\x03", VECTOR_PF, PF_WRITE); // SGDT
-    FAULTS(CODE_64, "\x0f\x01\x13", VECTOR_PF, 0);        // LGDT
-    FAULTS(CODE_32, "\xc5\x03", VECTOR_PF, 0);            // LDS
-    FAULTS(CODE_64, "\xff\x2b", VECTOR_PF, 0);            // JMP far
-    FAULTS(CODE_64, "\x0f\xc7\x0b", VECTOR_PF, PF_WRITE); // CMPXCHG8B
+    FAULTS(CODE_32, "bound eax, qword ptr [ebx]", VECTOR_PF, 0);
+    FAULTS(CODE_64, "sgdt [rbx]", VECTOR_PF, PF_WRITE);
+    FAULTS(CODE_64, "lgdt [rbx]", VECTOR_PF, 0);
+    FAULTS(CODE_32, "lds eax, fword ptr [ebx]", VECTOR_PF, 0);
+    FAULTS(CODE_64, "jmp fword ptr [rbx]", VECTOR_PF, 0);
+    FAULTS(CODE_64, "cmpxchg8b qword ptr [rbx]", VECTOR_PF, PF_WRITE);
     regs[RAX] = 1;
-    FAULTS(CODE_64, "\x66\x0f\x38\x82\x03", VECTOR_PF, 0); // INVPCID
-    FAULTS(CODE_64, "\x0f\xae\x7b\x02", VECTOR_PF, 0);     // CLFLUSH
-    DO(CODE_64, "\x0f\x18\x4b\x02");                       // PREFETCHT0 faults never
+    FAULTS(CODE_64, "invpcid rax, [rbx]", VECTOR_PF, 0);
+    FAULTS(CODE_64, "clflush byte ptr [rbx + 2]", VECTOR_PF, 0);
+    DO(CODE_64, "prefetcht0 byte ptr [rbx + 2]");
     assert_int_equal(world.count, 0);
     // A POP whose destination cannot be written leaves RSP as it was.
     regs[RSP] = 0x8000;
-    FAULTS(CODE_64, "\x8f\x43\x02", VECTOR_PF, PF_WRITE);
+    FAULTS(CODE_64, "pop qword ptr [rbx + 2]", VECTOR_PF, PF_WRITE);
     assert_int_equal(regs[RSP], 0x8000);
     // Targets: a CALL has read by then, and pushed nothing.
     put(0x8000, 0x0000800000000000, 8);
     regs[RBX] = 0x8000;
     regs[RSP] = 0x9000;
-    expect_fault(STEP(CODE_64, "\xff\x13"), VECTOR_GP, 0, 1);
-    expect_fault(STEP(CODE_64, "\xff\x23"), VECTOR_GP, 0, 1);
+    expect_fault(STEP(CODE_64, "call qword ptr [rbx]"), VECTOR_GP, 0, 1);
+    expect_fault(STEP(CODE_64, "jmp qword ptr [rbx]"), VECTOR_GP, 0, 1);
     regs[RSP] = 0x8000;
-    expect_fault(STEP(CODE_64, "\xc3"), VECTOR_GP, 0, 1);
+    expect_fault(STEP(CODE_64, "ret"), VECTOR_GP, 0, 1);
     world.segment[SEG_CS].limit = 0x7ff;
     put(0x8000, 0x800, 4);
-    expect_fault(STEP(CODE_32, "\xff\x23"), VECTOR_GP, 0, 1);
+    expect_fault(STEP(CODE_32, "jmp dword ptr [ebx]"), VECTOR_GP, 0, 1);
     put(0x8000, 0x7ff, 4);
-    DO(CODE_32, "\xff\x23");
+    DO(CODE_32, "jmp dword ptr [ebx]");
 }
 
 static void frames_are_pushed_and_popped(void **state)
@@ -374,7 +374,7 @@ static void frames_are_pushed_and_popped(void **state)
     regs[RBP] = 0x66665000;
     put(0x6ffe, 0xaaaa, 2);
     put(0x6ffc, 0xbbbb, 2);
-    DO(CODE_16, "\xc8\x10\0\3");
+    DO(CODE_16, "enter 0x10, 3");
     expect_access(0, true, 0x5ffe, 2);
     expect_access(1, false, 0x6ffe, 2);
     expect_access(2, true, 0x5ffc, 2);
@@ -385,20 +385,20 @@ static void frames_are_pushed_and_popped(void **state)
     assert_int_equal(get(0x5ff8, 8), 0x5000aaaabbbb3ffe);
     assert_int_equal(regs[RBP], 0x66663ffe);
     assert_int_equal(regs[RSP], 0x55553fe8);
-    DO(CODE_16, "\xc9");
+    DO(CODE_16, "leave");
     assert_int_equal(regs[RSP], 0x55554000);
     assert_int_equal(regs[RBP], 0x66665000);
     // PUSHA and POPA, which leaves SP out.
     for (unsigned n = 0; n < 8; n++)
         regs[n] = n == RSP ? 0x4000 : 0x1111 * n;
-    DO(CODE_16, "\x60");
+    DO(CODE_16, "pusha");
     assert_int_equal(world.count, 8);
     expect_access(0, true, 0x5ffe, 2);
     expect_access(7, true, 0x5ff0, 2);
     assert_int_equal(get(0x5ff0, 8), 0x4000555566667777); // SP as it was
     for (unsigned n = 0; n < 8; n++)
         regs[n] = n == RSP ? regs[RSP] : 0;
-    DO(CODE_16, "\x61");
+    DO(CODE_16, "popa");
     assert_int_equal(world.count, 7);
     for (unsigned n = 0; n < 8; n++)
         assert_int_equal(regs[n], n == RSP ? 0x4000 : 0x1111 * n);
@@ -411,32 +411,32 @@ static void popf_changes_what_the_privilege_allows(void **state)
     put(0x10000, 0x1ffffff, 4);
     e.cpl = 3;
     e.rflags = 0x2;
-    DO(CODE_32, "\x9d");
+    DO(CODE_32, "popf");
     assert_int_equal(e.rflags, 0x244dd7);
     regs[RSP] = 0x10000;
     e.rflags = 0x3002;
-    DO(CODE_32, "\x9d");
+    DO(CODE_32, "popf");
     assert_int_equal(e.rflags, 0x247fd7);
     regs[RSP] = 0x10000;
     e.cpl = 0;
     e.rflags = 0x2;
-    DO(CODE_32, "\x9d");
+    DO(CODE_32, "popf");
     assert_int_equal(e.rflags, 0x247fd7);
     // 16 bits leave the upper half alone.
     put(0x10000, 0, 4);
     regs[RSP] = 0x10000;
-    DO(CODE_32, "\x66\x9d");
+    DO(CODE_32, "popfw");
     assert_int_equal(e.rflags, 0x240002);
     assert_int_equal(regs[RSP], 0x10002);
     e.rflags |= RFLAGS_RF;
-    DO(CODE_32, "\x66\x9c");
-    DO(CODE_32, "\x9c");
+    DO(CODE_32, "pushfw");
+    DO(CODE_32, "pushf");
     assert_int_equal(get(0xfffc, 4), 0x240002);
     e.rflags = RFLAGS_VM | 2;
-    assert_int_equal(STEP(CODE_16, "\x9c"), EMULATE_UNSUPPORTED);
-    assert_int_equal(STEP(CODE_16, "\x9d"), EMULATE_UNSUPPORTED);
+    assert_int_equal(STEP(CODE_16, "pushf"), EMULATE_UNSUPPORTED);
+    assert_int_equal(STEP(CODE_16, "popf"), EMULATE_UNSUPPORTED);
     e.rflags = RFLAGS_VM | 0x3002;
-    DO(CODE_16, "\x9c");
+    DO(CODE_16, "pushf");
 }
 
 // ---- segments --------------------------------------------------------------------------------
@@ -446,47 +446,47 @@ static void limits_and_types_are_checked(void **state)
     (void)state;
     struct segment *ds = &world.segment[SEG_DS], *ss = &world.segment[SEG_SS];
     *ds = (struct segment){DATA_0, 0x8003, 0x4093, 0};
-    DO(CODE_32, "\x8b\x03");
-    FAULTS(CODE_32, "\x8b\x43\x01", VECTOR_GP, 0);
-    FAULTS(CODE_32, "\xff\x73\x01", VECTOR_GP, 0); // PUSH
-    ds->access = 0x4091;                           // read only
-    DO(CODE_32, "\x8b\x03");
-    FAULTS(CODE_32, "\x01\x03", VECTOR_GP, 0);
-    FAULTS(CODE_32, "\x2e\x88\x03", VECTOR_GP, 0); // code is not written to
-    DO(CODE_32, "\x2e\x8a\x03");
+    DO(CODE_32, "mov eax, [ebx]");
+    FAULTS(CODE_32, "mov eax, [ebx + 1]", VECTOR_GP, 0);
+    FAULTS(CODE_32, "push dword ptr [ebx + 1]", VECTOR_GP, 0);
+    ds->access = 0x4091; // read only
+    DO(CODE_32, "mov eax, [ebx]");
+    FAULTS(CODE_32, "add [ebx], eax", VECTOR_GP, 0);
+    FAULTS(CODE_32, "mov cs:[ebx], al", VECTOR_GP, 0); // code is not written to
+    DO(CODE_32, "mov al, cs:[ebx]");
     world.segment[SEG_CS].access = 0xc099; // nor read, when it may not be
-    FAULTS(CODE_32, "\x2e\x8a\x03", VECTOR_GP, 0);
+    FAULTS(CODE_32, "mov al, cs:[ebx]", VECTOR_GP, 0);
     ds->access |= SEGMENT_UNUSABLE;
-    FAULTS(CODE_32, "\x8b\x03", VECTOR_GP, 0);
-    DO(CODE_64, "\x8b\x03"); // there is neither limit nor type in 64-bit mode
+    FAULTS(CODE_32, "mov eax, [ebx]", VECTOR_GP, 0);
+    DO(CODE_64, "mov eax, [rbx]"); // there is neither limit nor type in 64-bit mode
     // The stack has an exception of its own, and here it is a segment that grows down.
     *ss = (struct segment){DATA_0, 0x7fff, 0x4097, 0};
     ds->access = 0x4093;
     regs[RSP] = 0x8004;
-    DO(CODE_32, "\xff\x33");
-    FAULTS(CODE_32, "\xff\x33", VECTOR_SS, 0);
+    DO(CODE_32, "push dword ptr [ebx]");
+    FAULTS(CODE_32, "push dword ptr [ebx]", VECTOR_SS, 0);
     regs[RBP] = 0x7fff;
-    FAULTS(CODE_32, "\x8b\x45\x00", VECTOR_SS, 0);
+    FAULTS(CODE_32, "mov eax, [ebp]", VECTOR_SS, 0);
     ss->access = 0x97; // without B it ends at 64 KiB
     regs[RBP] = 0xfffd;
-    FAULTS(CODE_32, "\x8b\x45\x00", VECTOR_SS, 0);
-    DO(CODE_32, "\x66\x8b\x45\x00");
+    FAULTS(CODE_32, "mov eax, [ebp]", VECTOR_SS, 0);
+    DO(CODE_32, "mov ax, [ebp]");
     // In real mode the limit alone counts.
     e.cr0 = 0;
     world.segment[SEG_CS] = (struct segment){0, 0xffff, 0x9b, 0};
-    DO(CODE_16, "\x2e\x88\x07");
+    DO(CODE_16, "mov cs:[bx], al");
     regs[RBX] = 0xffff;
     *ds = (struct segment){0, 0xffff, 0x93, 0};
-    DO(CODE_16, "\x88\x07");
-    FAULTS(CODE_16, "\x89\x07", VECTOR_GP, 0);
+    DO(CODE_16, "mov [bx], al");
+    FAULTS(CODE_16, "mov [bx], ax", VECTOR_GP, 0);
 }
 
 // MOV to segment register `reg` of a selector in memory.
 static enum emulate_status mov_segment(unsigned reg, u16 selector)
 {
-    char bytes[2] = {'\x8e', (char)(3 | reg << 3)};
+    u8 bytes[2] = {0x8e, (u8)(3 | reg << 3)};
     put(0x8000, selector, 2);
-    return step(e.long_mode ? CODE_64 : CODE_32, bytes, 2);
+    return step(e.long_mode ? CODE_64 : CODE_32, (struct code){bytes, 2});
 }
 
 static void a_segment_register_loads_its_descriptor(void **state)
@@ -539,41 +539,41 @@ static void far_pointers_and_pops_load_segments(void **state)
     (void)state;
     put(0x8000, 0x123456789abc, 8);
     put(0x8004, DATA_0, 2);
-    DO(CODE_32, "\xc5\x0b"); // LDS ecx, [ebx]
+    DO(CODE_32, "lds ecx, fword ptr [ebx]");
     expect_access(0, false, 0x8000, 4);
     expect_access(1, false, 0x8004, 2);
     assert_int_equal(regs[RCX], 0x56789abc);
     assert_int_equal(world.segment[SEG_DS].selector, DATA_0);
     put(0x8008, DATA_3, 2);
     regs[RBP] = 1;
-    DO(CODE_64, "\x48\x0f\xb5\x2b"); // LGS rbp, [rbx]
+    DO(CODE_64, "rex.W lgs ebp, fword ptr [rbx]");
     expect_access(0, false, 0x8000, 8);
     expect_access(1, false, 0x8008, 2);
     assert_int_equal(world.segment[SEG_GS].base, 0x2000);
     put(0x8004, ABSENT, 2);
     e.long_mode = false;
-    expect_fault(STEP(CODE_32, "\x0f\xb2\x0b"), VECTOR_SS, ABSENT, 2); // LSS
+    expect_fault(STEP(CODE_32, "lss ecx, fword ptr [ebx]"), VECTOR_SS, ABSENT, 2);
     put(0x8004, DATA_0, 2);
-    DO(CODE_32, "\x0f\xb2\x0b");
+    DO(CODE_32, "lss ecx, fword ptr [ebx]");
     assert_false(e.blocks); // that is for MOV and POP
     // PUSH of a segment register writes a word where 4 bytes are pushed.
-    DO(CODE_32, "\x06");
+    DO(CODE_32, "push es");
     assert_int_equal(world.count, 1);
     expect_access(0, true, 0xfffc, 2);
-    DO(CODE_32, "\x17"); // POP SS
+    DO(CODE_32, "pop ss");
     assert_true(e.blocks);
     assert_int_equal(regs[RSP], 0x10000);
-    DO(CODE_64, "\x0f\xa8"); // PUSH GS
+    DO(CODE_64, "push gs");
     expect_access(0, true, 0xfff8, 8);
-    DO(CODE_64, "\x0f\xa1"); // POP FS
+    DO(CODE_64, "pop fs");
     assert_int_equal(world.segment[SEG_FS].selector, DATA_3);
     // MOV from one stores a word; real mode takes any selector.
-    DO(CODE_64, "\x48\x8c\x23");
+    DO(CODE_64, "rex.W mov [rbx], fs");
     expect_access(0, true, 0x8000, 2);
     e.cr0 = 0;
     e.long_mode = false;
     put(0x8000, 0x1234abcd, 4);
-    DO(CODE_16, "\xc4\x0f"); // LES cx, [bx]
+    DO(CODE_16, "les cx, dword ptr [bx]");
     assert_int_equal(world.segment[SEG_ES].base, 0x12340);
     assert_int_equal(world.segment[SEG_ES].access, 0xc093);
     assert_int_equal((u16)regs[RCX], 0xabcd);
@@ -610,43 +610,45 @@ static void lar_lsl_verr_and_verw_say_what_can_be_seen(void **state)
         e.long_mode = cases[n].wide;
         put(0x8000, cases[n].selector, 2);
         regs[RCX] = 0x77;
-        DO(CODE_32, "\x0f\x02\x0b"); // LAR
+        DO(CODE_32, "lar ecx, word ptr [ebx]");
         expect_access(0, false, 0x8000, 2);
         assert_int_equal(world.count, 1);
         assert_int_equal(regs[RCX], cases[n].lar < 0 ? 0x77 : (u64)cases[n].lar);
         assert_int_equal(!(e.rflags & RFLAGS_ZF), cases[n].lar < 0);
         regs[RCX] = 0x77;
-        DO(CODE_32, "\x0f\x03\x0b"); // LSL
+        DO(CODE_32, "lsl ecx, word ptr [ebx]");
         assert_int_equal(regs[RCX], cases[n].lsl < 0 ? 0x77 : (u64)cases[n].lsl);
         assert_int_equal(!(e.rflags & RFLAGS_ZF), cases[n].lsl < 0);
-        DO(CODE_32, "\x0f\x00\x23"); // VERR
+        DO(CODE_32, "verr word ptr [ebx]");
         assert_int_equal((e.rflags & RFLAGS_ZF) != 0, cases[n].verr);
-        DO(CODE_32, "\x0f\x00\x2b"); // VERW
+        DO(CODE_32, "verw word ptr [ebx]");
         assert_int_equal((e.rflags & RFLAGS_ZF) != 0, cases[n].verw);
     }
     // ARPL.
     put(0x8000, 0x1231, 2);
     regs[RCX] = 2;
-    DO(CODE_32, "\x63\x0b");
+    DO(CODE_32, "arpl word ptr [ebx], cx");
     assert_int_equal(get(0x8000, 2), 0x1232);
     assert_true(e.rflags & RFLAGS_ZF);
-    DO(CODE_32, "\x63\x0b");
+    DO(CODE_32, "arpl word ptr [ebx], cx");
     assert_int_equal(world.count, 1);
     assert_false(e.rflags & RFLAGS_ZF);
     // None of them is known in real and virtual-8086 mode.
     e.rflags = RFLAGS_VM | 2;
-    FAULTS(CODE_16, "\x0f\x02\x0f", VECTOR_UD, 0);
-    FAULTS(CODE_16, "\x63\x0f", VECTOR_UD, 0);
+    FAULTS(CODE_16, "lar cx, word ptr [bx]", VECTOR_UD, 0);
+    FAULTS(CODE_16, "arpl word ptr [bx], cx", VECTOR_UD, 0);
     e.rflags = 2;
     e.cr0 = 0;
-    FAULTS(CODE_16, "\x0f\x00\x27", VECTOR_UD, 0);
-    FAULTS(CODE_16, "\x0f\x00\x07", VECTOR_UD, 0);
+    FAULTS(CODE_16, "verr word ptr [bx]", VECTOR_UD, 0);
+    FAULTS(CODE_16, "sldt word ptr [bx]", VECTOR_UD, 0);
 }
 
 static enum emulate_status load_system(bool tr, u16 selector)
 {
     put(0x8000, selector, 2);
-    return step(e.long_mode ? CODE_64 : CODE_32, tr ? "\x0f\x00\x1b" : "\x0f\x00\x13", 3);
+    if (e.long_mode)
+        return tr ? STEP(CODE_64, "ltr word ptr [rbx]") : STEP(CODE_64, "lldt word ptr [rbx]");
+    return tr ? STEP(CODE_32, "ltr word ptr [ebx]") : STEP(CODE_32, "lldt word ptr [ebx]");
 }
 
 static void ltr_and_lldt_check_their_descriptor(void **state)
@@ -682,14 +684,14 @@ static void ltr_and_lldt_check_their_descriptor(void **state)
     expect_fault(load_system(false, 0), VECTOR_GP, 0, 0);
     expect_fault(load_system(true, 0), VECTOR_GP, 0, 0);
     // SLDT and STR store a word, for everybody but with UMIP.
-    DO(CODE_64, "\x48\x0f\x00\x0b");
+    DO(CODE_64, "rex.W str word ptr [rbx]");
     expect_access(0, true, 0x8000, 2);
     assert_int_equal(get(0x8000, 2), TSS_SELECTOR);
     e.cr4 = CR4_UMIP;
-    FAULTS(CODE_64, "\x0f\x00\x03", VECTOR_GP, 0);
-    FAULTS(CODE_64, "\x0f\x01\x03", VECTOR_GP, 0);
-    FAULTS(CODE_64, "\x0f\x01\x23", VECTOR_GP, 0);
-    FAULTS(CODE_64, "\x0f\x00\x33", VECTOR_UD, 0); // /6
+    FAULTS(CODE_64, "sldt word ptr [rbx]", VECTOR_GP, 0);
+    FAULTS(CODE_64, "sgdt [rbx]", VECTOR_GP, 0);
+    FAULTS(CODE_64, "smsw word ptr [rbx]", VECTOR_GP, 0);
+    expect_fault(step(CODE_64, BYTES("\x0f\x00\x33")), VECTOR_UD, 0, 0); // 0F 00 /6 is nothing
 }
 
 // ---- tables, CR0, caches ---------------------------------------------------------------------
@@ -697,40 +699,40 @@ static void ltr_and_lldt_check_their_descriptor(void **state)
 static void descriptor_tables_are_stored_and_loaded(void **state)
 {
     (void)state;
-    DO(CODE_64, "\x0f\x01\x0b"); // SIDT
+    DO(CODE_64, "sidt [rbx]");
     expect_access(0, true, 0x8000, 2);
     expect_access(1, true, 0x8002, 8);
     assert_int_equal(get(0x8002, 8), 0x123456789abc);
-    DO(CODE_32, "\x66\x0f\x01\x0b"); // 4 bytes, whatever the operand size
+    DO(CODE_32, "sidtw [ebx]"); // 4 bytes, whatever the operand size
     expect_access(1, true, 0x8002, 4);
     put(0x8002, 0xffff800012345678, 8);
-    DO(CODE_64, "\x0f\x01\x1b"); // LIDT
+    DO(CODE_64, "lidt [rbx]");
     expect_access(0, false, 0x8000, 2);
     expect_access(1, false, 0x8002, 8);
     assert_int_equal(world.table[EMULATE_IDTR].base, 0xffff800012345678);
     assert_int_equal(world.table[EMULATE_IDTR].limit, 0xfff);
-    DO(CODE_32, "\x0f\x01\x13"); // LGDT
+    DO(CODE_32, "lgdtd [ebx]");
     assert_int_equal(world.table[EMULATE_GDTR].base, 0x12345678);
-    DO(CODE_16, "\x0f\x01\x17"); // with an operand of 16 bits 24 count
+    DO(CODE_16, "lgdtw [bx]"); // with an operand of 16 bits 24 count
     assert_int_equal(world.table[EMULATE_GDTR].base, 0x345678);
     put(0x8002, 0x8000000000000000, 8);
-    expect_fault(STEP(CODE_64, "\x0f\x01\x13"), VECTOR_GP, 0, 2);
-    DO(CODE_64, "\x0f\x01\x23"); // SMSW
+    expect_fault(STEP(CODE_64, "lgdt [rbx]"), VECTOR_GP, 0, 2);
+    DO(CODE_64, "smsw word ptr [rbx]");
     expect_access(0, true, 0x8000, 2);
     assert_int_equal(get(0x8000, 2), 0x33);
     put(0x8000, 0xfff4, 2);
-    DO(CODE_64, "\x0f\x01\x33"); // LMSW, which cannot clear PE
+    DO(CODE_64, "lmsw word ptr [rbx]"); // which cannot clear PE
     assert_int_equal(world.cr0, 0x80050035);
     put(0x8000, 8, 2);
-    expect_fault(STEP(CODE_64, "\x0f\x01\x33"), VECTOR_GP, 0, 1);
-    DO(CODE_64, "\x0f\x01\x3b"); // INVLPG
+    expect_fault(STEP(CODE_64, "lmsw word ptr [rbx]"), VECTOR_GP, 0, 1);
+    DO(CODE_64, "invlpg byte ptr [rbx]");
     assert_int_equal(world.count, 0);
     assert_int_equal(world.invalidated, 1);
     e.cpl = 3;
-    FAULTS(CODE_64, "\x0f\x01\x13", VECTOR_GP, 0);
-    FAULTS(CODE_64, "\x0f\x01\x33", VECTOR_GP, 0);
-    FAULTS(CODE_64, "\x0f\x01\x3b", VECTOR_GP, 0);
-    DO(CODE_64, "\x0f\x01\x03"); // SGDT
+    FAULTS(CODE_64, "lgdt [rbx]", VECTOR_GP, 0);
+    FAULTS(CODE_64, "lmsw word ptr [rbx]", VECTOR_GP, 0);
+    FAULTS(CODE_64, "invlpg byte ptr [rbx]", VECTOR_GP, 0);
+    DO(CODE_64, "sgdt [rbx]");
 }
 
 static void invpcid_checks_its_descriptor(void **state)
@@ -754,27 +756,27 @@ static void invpcid_checks_its_descriptor(void **state)
         e.cr4 = cases[n].cr4;
         put(0x8000, cases[n].pcid, 8);
         put(0x8008, cases[n].address, 8);
-        enum emulate_status s = STEP(CODE_64, "\x66\x0f\x38\x82\x0b");
+        enum emulate_status s = STEP(CODE_64, "invpcid rcx, [rbx]");
         assert_int_equal(s, cases[n].ok ? EMULATE_DONE : EMULATE_FAULT);
         assert_int_equal(world.count, 2);
         assert_int_equal(world.invalidated - before, cases[n].ok);
     }
     regs[RCX] = 4;
-    FAULTS(CODE_64, "\x66\x0f\x38\x82\x0b", VECTOR_GP, 0);
+    FAULTS(CODE_64, "invpcid rcx, [rbx]", VECTOR_GP, 0);
     regs[RCX] = 0;
     e.cpl = 3;
-    FAULTS(CODE_64, "\x66\x0f\x38\x82\x0b", VECTOR_GP, 0);
+    FAULTS(CODE_64, "invpcid rcx, [rbx]", VECTOR_GP, 0);
     e.features &= ~(u32)EMULATE_INVPCID;
-    FAULTS(CODE_64, "\x66\x0f\x38\x82\x0b", VECTOR_UD, 0);
+    FAULTS(CODE_64, "invpcid rcx, [rbx]", VECTOR_UD, 0);
 }
 
 // ---- far branches ----------------------------------------------------------------------------
 
-static enum emulate_status far(const char *bytes, u16 selector, u32 offset)
+static enum emulate_status far(struct code c, u16 selector, u32 offset)
 {
     put(0x8000, offset, 4);
     put(0x8004, selector, 2);
-    return step(CODE_32, bytes, 2);
+    return step(CODE_32, c);
 }
 
 // Every type of system descriptor (SDM Vol. 3, table 3-2): CALL and JMP go through call gates, in
@@ -801,34 +803,36 @@ static void far_branches_lead_through_gates_alone(void **state)
         e.long_mode = modes[n / 16].long_mode;
         put(GDT + GATE + 8, 0, 8); // the upper half
         for (unsigned group = 3; group <= 5; group += 2) {
-            const char bytes[] = {'\xff', (char)(group << 3 | 3)};
+            const u8 bytes[] = {0xff, (u8)(group << 3 | 3)}; // in each mode
+            const struct code branch = {bytes, 2};
             put(GDT + GATE + 5, 0x80 | type, 1);
-            enum emulate_status s = step(size, bytes, 2);
+            enum emulate_status s = step(size, branch);
             if (leads)
                 assert_int_equal(s, EMULATE_UNSUPPORTED);
             else
                 expect_fault(s, VECTOR_GP, GATE, 2);
             // Absent, and not for this RPL.
             put(GDT + GATE + 5, type, 1);
-            expect_fault(step(size, bytes, 2), leads ? VECTOR_NP : VECTOR_GP, GATE, 2);
+            expect_fault(step(size, branch), leads ? VECTOR_NP : VECTOR_GP, GATE, 2);
             put(GDT + GATE + 5, 0x80 | type, 1);
             put(0x8004, GATE | 1, 2);
-            expect_fault(step(size, bytes, 2), VECTOR_GP, GATE, 2);
+            expect_fault(step(size, branch), VECTOR_GP, GATE, 2);
             put(0x8004, GATE, 2);
         }
         for (unsigned rpl = 0; rpl <= 3; rpl += 3) {
             put(0xa004, GATE | rpl, 4);
             put(0xa008, GATE | rpl, 8);
-            expect_fault(STEP(size, "\xcb"), VECTOR_GP, GATE, 2);
+            expect_fault(step(size, BYTES("\xcb")), VECTOR_GP, GATE, 2); // RET far, in each mode
         }
     }
     // The ring counts as well.
+    const struct code jmp = ASM(CODE_32, "jmp fword ptr [ebx]");
     put(GDT + GATE + 5, 0x8c, 1);
     e.long_mode = false;
     e.cpl = 1;
-    expect_fault(far("\xff\x2b", GATE, 0), VECTOR_GP, GATE, 2);
+    expect_fault(far(jmp, GATE, 0), VECTOR_GP, GATE, 2);
     put(GDT + GATE + 5, 0xac, 1);
-    assert_int_equal(far("\xff\x2b", GATE, 0), EMULATE_UNSUPPORTED);
+    assert_int_equal(far(jmp, GATE, 0), EMULATE_UNSUPPORTED);
 }
 
 // RET to an outer ring is not carried out, but what the processor refuses of it is.
@@ -850,18 +854,19 @@ static void a_far_return_outwards_is_checked(void **state)
         put(GDT + descriptor_of + 5, to[n].access, 1);
         put(0xa004, to[n].selector, 4);
         if (to[n].done)
-            assert_int_equal(STEP(CODE_32, "\xcb"), EMULATE_UNSUPPORTED);
+            assert_int_equal(STEP(CODE_32, "retf"), EMULATE_UNSUPPORTED);
         else
-            expect_fault(STEP(CODE_32, "\xcb"), VECTOR_GP, descriptor_of, 2);
+            expect_fault(STEP(CODE_32, "retf"), VECTOR_GP, descriptor_of, 2);
         put(GDT + descriptor_of + 5, to[n].access & 0x7f, 1);
-        expect_fault(STEP(CODE_32, "\xcb"), to[n].done ? VECTOR_NP : VECTOR_GP, descriptor_of, 2);
+        expect_fault(STEP(CODE_32, "retf"), to[n].done ? VECTOR_NP : VECTOR_GP, descriptor_of, 2);
     }
 }
 
 static void a_far_branch_loads_cs_or_faults(void **state)
 {
     (void)state;
-    const char *jmp = "\xff\x2b", *call = "\xff\x1b";
+    const struct code jmp = ASM(CODE_32, "jmp fword ptr [ebx]"),
+                      call = ASM(CODE_32, "call fword ptr [ebx]");
     const struct segment *cs = &world.segment[SEG_CS];
     world.segment[SEG_CS].limit = 0x10;
     assert_int_equal(far(jmp, CODE_0, 0x123456), EMULATE_DONE);
@@ -876,7 +881,7 @@ static void a_far_branch_loads_cs_or_faults(void **state)
     expect_access(3, true, 0xfff8, 4);
     assert_int_equal(get(0xfff8, 8), 0x5002 | (u64)CODE_0 << 32);
     assert_int_equal(cs->selector, CONFORMING);
-    DO(CODE_32, "\xca\x08\0"); // RET far 8
+    DO(CODE_32, "retf 8");
     assert_int_equal(e.rip, 0x5002);
     assert_int_equal(cs->selector, CODE_0);
     assert_int_equal(regs[RSP], 0x10008);
@@ -897,8 +902,8 @@ static void a_far_branch_loads_cs_or_faults(void **state)
     put(0xa000, 0x1000, 4);
     put(0xa004, CODE_3 | 3, 4);
     regs[RSP] = 0xa000;
-    assert_int_equal(STEP(CODE_32, "\xcb"), EMULATE_UNSUPPORTED);
-    assert_int_equal(STEP(CODE_32, "\xcf"), EMULATE_UNSUPPORTED); // IRET
+    assert_int_equal(STEP(CODE_32, "retf"), EMULATE_UNSUPPORTED);
+    assert_int_equal(STEP(CODE_32, "iret"), EMULATE_UNSUPPORTED);
     assert_int_equal(e.rip, 0x5000);
     // Into 64-bit mode.
     e.long_mode = true;
@@ -913,15 +918,15 @@ static void a_far_branch_loads_cs_or_faults(void **state)
     world.segment[SEG_SS] = (struct segment){0, 0xffff, 0x93, 0};
     put(0x8000, 0x1234abcd, 4);
     e.rip = 0x5000;
-    DO(CODE_16, "\xff\x1f"); // CALL far [bx]
+    DO(CODE_16, "call dword ptr [bx]");
     expect_access(2, true, 0x9ffe, 2);
     expect_access(3, true, 0x9ffc, 2);
     assert_int_equal(e.rip, 0xabcd);
     assert_int_equal(cs->base, 0x12340);
-    DO(CODE_16, "\xcb");
+    DO(CODE_16, "retf");
     assert_int_equal(e.rip, 0x5002);
     assert_int_equal(cs->base, 0);
-    FAULTS(CODE_16, "\xff\xdb", VECTOR_UD, 0);
+    expect_fault(step(CODE_16, BYTES("\xff\xdb")), VECTOR_UD, 0, 0); // CALL far to a register
 }
 
 // ---- other modes, other CPUs -----------------------------------------------------------------
@@ -930,39 +935,40 @@ static void an_instruction_needs_its_feature(void **state)
 {
     (void)state;
     put(0x8000, 0x100, 4);
-    DO(CODE_32, "\xf3\x0f\xbd\x0b"); // LZCNT
+    DO(CODE_32, "lzcnt ecx, dword ptr [ebx]");
     assert_int_equal(regs[RCX], 23);
-    DO(CODE_32, "\xc4\xe2\x70\xf2\x13"); // ANDN edx, ecx, [ebx]
+    DO(CODE_32, "andn edx, ecx, dword ptr [ebx]");
     e.features = 0;
-    DO(CODE_32, "\xf3\x0f\xbd\x0b"); // is BSR without it
+    DO(CODE_32, "lzcnt ecx, dword ptr [ebx]"); // is BSR without it
     assert_int_equal(regs[RCX], 8);
     put(0x8000, 0, 4);
-    DO(CODE_32, "\xf3\x0f\xbc\x0b"); // and TZCNT BSF
+    DO(CODE_32, "tzcnt ecx, dword ptr [ebx]"); // and TZCNT BSF
     assert_int_equal(regs[RCX], 8);
-    FAULTS(CODE_32, "\xf3\x0f\xb8\x0b", VECTOR_UD, 0);         // POPCNT
-    FAULTS(CODE_32, "\x0f\x38\xf0\x0b", VECTOR_UD, 0);         // MOVBE
-    FAULTS(CODE_32, "\xf2\x0f\x38\xf0\x0b", VECTOR_UD, 0);     // CRC32
-    FAULTS(CODE_32, "\x66\x0f\x38\xf6\x0b", VECTOR_UD, 0);     // ADCX
-    FAULTS(CODE_32, "\xc4\xe2\x70\xf2\x13", VECTOR_UD, 0);     // ANDN
-    FAULTS(CODE_32, "\xc4\xe3\x7b\xf0\x0b\x05", VECTOR_UD, 0); // RORX
-    FAULTS(CODE_64, "\x48\x0f\xc7\x0b", VECTOR_UD, 0);         // CMPXCHG16B
-    DO(CODE_64, "\xf0\x0f\xc7\x0b");                           // CMPXCHG8B
+    FAULTS(CODE_32, "popcnt ecx, dword ptr [ebx]", VECTOR_UD, 0);
+    FAULTS(CODE_32, "movbe ecx, dword ptr [ebx]", VECTOR_UD, 0);
+    FAULTS(CODE_32, "crc32 ecx, byte ptr [ebx]", VECTOR_UD, 0);
+    FAULTS(CODE_32, "adcx ecx, dword ptr [ebx]", VECTOR_UD, 0);
+    FAULTS(CODE_32, "andn edx, ecx, dword ptr [ebx]", VECTOR_UD, 0);
+    FAULTS(CODE_32, "rorx ecx, dword ptr [ebx], 5", VECTOR_UD, 0);
+    FAULTS(CODE_64, "cmpxchg16b oword ptr [rbx]", VECTOR_UD, 0);
+    DO(CODE_64, "lock cmpxchg8b qword ptr [rbx]");
     assert_int_equal(world.count, 2);
     expect_access(0, false, 0x8000, 8);
     expect_access(1, true, 0x8000, 8);
     e.features = UINT32_MAX;
     e.long_mode = false;
     e.rflags = RFLAGS_VM | 2; // VEX is none there
-    FAULTS(CODE_16, "\xc4\xe2\x70\xf2\x17", VECTOR_UD, 0);
+    FAULTS(CODE_16, "andn edx, ecx, dword ptr [bx]", VECTOR_UD, 0);
     // VEX.W and the upper half of vvvv do not count outside 64-bit mode.
     e.rflags = 2;
     regs[RCX] = 0xf0;
     put(0x8000, 0xffffffff000000ff, 8);
-    DO(CODE_32, "\xc4\xe2\xb0\xf2\x13"); // ANDN edx, ecx, [ebx]
+    assert_int_equal(step(CODE_32, BYTES("\xc4\xe2\xb0\xf2\x13")),
+                     EMULATE_DONE); // ANDN edx, ecx, [ebx]
     expect_access(0, false, 0x8000, 4);
     assert_int_equal(regs[RDX], 0x0f);
     // MOVNTI has 4 bytes in 16-bit code.
-    DO(CODE_16, "\x0f\xc3\x0f");
+    DO(CODE_16, "movnti dword ptr [bx], ecx");
     expect_access(0, true, 0x8000, 4);
 }
 
@@ -973,26 +979,26 @@ static void the_edges_of_arithmetic_are_as_on_the_cpu(void **state)
     put(0x8000, 1, 8);
     regs[RAX] = 0x80000000;
     regs[RDX] = UINT32_MAX;
-    DO(CODE_32, "\xf7\x3b"); // IDIV
+    DO(CODE_32, "idiv dword ptr [ebx]");
     assert_int_equal(regs[RAX], 0x80000000);
     put(0x8000, UINT64_MAX, 8);
     regs[RDX] = UINT32_MAX;
-    expect_fault(STEP(CODE_32, "\xf7\x3b"), VECTOR_DE, 0, 1);
+    expect_fault(STEP(CODE_32, "idiv dword ptr [ebx]"), VECTOR_DE, 0, 1);
     regs[RAX] = BIT(63);
     regs[RDX] = UINT64_MAX;
-    expect_fault(STEP(CODE_64, "\x48\xf7\x3b"), VECTOR_DE, 0, 1);
+    expect_fault(STEP(CODE_64, "idiv qword ptr [rbx]"), VECTOR_DE, 0, 1);
     put(0x8000, 0, 8);
-    expect_fault(STEP(CODE_64, "\x48\xf7\x33"), VECTOR_DE, 0, 1); // DIV by 0
+    expect_fault(STEP(CODE_64, "div qword ptr [rbx]"), VECTOR_DE, 0, 1);
     // A SHLD of 16 bits by more, as CPUs do it: the first operand comes behind the second.
     put(0x8000, 0x1234, 2);
     regs[RCX] = 20;
     regs[RDX] = 0x5678;
-    DO(CODE_32, "\x66\x0f\xa5\x13");
+    DO(CODE_32, "shld word ptr [ebx], dx, cl");
     assert_int_equal(get(0x8000, 2), 0x6781);
     // Without a shift there is a write all the same, and no flag changes.
     e.rflags = 0x8d7;
     regs[RCX] = 0x20;
-    DO(CODE_32, "\xd3\x23");
+    DO(CODE_32, "shl dword ptr [ebx], cl");
     assert_int_equal(world.count, 2);
     assert_int_equal(e.rflags, 0x8d7);
     // BOUND: both bounds belong to it, and have signs.
@@ -1000,14 +1006,14 @@ static void the_edges_of_arithmetic_are_as_on_the_cpu(void **state)
     put(0x8004, 5, 4);
     for (int n = -4; n <= 6; n++) {
         regs[RCX] = (u32)n;
-        enum emulate_status s = STEP(CODE_32, "\x62\x0b");
+        enum emulate_status s = STEP(CODE_32, "bound ecx, qword ptr [ebx]");
         if (n < -3 || n > 5)
             expect_fault(s, VECTOR_BR, 0, 2);
         else
             assert_int_equal(s, EMULATE_DONE);
     }
     regs[RAX] = 0x1104;
-    DO(CODE_32, "\xd7"); // XLAT
+    DO(CODE_32, "xlat byte ptr [ebx]");
     assert_int_equal(regs[RAX], 0x1105);
     expect_access(0, false, 0x8004, 1);
 }
@@ -1016,18 +1022,21 @@ static void the_edges_of_arithmetic_are_as_on_the_cpu(void **state)
 static void hints_touch_no_memory(void **state)
 {
     (void)state;
-    static const char *const codes[] = {"\x0f\x0d\x0b", "\x0f\x18\x03", "\x0f\x1c\x03",
-                                        "\x0f\x1f\x03", "\x0f\x1e\x03", "\x0f\xae\x3b"};
+    const struct code codes[] = {
+        ASM(CODE_64, "prefetchw byte ptr [rbx]"), ASM(CODE_64, "prefetchnta byte ptr [rbx]"),
+        ASM(CODE_64, "cldemote byte ptr [rbx]"),  ASM(CODE_64, "nop dword ptr [rbx]"),
+        ASM(CODE_64, "clflush byte ptr [rbx]"),   BYTES("\x0f\x1e\x03"), // a NOP without a name
+    };
     for (unsigned n = 0; n < ARRAY_SIZE(codes); n++) {
-        assert_int_equal(step(CODE_64, codes[n], 3), EMULATE_DONE);
+        assert_int_equal(step(CODE_64, codes[n]), EMULATE_DONE);
         assert_int_equal(world.count, 0);
     }
-    DO(CODE_64, "\x66\x0f\xae\x3b"); // CLFLUSHOPT
-    DO(CODE_64, "\x66\x0f\xae\x33"); // CLWB
+    DO(CODE_64, "clflushopt byte ptr [rbx]");
+    DO(CODE_64, "clwb byte ptr [rbx]");
     assert_int_equal(world.count, 0);
-    FAULTS(CODE_64, "\xf0\x0f\xae\x3b", VECTOR_UD, 0);
-    assert_int_equal(STEP(CODE_64, "\x0f\xae\x33"), EMULATE_UNSUPPORTED); // XSAVEOPT
-    assert_int_equal(STEP(CODE_64, "\x0f\xae\x13"), EMULATE_UNSUPPORTED); // LDMXCSR
+    FAULTS(CODE_64, "lock; clflush byte ptr [rbx]", VECTOR_UD, 0);
+    assert_int_equal(STEP(CODE_64, "xsaveopt [rbx]"), EMULATE_UNSUPPORTED);
+    assert_int_equal(STEP(CODE_64, "ldmxcsr dword ptr [rbx]"), EMULATE_UNSUPPORTED);
 }
 
 int main(void)

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "assembly.h"
 #include "x86/fetch.h"
 
 #define P  1ull
@@ -40,6 +41,14 @@ static int map(void **state)
     return 0;
 }
 
+static void put(u64 gpa, struct code c)
+{
+    memcpy(ram + gpa, c.bytes, c.length);
+}
+
+#define PUT(gpa, text) put(gpa, ASM(CODE_64, text))
+#define NO_INSTRUCTION ".byte 0x0f, 0x04"
+
 static enum error fetch(u64 linear)
 {
     i = NULL;
@@ -54,7 +63,7 @@ static bool cached(u64 linear)
 static void a_hit_needs_the_same_bytes_and_entries(void **state)
 {
     (void)state;
-    memcpy(ram + 0x5123, "\x48\x8b\x83\x01\x02\x03\x04\x90", 8); // MOV rax, [rbx + disp32]
+    PUT(0x5123, "mov rax, [rbx + 0x04030201]; nop");
     assert_false(cached(0x400123));
     assert_int_equal(fetch(0x400123), OK);
     assert_int_equal(i->length, 7);
@@ -86,8 +95,9 @@ static void a_hit_needs_the_same_bytes_and_entries(void **state)
 static void every_byte_of_a_long_instruction_counts(void **state)
 {
     (void)state;
-    memcpy(ram + 0x5040, "\x48\xc7\x84\x8b\1\2\3\4\5\6\7\x08", 12); // MOV [rbx+rcx*4+disp], imm
-    memcpy(ram + 0x5060, "\x66\x66\x66\x48\xc7\x84\x8b\1\2\3\4\5\6\7\x08", 15);
+#define LONG "mov qword ptr [rbx + rcx*4 + 0x04030201], 0x08070605"
+    PUT(0x5040, LONG);
+    PUT(0x5060, ".byte 0x66, 0x66, 0x66; " LONG);
     assert_int_equal(fetch(0x400040), OK);
     assert_int_equal(i->length, 12);
     assert_true(cached(0x400040));
@@ -105,10 +115,8 @@ static void every_byte_of_a_long_instruction_counts(void **state)
 static void an_instruction_across_pages_is_not_cached(void **state)
 {
     (void)state;
-    static const char mov[] = "\x48\x8b\x83\x01\x02\x03\x04";
-    memcpy(ram + 0x5ffd, mov, 3);
-    memcpy(ram + 0x6000, mov + 3, 4);
-    memcpy(ram + 0x5ff1, "\x8b\x03", 2);
+    PUT(0x5ffd, "mov rax, [rbx + 0x04030201]"); // its pages are neighbours in RAM, too
+    PUT(0x5ff1, "mov eax, [rbx]");
     assert_int_equal(fetch(0x400ffd), OK); // the halves are found, and nothing is kept
     assert_int_equal(i->length, 7);
     assert_int_equal(i->memory.displacement, 0x04030201);
@@ -128,17 +136,17 @@ static void what_cannot_be_decoded_is_not_cached(void **state)
 {
     (void)state;
     memset(ram + 0x5000, 0x66, 20);
-    memcpy(ram + 0x5100, "\x0f\x04", 2);
+    PUT(0x5100, NO_INSTRUCTION);
     assert_int_equal(fetch(0x400000), ERR_FORMAT);
     assert_int_equal(fetch(0x400100), ERR_INVALID);
     assert_false(cached(0x400000));
     assert_false(cached(0x400100));
     // A failure leaves nothing of what was in its place.
-    memcpy(ram + 0x5100, "\x8b\x03", 2);
+    PUT(0x5100, "mov eax, [rbx]");
     assert_int_equal(fetch(0x400100), OK);
-    memcpy(ram + 0x5100, "\x0f\x04", 2);
+    PUT(0x5100, NO_INSTRUCTION);
     assert_int_equal(fetch(0x400100), ERR_INVALID);
-    memcpy(ram + 0x5100, "\x8b\x03", 2);
+    PUT(0x5100, "mov eax, [rbx]");
     assert_false(cached(0x400100));
 }
 
@@ -146,7 +154,7 @@ static void what_cannot_be_decoded_is_not_cached(void **state)
 static void a_cluster_is_cached_with_its_instruction(void **state)
 {
     (void)state;
-    memcpy(ram + 0x5100, "\x89\x30\x8b\x40\x10\x90", 6); // MOV [rax], esi; MOV eax, [rax + 10H]
+    PUT(0x5100, "mov [rax], esi; mov eax, [rax + 0x10]; nop");
     assert_int_equal(fetch(0x400100), OK);
     i = fetch_cached(&cache, GVA(0x400100), ps.cr3, CODE_64);
     assert_int_equal(i->length, 2);
@@ -160,12 +168,13 @@ static void a_cluster_is_cached_with_its_instruction(void **state)
     assert_int_equal(fetch(0x400100), OK);
     i = fetch_cached(&cache, GVA(0x400100), ps.cr3, CODE_64);
     assert_int_equal(fetch_cluster(i)->access, CLUSTER_NONE);
-    // All 16 bytes: MOV [rax + disp32], esi; MOV DWORD edx, imm32; MOV [rax + disp8], edx
-    memcpy(ram + 0x5100, "\x89\xb0\0\0\0\0\xc7\xc2\1\2\3\4\x90\x89\x50\x10", 16);
+    // All 16 bytes. as would write the MOV of an immediate value in 5 bytes.
+#define FIRST_12 "mov [rax + 0x100], esi; .byte 0xc7, 0xc2; .long 0x04030201; "
+    PUT(0x5100, FIRST_12 "nop; mov [rax + 0x10], edx");
     assert_int_equal(fetch(0x400100), OK);
     assert_int_equal(fetch_cluster(fetch_cached(&cache, GVA(0x400100), ps.cr3, CODE_64))->access,
                      CLUSTER_NONE); // a NOP is between
-    memcpy(ram + 0x510c, "\x40\x89\x50\x10", 4);
+    PUT(0x5100, FIRST_12 "rex; mov [rax + 0x10], edx");
     assert_int_equal(fetch(0x400100), OK);
     assert_int_equal(fetch_cluster(fetch_cached(&cache, GVA(0x400100), ps.cr3, CODE_64))->access,
                      CLUSTER_STORE);
@@ -177,7 +186,7 @@ static void without_paging_nothing_is_cached(void **state)
 {
     (void)state;
     ps = (struct paging_state){.cr0 = 1};
-    memcpy(ram + 0x5100, "\x8b\x03", 2);
+    put(0x5100, ASM(CODE_16, "mov ax, [bp + di]"));
     assert_int_equal(fetch_instruction(&cache, &ps, &mem, GVA(0x5100), CODE_16, &i), OK);
     assert_int_equal(i->operand_size, 2);
     assert_null(fetch_cached(&cache, GVA(0x5100), 0, CODE_16));

@@ -298,8 +298,7 @@ static void a_breakpoint_follows_kernel_pages(void **state)
 static void a_guest_that_loads_itself_over_it_keeps_it(void **state)
 {
     (void)state;
-    // inc al; mov [rdi], al; jmp back: writes where the breakpoint is, and nops elsewhere.
-    memcpy(fake[1].ram + 0x1000, "\xfe\xc0\x88\x07\xeb\xfa", 6);
+    FAKE_CODE(1, 0x1000, "inc al; mov [rdi], al; jmp .-4"); // where the breakpoint is
     fake[1].vcpu[0].regs.gpr[RDI] = 0x2010;
     fake[1].vcpu[1].regs.gpr[RDI] = 0x2020;
     fake[1].vcpu[1].regs.rip = 0x1000;
@@ -401,8 +400,7 @@ static void vms_have_breakpoints_of_their_own(void **state)
 static void watchpoints_are_debug_registers(void **state)
 {
     (void)state;
-    // inc al; mov [rdi], al; jmp back
-    memcpy(fake[1].ram + 0x1000, "\xfe\xc0\x88\x07\xeb\xfa", 6);
+    FAKE_CODE(1, 0x1000, "inc al; mov [rdi], al; jmp .-4");
     assert_ok("Z2,8000,8");
     assert_has(ask_and_run("vCont;c:p1.1"), "T05thread:p1.1;watch:8000;");
     assert_int_equal(rip(1, 0), 0x1004);

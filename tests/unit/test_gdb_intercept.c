@@ -6,7 +6,7 @@
 static int catching(void **state)
 {
     connected(state);
-    memcpy(fake[1].ram + 0x1004, "\xe4\x60", 2);
+    FAKE_CODE(1, 0x1004, "in al, 0x60");
     fake[1].catch_in = true;
     return 0;
 }
@@ -37,7 +37,7 @@ static const char *next(void)
 
 static void park(unsigned vcpu)
 {
-    memcpy(fake[1].ram + 0x3000, "\xeb\xfe", 2);
+    FAKE_CODE(1, 0x3000, "jmp .");
     fake[1].vcpu[vcpu].regs.rip = 0x3000;
 }
 
@@ -237,7 +237,7 @@ static void a_vm_that_starts_again_has_nothing_to_tell(void **state)
     assert_null(ask("vCont;c"));
     fake_run(6, 100);
     fake_restart(1);
-    memcpy(fake[1].ram + 0x1000, "\xeb\xfe", 2);
+    FAKE_CODE(1, 0x1000, "jmp .");
     gdbstub_poll(&stub);
     assert_null(wait_stop(10));
     assert_int_not_equal(fake[1].vcpu[1].executed, 0);

@@ -44,8 +44,8 @@ static int setup_line(void **state)
     for (unsigned i = 0; i < FAKE_VCPUS; i++)
         fake[2].vcpu[i].regs.rip = 0x2000;
     memset(fake[1].ram + 0x1000, 0x90, 16);
-    memcpy(fake[1].ram + 0x1010, "\xeb\xee", 2);
-    memcpy(fake[2].ram + 0x2000, "\xfe\xc0\x88\x07\xeb\xfa", 6);
+    FAKE_CODE(1, 0x1010, "jmp .-16");
+    FAKE_CODE(2, 0x2000, "inc al; mov [rdi], al; jmp .-4");
     fake_long_mode(1, true);
     fake_long_mode(2, true);
     return 0;
@@ -330,7 +330,7 @@ static void what_was_caught_is_told_and_done_once(void **state)
     (void)state;
     if (master < 0)
         skip();
-    memcpy(fake[1].ram + 0x1008, "\xe4\x60", 2);
+    FAKE_CODE(1, 0x1008, "in al, 0x60");
     fake[1].catch_in = true;
     run_gdb("thread 2\nset $pc = 0x1100\nset {short}0x1100 = -277\nthread 1\n"
             "set $pc = 0x1000\ncontinue\np $pc\nstepi\np $pc\n"

@@ -14,7 +14,7 @@ static bool stopped(unsigned pid)
 
 static void loop_at(unsigned pid, u64 at)
 {
-    memcpy(fake[pid].ram + at, "\x90\xeb\xfd", 3); // nop; jmp back
+    FAKE_CODE(pid, at, "nop; jmp .-1");
 }
 
 static void connecting_stops_the_first_vm_alone(void **state)
