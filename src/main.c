@@ -84,7 +84,7 @@ static void start_vmx(void)
     if (this_core()->vmm == NULL)
         power_off("the boot core cannot enter VMX operation");
     cpuid_init();
-    backend_log_ways();
+    backend_log_features();
     if (cmdline_value("vmx.show", show, sizeof(show)) && strcmp(show, "controls") == 0)
         backend_log_controls();
     lost_test_init();

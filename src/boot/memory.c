@@ -6,8 +6,8 @@
 #include "lib/lock.h"
 #include "lib/string.h"
 
-#define RANGES_MAX 160
-#define KEPT_SIZE  (2 * PAGE_SIZE)
+#define RANGES_MAX  160
+#define PSTORE_SIZE (2 * PAGE_SIZE)
 
 extern u8 image_start[], image_end[];
 
@@ -20,7 +20,7 @@ static unsigned range_count;
 static u64 free_list; // hpa of the first free page; each holds the hpa of the next
 static u64 free_pages;
 static u64 total;
-static u64 low_page, kept;
+static u64 low_page, persistent;
 static u64 limit = 4 * GiB; // what the boot page tables reach
 static struct spinlock lock;
 
@@ -60,17 +60,17 @@ static void find_low_page(void)
 
 // Firmware uses the first MiB and the top of memory, and UEFI's some of the first 32 MiB. GRUB puts
 // modules as low as it can, its own things at the top.
-static void take_out_kept(void)
+static void take_out_persistent(void)
 {
     static const u64 places[] = {64 * MiB, 128 * MiB, 256 * MiB, 512 * MiB, GiB};
-    for (unsigned p = 0; p < ARRAY_SIZE(places) && kept == 0; p++) {
+    for (unsigned p = 0; p < ARRAY_SIZE(places) && persistent == 0; p++) {
         for (unsigned i = 0; i < range_count; i++) {
-            if (ranges[i].start <= places[p] && ranges[i].end >= places[p] + KEPT_SIZE)
-                kept = places[p];
+            if (ranges[i].start <= places[p] && ranges[i].end >= places[p] + PSTORE_SIZE)
+                persistent = places[p];
         }
     }
-    if (kept != 0)
-        take_out(kept, kept + KEPT_SIZE);
+    if (persistent != 0)
+        take_out(persistent, persistent + PSTORE_SIZE);
 }
 
 void memory_init(void)
@@ -95,7 +95,7 @@ void memory_init(void)
                  boot_info.module[i].start.v + boot_info.module[i].size);
     find_low_page();
     take_out(0, MiB);
-    take_out_kept();
+    take_out_persistent();
     for (unsigned i = 0; i < range_count; i++)
         total += ranges[i].end - ranges[i].start;
 }
@@ -171,9 +171,9 @@ void memory_use_all(void)
     limit = UINT64_MAX;
 }
 
-hpa_t memory_kept(void)
+hpa_t memory_persistent(void)
 {
-    return HPA(kept);
+    return HPA(persistent);
 }
 
 hpa_t memory_low_page(void)

@@ -10,7 +10,7 @@ void memory_init(void);
 
 // Two pages that firmware and loader leave alone over a warm reset, and at the same place in the
 // next start; never handed out. 0: there are none. After memory_init().
-hpa_t memory_kept(void);
+hpa_t memory_persistent(void);
 
 // Until this is called, only memory below 4 GiB is handed out. Boot core, on the final page tables.
 void memory_use_all(void);

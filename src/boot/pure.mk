@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-PURE += src/boot/kept.c src/boot/ksyms.c src/boot/cfi.c src/boot/unwind.c src/boot/framebuffer.c \
+PURE += src/boot/pstore.c src/boot/ksyms.c src/boot/cfi.c src/boot/unwind.c src/boot/framebuffer.c \
         src/boot/textscreen.c
 
 # The letters: dots to the bytes of a C array.

@@ -27,17 +27,17 @@ static void log_lines(const char *part, const char *what, const char *text, u32 
 
 void record_init(void)
 {
-    place = memory_kept();
-    struct kept *k = phys_to_virt(place);
-    if (place.v == 0 || !kept_is_valid(k, place))
+    place = memory_persistent();
+    struct pstore *p = phys_to_virt(place);
+    if (place.v == 0 || !pstore_is_valid(p, place))
         return;
     was_left = true;
-    for (u64 i = 0; i < k->length; i++) { // whoever wrote it, it is for a terminal
-        if ((k->text[i] < ' ' || k->text[i] > '~') && k->text[i] != '\n')
-            k->text[i] = '?';
+    for (u64 i = 0; i < p->length; i++) { // whoever wrote it, it is for a terminal
+        if ((p->text[i] < ' ' || p->text[i] > '~') && p->text[i] != '\n')
+            p->text[i] = '?';
     }
-    log_lines("boot", "the last start left a record: ", k->text, (u32)k->length);
-    k->magic = 0;
+    log_lines("boot", "the last start left a record: ", p->text, (u32)p->length);
+    p->magic = 0;
 }
 
 bool record_was_left(void)
@@ -73,6 +73,6 @@ void record_keep(void)
 {
     if (place.v == 0)
         return;
-    kept_seal(phys_to_virt(place), place, record.text, record.length);
+    pstore_seal(phys_to_virt(place), place, record.text, record.length);
     __asm__ volatile("wbinvd" ::: "memory"); // a reset may drop what is in caches alone
 }

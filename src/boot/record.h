@@ -3,11 +3,11 @@
 // reset keeps and the next start prints.
 #pragma once
 
-#include "boot/kept.h"
+#include "boot/pstore.h"
 #include "lib/types.h"
 
 // What is beyond is dropped.
-#define RECORD_TEXT KEPT_TEXT
+#define RECORD_TEXT PSTORE_TEXT
 
 // Prints what the last start left, and clears it. Boot core, after memory_init().
 void record_init(void);

@@ -34,7 +34,7 @@ static bool page_has_int3(struct session *session, unsigned pid, gpa_t gpa)
 // with ours, and an entry serializes instruction fetch. The lock is held.
 static bool put_in(struct int3 *p)
 {
-    u8 *byte = guest_ptr_unheard(target_memory(p->pid), p->gpa, 1);
+    u8 *byte = guest_ptr_untracked(target_memory(p->pid), p->gpa, 1);
 
     p->lifted = false;
     p->in = byte != NULL;
@@ -46,7 +46,7 @@ static bool put_in(struct int3 *p)
 // What the guest has written over the int3 stays.
 static void take_out(struct int3 *p)
 {
-    u8 *byte = guest_ptr_unheard(target_memory(p->pid), p->gpa, 1), int3 = INT3;
+    u8 *byte = guest_ptr_untracked(target_memory(p->pid), p->gpa, 1), int3 = INT3;
 
     if (p->in && byte != NULL)
         __atomic_compare_exchange_n(byte, &int3, p->saved, false, __ATOMIC_SEQ_CST,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A guest's local APIC (SDM Vol. 3, chapter 11), for both lanes: with the processor's APIC
+// A guest's local APIC (SDM Vol. 3, chapter 11), in both ways to have it: with the processor's APIC
 // virtualization (chapter 30) and without.
 //
 // The registers live in one page in the layout of SDM Table 11-1, which the hardware may use as
@@ -286,11 +286,12 @@ void lapic_local_event(struct lapic *l, enum lapic_register lvt);
 
 // ---- interrupts out ------------------------------------------------------------------------
 
-// Whether an interrupt has priority over PPR (11.8.3.1) and which. Works in both lanes; for
-// decisions about HLT, and in software for delivery.
+// Whether an interrupt has priority over PPR (11.8.3.1) and which. Works with APIC virtualization
+// and without; for decisions about HLT, and in software for delivery.
 bool lapic_deliverable(struct lapic *l, u8 *vector);
 
-// Software lane: the vCPU takes `vector` (from lapic_deliverable): IRR to ISR, PPR raised.
+// Without APIC virtualization: the vCPU takes `vector` (from lapic_deliverable): IRR to ISR, PPR
+// raised.
 void lapic_accept(struct lapic *l, u8 vector);
 
 // Highest vector in IRR, in ISR; -1: none.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The posted-interrupt descriptor (SDM Vol. 3, 30.6): the only way for a fixed interrupt into a
 // local APIC from another core. Without posted interrupts in hardware the owner empties it itself
-// before each entry, so senders do the same in both lanes.
+// before each entry, so senders do the same in both cases.
 //
 // Any core may call pid_post, pid_notification and pid_pending. The rest is for the core that owns
 // the vCPU. Protocol: a sender sets the PIR bit, then ON, and sends a notification only if it was

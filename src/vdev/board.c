@@ -30,7 +30,7 @@ bool board_pit_periodic(const struct board *b)
 
 // A vCPU that lost its core for a while must not lose ticks by which its kernel counts time: those
 // that find their predecessor unserved in the PIC follow at its acknowledge.
-void board_owe_ticks(struct board *b, u32 ticks)
+void board_add_pending_ticks(struct board *b, u32 ticks)
 {
     if (board_pit_periodic(b) && !pic_masked(&b->pic, IRQ_PIT))
         b->pending_ticks = MIN(b->pending_ticks + ticks,
@@ -42,7 +42,7 @@ void board_isa_irq(void *ctx, unsigned irq, bool level)
     struct board *b = ctx;
     if (irq == IRQ_PIT) {
         if (pic_requested(&b->pic, IRQ_PIT))
-            board_owe_ticks(b, 1);
+            board_add_pending_ticks(b, 1);
         pic_set_irq(&b->pic, IRQ_PIT, false); // a rise is an edge, whatever was pending before
     }
     if (b->edges & BIT(irq)) { // so it is here, and one of our own devices may share the line
@@ -109,7 +109,7 @@ void board_update_due(struct board *b, enum board_timer t)
 void board_expire_pit(struct board *b, u64 now)
 {
     pit_expire(&b->pit, now);
-    board_owe_ticks(b, b->pit.dropped);
+    board_add_pending_ticks(b, b->pit.dropped);
     b->pit.dropped = 0;
     b->pit_expired = now;
     b->moved = true;

@@ -12,7 +12,7 @@
 bool board_pit_periodic(const struct board *b);
 
 // Notes that the PIC could not take so many ticks of the PIT when they came.
-void board_owe_ticks(struct board *b, u32 ticks);
+void board_add_pending_ticks(struct board *b, u32 ticks);
 
 // Lets the PIT report what it did up to now.
 void board_expire_pit(struct board *b, u64 now);

@@ -35,7 +35,7 @@ static void pic_out(void *ctx, u64 port, unsigned size, u64 value, u64 now)
 
 static void pit_accessed(struct board *b)
 {
-    board_owe_ticks(b, b->pit.dropped);
+    board_add_pending_ticks(b, b->pit.dropped);
     b->pit.dropped = 0;
     board_update_due(b, TIMER_PIT);
 }

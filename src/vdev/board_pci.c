@@ -42,9 +42,9 @@ void board_set_levels(struct board *b, u64 now)
 
 void board_init_pci(struct board *b)
 {
-    struct pci_wires wires = {.bus = &b->bus, .intx = pci_intx, .msi = pci_msi, .ctx = b};
-    memcpy(wires.irq, pci_irq, sizeof(pci_irq));
-    pci_init(&b->pci, &wires);
+    struct pci_callbacks callbacks = {.bus = &b->bus, .intx = pci_intx, .msi = pci_msi, .ctx = b};
+    memcpy(callbacks.irq, pci_irq, sizeof(pci_irq));
+    pci_init(&b->pci, &callbacks);
 }
 
 enum error board_add_function(struct board *b, unsigned device, struct pci_function *f,

@@ -20,7 +20,7 @@ static void reset_function(struct pci_function *f)
         f->bar[i].address = 0;
     f->command = 0;
     f->interrupt_line =
-        f->kind->pin != 0 ? f->pci->wires.irq[(f->device + f->kind->pin - 1u) % PCI_LINES] : 0;
+        f->kind->pin != 0 ? f->pci->callbacks.irq[(f->device + f->kind->pin - 1u) % PCI_LINES] : 0;
     f->msi_address = 0;
     f->msi_data = 0;
 }
@@ -53,10 +53,10 @@ static void put(struct pci *p, unsigned device, struct pci_function *f, const st
     reset_function(f);
 }
 
-void pci_init(struct pci *p, const struct pci_wires *wires)
+void pci_init(struct pci *p, const struct pci_callbacks *callbacks)
 {
     memset(p, 0, sizeof(*p));
-    p->wires = *wires;
+    p->callbacks = *callbacks;
     put(p, 0, &p->bridge, &host_bridge, NULL);
     pci_reset(p);
 }
@@ -128,6 +128,6 @@ enum error pci_register(struct pci *p, struct text *why)
 {
     static const struct bus_device address = {"PCI's address register", port_in, port_out, 4, 4};
     static const struct bus_device data = {"PCI's data register", port_in, port_out, 2 + 4, 2 + 4};
-    enum error e = bus_add_ports(p->wires.bus, CONFIG_ADDRESS, 1, &address, p, why);
-    return e != OK ? e : bus_add_ports(p->wires.bus, CONFIG_DATA, 4, &data, p, why);
+    enum error e = bus_add_ports(p->callbacks.bus, CONFIG_ADDRESS, 1, &address, p, why);
+    return e != OK ? e : bus_add_ports(p->callbacks.bus, CONFIG_DATA, 4, &data, p, why);
 }

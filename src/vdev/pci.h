@@ -57,7 +57,7 @@ struct pci_function {
 };
 
 // What the board gives.
-struct pci_wires {
+struct pci_callbacks {
     struct bus *bus;
     void (*intx)(void *ctx, unsigned line, bool level); // of the bus, 0 to 3, at changes
     void (*msi)(void *ctx, u64 address, u16 data);      // SDM 11.11
@@ -66,7 +66,7 @@ struct pci_wires {
 };
 
 struct pci {
-    struct pci_wires wires;
+    struct pci_callbacks callbacks;
     u32 address;           // CONFIG_ADDRESS
     u32 raised[PCI_LINES]; // devices that assert each line
     struct pci_function *function[PCI_DEVICES];
@@ -74,7 +74,7 @@ struct pci {
 };
 
 // Starts with the host bridge alone.
-void pci_init(struct pci *p, const struct pci_wires *wires);
+void pci_init(struct pci *p, const struct pci_callbacks *callbacks);
 
 // Lets ports 0xcf8 and 0xcfc to 0xcff of the bus answer. Returns as bus_add_ports.
 enum error pci_register(struct pci *p, struct text *why);

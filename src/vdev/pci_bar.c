@@ -25,7 +25,7 @@ static u32 wanted(const struct pci_function *f, unsigned i)
 
 static void unmap(struct pci_function *f, unsigned i)
 {
-    struct bus *bus = f->pci->wires.bus;
+    struct bus *bus = f->pci->callbacks.bus;
     if (f->kind->bar[i].io)
         bus_remove_ports(bus, (u16)f->bar[i].mapped);
     else
@@ -36,7 +36,7 @@ static void unmap(struct pci_function *f, unsigned i)
 // What another device has already is left to it until that one moves.
 static void map(struct pci_function *f, unsigned i, u32 at)
 {
-    struct bus *bus = f->pci->wires.bus;
+    struct bus *bus = f->pci->callbacks.bus;
     u32 size = f->kind->bar[i].size;
     enum error e = f->kind->bar[i].io
                        ? bus_add_ports(bus, (u16)at, size, &f->on_bus, &f->bar[i], NULL)

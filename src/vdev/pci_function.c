@@ -133,7 +133,7 @@ void pci_update_line(struct pci_function *f)
     f->on_line = level;
     p->raised[line] ^= 1u << f->device;
     if ((before != 0) != (p->raised[line] != 0))
-        p->wires.intx(p->wires.ctx, line, level);
+        p->callbacks.intx(p->callbacks.ctx, line, level);
 }
 
 void pci_set_irq(struct pci_function *f, bool level)
@@ -143,7 +143,7 @@ void pci_set_irq(struct pci_function *f, bool level)
     pci_update_line(f);
     // A message is a write of the function's own, which it may do as a master only.
     if (rises && f->msi_enabled && (f->command & COMMAND_MASTER))
-        f->pci->wires.msi(f->pci->wires.ctx, f->msi_address, f->msi_data);
+        f->pci->callbacks.msi(f->pci->callbacks.ctx, f->msi_address, f->msi_data);
 }
 
 u32 pci_lines(const struct pci *p)

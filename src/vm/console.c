@@ -25,7 +25,7 @@ static bool may_write(const struct console_vm *c)
     if (console_is_streamed(c))
         return history_unsent(&c->history) < HISTORY_SIZE / 2;
     if (console.mode == KEY_ALONE)
-        return true; // what it writes is kept aside
+        return true; // what it writes goes to the backlog
     return !c->complete && console_has_room(CONSOLE_ROOM, GUESTS_SHARE);
 }
 

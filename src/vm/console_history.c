@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "vm/console_history.h"
 
-#define ESC           0x1b
-#define QUESTION_MOST 16
+#define ESC        0x1b
+#define QUERY_MOST 16
 
 bool history_add(struct console_history *h, u8 byte)
 {
@@ -29,11 +29,11 @@ u64 history_screenful(const struct console_history *h)
     return first;
 }
 
-unsigned history_question(const struct console_history *h, u64 at)
+unsigned history_query(const struct console_history *h, u64 at)
 {
     if (h->head - at < 3 || history_at(h, at) != ESC || history_at(h, at + 1) != '[')
         return 0;
-    for (unsigned n = 2; at + n < h->head && n < QUESTION_MOST; n++) {
+    for (unsigned n = 2; at + n < h->head && n < QUERY_MOST; n++) {
         u8 byte = history_at(h, at + n);
         if (byte == 'n' || byte == 'c')
             return n + 1;

@@ -31,9 +31,9 @@ static inline unsigned history_unsent(const struct console_history *h)
 // Where the last screenful begins: with a line, or else with an escape sequence.
 u64 history_screenful(const struct console_history *h);
 
-// How long a question to the terminal (ECMA-48: CSI, and DSR or DA) at the position is; 0: there is
-// none. One that is old is not put again: the answer would be typed to who does not wait for it.
-unsigned history_question(const struct console_history *h, u64 at);
+// How long a query to the terminal (ECMA-48: CSI, and DSR or DA) at the position is; 0: there is
+// none. One that is old is not sent again: the answer would be typed to who does not wait for it.
+unsigned history_query(const struct console_history *h, u64 at);
 
 struct chunk {
     char text[CHUNK_MOST];

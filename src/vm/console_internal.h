@@ -71,7 +71,7 @@ bool console_pause_matters(const struct console_vm *c);
 void console_paused(struct console_vm *c);
 
 // Lines that were kept while a VM was alone. Returns how many older ones were not.
-unsigned console_show_aside(void);
+unsigned console_show_backlog(void);
 
 // ---- console_show.c: the duty core -------------------------------------------------------------
 

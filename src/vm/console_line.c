@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What the console's line carries. The lock is held.
 #include "lib/string.h"
-#include "vm/console_aside.h"
+#include "vm/console_backlog.h"
 #include "vm/console_internal.h"
 
-static struct console_aside aside;
+static struct console_backlog backlog;
 
 bool console_has_room(size_t n, u32 share)
 {
@@ -74,7 +74,7 @@ void console_end_line(struct console_vm *c, u32 share)
     if (console.mode == KEY_ALL)
         line_out(c);
     else if (console.mode == KEY_ALONE && c != console.alone)
-        console_aside_add(&aside, c->name, c->line, c->len);
+        console_backlog_add(&backlog, c->name, c->line, c->len);
     c->len = c->shown = 0;
 }
 
@@ -106,7 +106,7 @@ void console_add_to_line(struct console_vm *c, u8 byte)
 void console_log_line(const char *line, size_t n)
 {
     if (console.mode == KEY_ALONE) {
-        console_aside_add(&aside, NULL, line, (unsigned)n);
+        console_backlog_add(&backlog, NULL, line, (unsigned)n);
     } else if (console_has_room(n, SERIAL_TX_SIZE)) {
         console_leave_line();
         put(line, n);
@@ -116,16 +116,16 @@ void console_log_line(const char *line, size_t n)
     }
 }
 
-unsigned console_show_aside(void)
+unsigned console_show_backlog(void)
 {
     char byte;
-    while (console_aside_take(&aside, &byte)) {
+    while (console_backlog_take(&backlog, &byte)) {
         if (byte == '\n')
             put("\r", 1);
         put(&byte, 1);
     }
-    unsigned dropped = aside.dropped;
-    aside.dropped = 0;
+    unsigned dropped = backlog.dropped;
+    backlog.dropped = 0;
     return dropped;
 }
 
@@ -140,10 +140,10 @@ static void stream_alone(struct console_vm *c)
 {
     struct console_history *h = &c->history;
     while (h->sent < h->head && console_has_room(1, GUESTS_SHARE)) {
-        unsigned question = h->sent < c->fresh ? history_question(h, h->sent) : 0;
-        if (question == 0)
+        unsigned query = h->sent < c->fresh ? history_query(h, h->sent) : 0;
+        if (query == 0)
             put((const char *)&h->bytes[h->sent & (HISTORY_SIZE - 1)], 1);
-        h->sent += MAX(question, 1u);
+        h->sent += MAX(query, 1u);
     }
 }
 

@@ -87,7 +87,7 @@ void console_show(enum key mode)
     spin_lock(&console.lock);
     if (console.mode == KEY_ALONE && mode != KEY_ALONE) {
         change(KEY_ALL);
-        dropped = console_show_aside();
+        dropped = console_show_backlog();
     }
     if (mode != console.mode || mode != KEY_ALL)
         change(mode);

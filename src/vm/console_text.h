@@ -3,7 +3,7 @@
 // characters, UTF-8 among them, tabs, and colours (ECMA-48's SGR). All else could change what
 // others have written, or pass for it, and is shown as `\e`, `\r`, `\x9b` and the like: other
 // escape sequences, control characters of 7 and of 8 bits, what is no UTF-8, and the characters of
-// Unicode that turn the direction of writing or end lines. A question to the terminal (DSR, DA) has
+// Unicode that turn the direction of writing or end lines. A query to the terminal (DSR, DA) has
 // no picture and is left out, since the answer would be typed to whoever has the keyboard. A
 // carriage return counts unless it stands at a line's beginning or end.
 #pragma once

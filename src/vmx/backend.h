@@ -28,7 +28,7 @@ enum error backend_probe(const char *disable, struct text *why);
 
 // Logs which way is taken where there are several, in a line; all controls by name, those in use
 // and those that the CPU has not. After backend_probe().
-void backend_log_ways(void);
+void backend_log_features(void);
 void backend_log_controls(void);
 
 // Lets the instruction fail that `test.fault=` on the boot command line names: `vmread`,

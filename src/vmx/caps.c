@@ -147,7 +147,7 @@ static void choose(void)
         vmx_caps.base.primary |= PRIMARY_CR8_LOAD_EXITING | PRIMARY_CR8_STORE_EXITING;
 
     // Controls that need one another (SDM 27.2.1.1): virtual-interrupt delivery and its relatives
-    // are used together, so that there are two lanes and not sixteen.
+    // are used together, so that there are two cases and not sixteen.
     struct vmx_controls *b = &vmx_caps.base;
     u32 apicv =
         SECONDARY_APIC_REGISTERS | SECONDARY_VIRTUAL_INTERRUPT_DELIVERY | SECONDARY_APIC_ACCESSES;
@@ -285,7 +285,7 @@ void backend_log_controls(void)
     }
 }
 
-void backend_log_ways(void)
+void backend_log_features(void)
 {
     u64 e = vmx_caps.ept_vpid;
     log_line("vmx", "EPT: %s%s%s%spages 4K%s%s; interrupts by %s; slices by %s",

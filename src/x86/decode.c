@@ -6,13 +6,13 @@
 // What follows an opcode, and how its operand size is chosen (SDM Vol. 2, appendix A).
 enum {
     MODRM = 0x01,
-    BYTE = 0x02,  // operands of one byte
-    IMM8 = 0x04,  // a byte
-    IMMZ = 0x08,  // 2 bytes, or 4 with an operand size of 4 or 8
-    STACK = 0x10, // in 64-bit mode the operand has 8 bytes, or 2 with 66
-    NEAR = 0x20,  // in 64-bit mode the operand has 8 bytes
-    NO64 = 0x40,  // undefined in 64-bit mode
-    ODD = 0x80,   // the rest is in odd_forms()
+    BYTE = 0x02,      // operands of one byte
+    IMM8 = 0x04,      // a byte
+    IMMZ = 0x08,      // 2 bytes, or 4 with an operand size of 4 or 8
+    STACK = 0x10,     // in 64-bit mode the operand has 8 bytes, or 2 with 66
+    NEAR = 0x20,      // in 64-bit mode the operand has 8 bytes
+    NO64 = 0x40,      // undefined in 64-bit mode
+    IRREGULAR = 0x80, // the rest is in irregular_forms()
     UD = 0xff,
 };
 
@@ -23,29 +23,29 @@ enum {
 #define M8 (MODRM | IMM8)
 #define MZ (MODRM | IMMZ)
 #define Mb (MODRM | BYTE | IMM8)
-#define MO (MODRM | ODD)
+#define MO (MODRM | IRREGULAR)
 #define MS (MODRM | STACK)
 #define I8 IMM8
 #define Ib (BYTE | IMM8)
 #define IZ IMMZ
 #define B_ BYTE
-#define O_ ODD
-#define OB (ODD | BYTE)
-#define O8 (ODD | IMM8)
+#define O_ IRREGULAR
+#define OB (IRREGULAR | BYTE)
+#define O8 (IRREGULAR | IMM8)
 #define S_ STACK
 #define S8 (STACK | IMM8)
 #define SZ (STACK | IMMZ)
-#define SO (STACK | ODD)
+#define SO (STACK | IRREGULAR)
 #define N_ NEAR
 #define N8 (NEAR | IMM8)
 #define NZ (NEAR | IMMZ)
-#define NO (NEAR | ODD)
+#define NO (NEAR | IRREGULAR)
 #define X_ NO64
 #define X8 (NO64 | IMM8)
 #define XM (NO64 | MODRM)
-#define XO (NO64 | ODD)
+#define XO (NO64 | IRREGULAR)
 #define Xb (NO64 | MODRM | BYTE | IMM8)
-#define MX (MODRM | BYTE | ODD)
+#define MX (MODRM | BYTE | IRREGULAR)
 
 static const u8 one_byte[256] = {
     //       0   1   2   3   4   5   6   7   8   9   a   b   c   d   e   f
@@ -255,7 +255,7 @@ static u8 operand_size(const struct instruction *i, unsigned form)
 }
 
 // What the table does not say. Returns the form that remains.
-static unsigned odd_forms(struct cursor *c, struct instruction *i, unsigned form)
+static unsigned irregular_forms(struct cursor *c, struct instruction *i, unsigned form)
 {
     unsigned group = i->modrm >> 3 & 7;
     if (i->map == MAP_0F) { // 20..23, MOV of CR and DR
@@ -382,11 +382,11 @@ static enum error take_instruction(struct cursor *c, struct instruction *i)
             return ERR_INVALID;
         i->operand_size = operand_size(i, form);
         if (form & MODRM)
-            take_modrm(c, i, i->rex, (form & ODD) && i->map == MAP_0F);
+            take_modrm(c, i, i->rex, (form & IRREGULAR) && i->map == MAP_0F);
         else
             i->reg = (u8)((i->opcode & 7) | (i->rex & 1) << 3);
-        if (form & ODD)
-            form = odd_forms(c, i, form);
+        if (form & IRREGULAR)
+            form = irregular_forms(c, i, form);
         if (form & IMM8)
             take_immediate(c, i, 1);
         else if (form & IMMZ)

@@ -40,8 +40,8 @@ struct guest_write {
 };
 
 // The host address of len bytes (at least 1) at gpa, or NULL when they are not all RAM of one
-// region. For writing alone by who watches the page himself, since nobody hears of it.
-static inline void *guest_ptr_unheard(const struct guest_memory *m, gpa_t gpa, u64 len)
+// region. For a write by the watcher itself: it is not told of it.
+static inline void *guest_ptr_untracked(const struct guest_memory *m, gpa_t gpa, u64 len)
 {
     for (unsigned i = 0; i < m->count; i++) {
         const struct ram_region *r = &m->region[i];
@@ -55,7 +55,7 @@ static inline void *guest_ptr_unheard(const struct guest_memory *m, gpa_t gpa, u
 // The same for reading.
 static inline const void *guest_ptr(const struct guest_memory *m, gpa_t gpa, u64 len)
 {
-    return guest_ptr_unheard(m, gpa, len);
+    return guest_ptr_untracked(m, gpa, len);
 }
 
 // The same for writing in place, by stores or atomically, until guest_write_end(), which is to
@@ -63,7 +63,7 @@ static inline const void *guest_ptr(const struct guest_memory *m, gpa_t gpa, u64
 static inline void *guest_write_begin(const struct guest_memory *m, gpa_t gpa, u64 len,
                                       struct guest_write *w)
 {
-    void *p = guest_ptr_unheard(m, gpa, len);
+    void *p = guest_ptr_untracked(m, gpa, len);
     *w = (struct guest_write){__atomic_load_n(&m->watcher, __ATOMIC_ACQUIRE), gpa, len};
     if (w->watcher != NULL && p != NULL)
         w->watcher->before(w->watcher, gpa, len);

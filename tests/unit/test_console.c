@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The console's pure parts: what of a guest's output is shown among others, the stream that carries
-// all of it, what is kept aside, and the keys.
+// all of it, the backlog, and the keys.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "lib/types.h"
-#include "vm/console_aside.h"
+#include "vm/console_backlog.h"
 #include "vm/console_history.h"
 #include "vm/console_keys.h"
 #include "vm/console_text.h"
@@ -71,7 +71,7 @@ static void other_sequences_are_shown(void **state)
     assert_string_equal(shown("\x1b[1\b2m"), "\\e[1\\b2m");
 }
 
-static void questions_are_left_out(void **state)
+static void queries_are_left_out(void **state)
 {
     (void)state;
     assert_string_equal(shown("# \x1b[6n"), "# ");
@@ -370,49 +370,49 @@ static void a_screenful_begins_with_a_line_where_it_can(void **state)
     assert_int_equal(history_screenful(&history), 2 * SCREENFUL + 51);
 }
 
-static void old_questions_are_known(void **state)
+static void old_queries_are_known(void **state)
 {
     (void)state;
     const char bytes[] = "\x1b[6n\x1b[?6c\x1b[31m\x1b[";
     setup(bytes, sizeof(bytes) - 1);
-    assert_int_equal(history_question(&history, 0), 4);
-    assert_int_equal(history_question(&history, 1), 0);
-    assert_int_equal(history_question(&history, 4), 5);
-    assert_int_equal(history_question(&history, 9), 0);
-    assert_int_equal(history_question(&history, 14), 0);
+    assert_int_equal(history_query(&history, 0), 4);
+    assert_int_equal(history_query(&history, 1), 0);
+    assert_int_equal(history_query(&history, 4), 5);
+    assert_int_equal(history_query(&history, 9), 0);
+    assert_int_equal(history_query(&history, 14), 0);
 }
 
-// ---- lines kept aside --------------------------------------------------------------------------
+// ---- the backlog -------------------------------------------------------------------------------
 
-static void lines_put_aside_come_back_with_their_vm(void **state)
+static void the_backlog_gives_lines_back_with_their_vm(void **state)
 {
     (void)state;
-    static struct console_aside a;
+    static struct console_backlog a;
     char text[64];
     unsigned n = 0;
-    console_aside_add(&a, NULL, "[1] log", 7);
-    console_aside_add(&a, "vm", "line", 4);
-    while (console_aside_take(&a, &text[n]))
+    console_backlog_add(&a, NULL, "[1] log", 7);
+    console_backlog_add(&a, "vm", "line", 4);
+    while (console_backlog_take(&a, &text[n]))
         n++;
     assert_int_equal(n, 17);
     assert_memory_equal(text, "[1] log\nvm| line\n", n);
 }
 
-static void of_lines_put_aside_the_last_stay(void **state)
+static void the_backlog_keeps_the_last_lines(void **state)
 {
     (void)state;
-    static struct console_aside a;
+    static struct console_backlog a;
     char line[100];
     memset(line, '.', sizeof(line));
     for (unsigned i = 0; i < 1000; i++) {
         line[0] = (char)('a' + i % 26);
-        console_aside_add(&a, "vm", line, sizeof(line));
+        console_backlog_add(&a, "vm", line, sizeof(line));
     }
-    unsigned kept = ASIDE_SIZE / (sizeof(line) + 5);
+    unsigned kept = BACKLOG_SIZE / (sizeof(line) + 5);
     assert_int_equal(a.dropped, 1000 - kept);
     unsigned lines = 0;
     char byte, before = '\n';
-    while (console_aside_take(&a, &byte)) {
+    while (console_backlog_take(&a, &byte)) {
         assert_true(before != '\n' || byte == 'v');
         lines += byte == '\n';
         before = byte;
@@ -512,7 +512,7 @@ int main(void)
         cmocka_unit_test(text_passes),
         cmocka_unit_test(colours_pass_and_end_with_the_line),
         cmocka_unit_test(other_sequences_are_shown),
-        cmocka_unit_test(questions_are_left_out),
+        cmocka_unit_test(queries_are_left_out),
         cmocka_unit_test(controls_are_shown),
         cmocka_unit_test(what_turns_writing_round_is_shown),
         cmocka_unit_test(what_is_no_utf8_is_shown),
@@ -526,9 +526,9 @@ int main(void)
         cmocka_unit_test(nothing_is_lost_in_the_stream),
         cmocka_unit_test(the_history_forgets_the_oldest),
         cmocka_unit_test(a_screenful_begins_with_a_line_where_it_can),
-        cmocka_unit_test(old_questions_are_known),
-        cmocka_unit_test(lines_put_aside_come_back_with_their_vm),
-        cmocka_unit_test(of_lines_put_aside_the_last_stay),
+        cmocka_unit_test(old_queries_are_known),
+        cmocka_unit_test(the_backlog_gives_lines_back_with_their_vm),
+        cmocka_unit_test(the_backlog_keeps_the_last_lines),
         cmocka_unit_test(keys_choose_vms_and_all_else_is_typed),
         cmocka_unit_test(every_vm_of_16_can_be_reached),
     };

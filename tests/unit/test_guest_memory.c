@@ -120,7 +120,7 @@ static void a_write_is_heard_before_and_after(void **state)
     guest_write_end(&w);
     assert_int_equal(ended, 3);
     // And without anybody who listens, or by who knows.
-    *(u8 *)guest_ptr_unheard(&m, GPA(0), 1) = 1;
+    *(u8 *)guest_ptr_untracked(&m, GPA(0), 1) = 1;
     m.watcher = NULL;
     assert_int_equal(guest_write(&m, GPA(0), "x", 1), OK);
     assert_int_equal(ended, 3);

@@ -770,7 +770,7 @@ static void a_level_goes_through_the_owner_once(void **state)
     assert_int_equal(a.eois, 3);
 }
 
-// ---- hardware lane -------------------------------------------------------------------------
+// ---- with APIC virtualization ----------------------------------------------------------------
 
 // F5: an APIC-write exit must leave the same state as the same write emulated, though the value
 // stands in the page already.
@@ -831,7 +831,8 @@ static void a_self_ipi_that_exits_is_checked(void **state)
     lapic_apic_write_done(&a.l, 0x310, 0);
 }
 
-// F5: the processor raises IRR in the page unseen; the software lane's shortcut must not hide it.
+// F5: the processor raises IRR in the page unseen; the shortcut that there is without virtualization
+// must not hide it.
 static void irr_set_by_the_processor_is_seen(void **state)
 {
     (void)state;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // LIBS: -lpthread
-// Random sequences against a reference model, in both lanes; the hardware lane has a processor that
-// does what SDM Vol. 3 chapter 30 says. Then real threads that post.
+// Random sequences against a reference model, with APIC virtualization and without. With it there is
+// a processor that does what SDM Vol. 3 chapter 30 says. Then real threads that post.
 #include "lapic_fixture.h"
 
 #include <pthread.h>
@@ -83,7 +83,7 @@ static void check(void)
     assert_int_equal(lapic_highest_isr(&a.l), ref_top(ref.isr));
 }
 
-// ---- the processor (hardware lane) ---------------------------------------------------------
+// ---- the processor, with APIC virtualization -----------------------------------------------
 
 static struct {
     u32 rvi, svi;

@@ -14,7 +14,7 @@ static struct pci pci;
 static struct bus bus;
 static struct pci_function function, other;
 
-// What a test function and the wires have seen.
+// What a test function and the bus have seen.
 static unsigned reads, writes, resets, intx_changes, messages, last_bar, last_size, last_line;
 static u64 last_offset, last_value, last_address;
 static bool line_level;
@@ -85,9 +85,9 @@ static const struct pci_kind kind = {
 static int setup(void **state)
 {
     (void)state;
-    struct pci_wires wires = {&bus, on_intx, on_msi, &bus, {10, 11, 5, 12}};
+    struct pci_callbacks callbacks = {&bus, on_intx, on_msi, &bus, {10, 11, 5, 12}};
     bus_init(&bus);
-    pci_init(&pci, &wires);
+    pci_init(&pci, &callbacks);
     reads = writes = resets = intx_changes = messages = 0;
     line_level = false;
     return 0;

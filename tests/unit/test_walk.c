@@ -40,12 +40,12 @@ static struct walk_result r;
 
 static u64 *entry64(u64 gpa)
 {
-    return guest_ptr_unheard(&mem, GPA(gpa), 8);
+    return guest_ptr_untracked(&mem, GPA(gpa), 8);
 }
 
 static u32 *entry32(u64 gpa)
 {
-    return guest_ptr_unheard(&mem, GPA(gpa), 4);
+    return guest_ptr_untracked(&mem, GPA(gpa), 4);
 }
 
 static int clear(void **state)

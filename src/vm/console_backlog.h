@@ -4,16 +4,16 @@
 
 #include "lib/types.h"
 
-#define ASIDE_SIZE 16384 // a power of two
+#define BACKLOG_SIZE 16384 // a power of two
 
-struct console_aside {
-    char bytes[ASIDE_SIZE];
+struct console_backlog {
+    char bytes[BACKLOG_SIZE];
     u32 head, tail;   // bytes ever added, ever taken; each line ends with '\n'
     unsigned dropped; // lines that made room for others
 };
 
 // Adds a line: the name's mark, unless name is NULL, and n bytes, less than 1024.
-void console_aside_add(struct console_aside *a, const char *name, const char *line, unsigned n);
+void console_backlog_add(struct console_backlog *a, const char *name, const char *line, unsigned n);
 
 // Takes the next byte. Returns false when there is none.
-bool console_aside_take(struct console_aside *a, char *byte);
+bool console_backlog_take(struct console_backlog *a, char *byte);
