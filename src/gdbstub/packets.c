@@ -8,6 +8,7 @@
 #include "gdbstub/query.h"
 #include "gdbstub/regs.h"
 #include "gdbstub/run.h"
+#include "gdbstub/search.h"
 #include "gdbstub/stop.h"
 
 #define BAD_RANGE      "malformed address or length"
@@ -40,6 +41,7 @@ static const struct packet packets[] = {
     {"P", "N=H", STOPPED, CURRENT, packet_P, .malformed = "malformed register number or value"},
     {"qAttached", "*", STOPPED, NOBODY, query_attached},
     {"qC", "", STOPPED, CURRENT, query_current},
+    {"qCRC:", "N,N", STOPPED, CURRENT, packet_crc, .malformed = BAD_RANGE},
     {"qfThreadInfo", "", STOPPED, NOBODY, query_first_threads},
     {"qqemu.PhyMemMode", "", STOPPED, NOBODY, query_physical},
     {"qqemu.sstep", "", STOPPED, NOBODY, query_sstep},
@@ -48,6 +50,7 @@ static const struct packet packets[] = {
     {"Qqemu.sstep=0x", "N", STOPPED, NOBODY, set_sstep, .error = E_INVALID, .malformed = BAD_SSTEP},
     {"Qqemu.sstep=", "N", STOPPED, NOBODY, set_sstep, .error = E_INVALID, .malformed = BAD_SSTEP},
     {"qRcmd,", "H", STOPPED, NOBODY, packet_monitor, .malformed = "malformed command"},
+    {"qSearch:memory:", "N;N;B", STOPPED, CURRENT, packet_search, .malformed = BAD_RANGE},
     {"qsThreadInfo", "", STOPPED, NOBODY, query_more_threads},
     {"QStartNoAckMode", "", STOPPED, NOBODY, query_no_ack},
     {"qSupported", "*", EITHER, NOBODY, query_supported},

@@ -5,6 +5,7 @@
 #include "gdbstub/gdbstub.h"
 #include "gdbstub/packets.h"
 #include "gdbstub/query.h"
+#include "gdbstub/search.h"
 #include "gdbstub/stop.h"
 #include "lib/string.h"
 
@@ -95,6 +96,7 @@ static void packet_ready(struct session *session)
     const char *text;
     const struct packet *p = packet_find(session->line.body, session->client.running, &text);
 
+    search_end(session); // who sends another packet does not wait for it any more
     session->reply_later = p != NULL && p->silent;
     reply_start(session); // an empty reply says: not known
     if (session->client.running && (p == NULL || p->when == STOPPED))
@@ -140,11 +142,13 @@ void gdbstub_break(struct session *session)
 void gdbstub_poll(struct session *session)
 {
     stop_poll(session);
+    search_poll(session);
 }
 
 void gdbstub_line_dead(struct session *session)
 {
     detach_all(session);
+    search_end(session);
     packet_init(&session->line, gdb_line_put);
     reply_start(session);
 }

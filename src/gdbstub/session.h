@@ -135,6 +135,21 @@ struct monitor {
     struct text out; // in the buffer
 };
 
+enum search_kind { SEARCH_NOTHING, SEARCH_PATTERN, SEARCH_CRC };
+
+// A way through memory that is under way (search.c).
+struct search {
+    enum search_kind kind;
+    unsigned pid;
+    bool physical;          // else by the translation of regs
+    struct vcpu_regs regs;  // of the vCPU that was current
+    u64 at, left;           // the next byte, and how many there are from it on
+    u32 crc;                // SEARCH_CRC: of what is done
+    size_t length, matched; // SEARCH_PATTERN: bytes of the pattern; how many of these came last
+    u8 pattern[GDB_PACKET_SIZE];
+    u16 shorter[GDB_PACKET_SIZE + 1];
+};
+
 // A debugger's line, and all that the stub keeps for it. Outside of it are only the pointer to the
 // one session (events.c), which the hooks need, and what target.c has for COM2.
 struct session {
@@ -149,7 +164,8 @@ struct session {
     struct spinlock events_lock; // see events.h
     struct int3 int3[MAX_BREAKPOINTS];
     struct monitor monitor;
-    u8 memory[GDB_PACKET_SIZE];         // for m and x
+    struct search search;
+    u8 memory[GDB_PACKET_SIZE];         // for m, x and search.c
     ALIGNED(64) u8 fpu[FPU_STATE_SIZE]; // for packets about registers: an XSAVE area
 };
 

@@ -179,6 +179,33 @@ def test_memory(bench):
     bench.wait("^linux[|] 4321$", since)
 
 
+def crc(data):
+    """As gdb's compare-sections wants it."""
+    value = 0xffffffff
+    for byte in data:
+        value ^= byte << 24
+        for _ in range(8):
+            value = value << 1 & 0xffffffff ^ (0x04c11db7 if value >> 31 else 0)
+    return value
+
+
+@LINUX.check
+def test_memory_is_searched_and_compared_at_the_target(bench, tmp_path):
+    """H6: 16 MiB, of which not a byte is on the line."""
+    gdb = attach_in_kernel(bench)
+    begin = gdb.value("&linux_banner") & ~0xfffff
+    gdb("set debug remote 1")
+    out = gdb(f'find /1 {begin:#x}, +0x1000000, "Linux version 6"')
+    gdb("set debug remote 0")
+    assert "$qSearch:memory:" in out and not re.search(r"Sending packet: \$[mx]", out), out
+    assert gdb.value("$_") == gdb.value("&linux_banner")
+    dump = tmp_path / "code"
+    gdb(f"dump binary memory {dump} uptime_proc_show uptime_proc_show+3000")
+    out = gdb(f"maintenance packet qCRC:{gdb.value('&uptime_proc_show'):x},bb8")
+    assert f'received: "C{crc(dump.read_bytes()):x}"' in out, out
+    bench.detach(gdb)
+
+
 @LINUX.check
 def test_watch(bench):
     """H7: a variable, written by the kernel on a shell's command."""
