@@ -17,7 +17,7 @@
 
 // VMs and vCPUs beyond these cannot be attached to.
 #define GDB_MAX_VMS   16
-#define GDB_MAX_VCPUS 32
+#define GDB_MAX_VCPUS 64
 
 // The number of configured VMs; pids are 1..count. An ended VM keeps its number.
 unsigned target_vm_count(void);

@@ -4,7 +4,7 @@ what every attach needs"."""
 
 import re
 
-from appliance import vm
+from appliance import SKYLAKE, vm
 from debugger import HELLO_LIFE, STEPS_LIFE, Scenario
 
 HELLO = Scenario("hello", vm("hello", cmdline="period=20", cores="0") +
@@ -413,3 +413,21 @@ def test_crash_is_told(bench):
     bench.detach(gdb)
 
 
+MANY = Scenario("many", vm("hello", cmdline="period=20", vcpus=64, cores="0-1"), cpus=(SKYLAKE,),
+                life={"hello": HELLO_LIFE})
+
+
+@MANY.check
+def test_all_vcpus_of_the_largest_vm_are_threads(bench):
+    """H2, H3: 64, of which 63 wait for a start-up IPI."""
+    gdb = bench.attach("hello.elf")
+    out = gdb("info threads")
+    threads = re.findall(r"Thread 1\.(\d+) \(hello/(\d+) ([\w -]+) on core [01]", out)
+    assert [(int(tid), int(index)) for tid, index, _ in threads] == [(n + 1, n) for n in range(64)], out
+    gdb("thread 64")
+    assert "hello/63" in gdb("thread")
+    gdb("thread 1")
+    gdb("break tick")
+    assert "hit Breakpoint 1" in gdb("continue")
+    gdb("delete")
+    bench.detach(gdb)

@@ -190,7 +190,7 @@ def crc(data):
 
 
 @LINUX.check
-def test_memory_is_searched_and_compared_at_the_target(bench, tmp_path):
+def test_memory_is_searched_and_compared_at_the_target(bench):
     """H6: 16 MiB, of which not a byte is on the line."""
     gdb = attach_in_kernel(bench)
     begin = gdb.value("&linux_banner") & ~0xfffff
@@ -199,7 +199,7 @@ def test_memory_is_searched_and_compared_at_the_target(bench, tmp_path):
     gdb("set debug remote 0")
     assert "$qSearch:memory:" in out and not re.search(r"Sending packet: \$[mx]", out), out
     assert gdb.value("$_") == gdb.value("&linux_banner")
-    dump = tmp_path / "code"
+    dump = bench.console.directory / "code"
     gdb(f"dump binary memory {dump} uptime_proc_show uptime_proc_show+3000")
     out = gdb(f"maintenance packet qCRC:{gdb.value('&uptime_proc_show'):x},bb8")
     assert f'received: "C{crc(dump.read_bytes()):x}"' in out, out
