@@ -425,7 +425,7 @@ def test_all_vcpus_of_the_largest_vm_are_threads(bench):
     threads = re.findall(r"Thread 1\.(\d+) \(hello/(\d+) ([\w -]+) on core [01]", out)
     assert [(int(tid), int(index)) for tid, index, _ in threads] == [(n + 1, n) for n in range(64)], out
     gdb("thread 64")
-    assert "hello/63" in gdb("thread")
+    assert "Thread 1.64" in gdb("thread")
     gdb("thread 1")
     gdb("break tick")
     assert "hit Breakpoint 1" in gdb("continue")

@@ -195,7 +195,8 @@ def test_memory_is_searched_and_compared_at_the_target(bench):
     gdb = attach_in_kernel(bench)
     begin = gdb.value("&linux_banner") & ~0xfffff
     gdb("set debug remote 1")
-    out = gdb(f'find /1 {begin:#x}, +0x1000000, "Linux version 6"')
+    letters = ", ".join(f"'{letter}'" for letter in "Linux version 6")  # a string has its end, too
+    out = gdb(f"find /1 {begin:#x}, +0x1000000, {letters}")
     gdb("set debug remote 0")
     assert "$qSearch:memory:" in out and not re.search(r"Sending packet: \$[mx]", out), out
     assert gdb.value("$_") == gdb.value("&linux_banner")
