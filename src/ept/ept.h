@@ -10,7 +10,7 @@
 //
 // Contract. A space has a lock of its own, which each function below takes that changes something;
 // it is the innermost one but for the memory allocator's. What takes a page's permission away or
-// gives tables back takes effect on other cores when they flush (ept_flush(), vmx/backend.h). So
+// gives tables back takes effect on other cores when they flush (flush_ept(), vmx/backend.h). So
 // ept_restrict(), ept_unrestrict() and ept_view_remove() are for when all vCPUs of the VM are out
 // of the guest, and each vCPU's core flushes before it enters it again; then no core still walks
 // tables that went back to the allocator. ept_change() may be called while vCPUs run.

@@ -40,7 +40,7 @@ bool attach_process(struct session *session, unsigned pid)
     target_freeze_time(pid, true);
     events_attach(session, pid, true);
     catch_breakpoints(pid, true);
-    p->layout_32 = p->layout_forced ? p->forced_32 : layout_wanted(pid);
+    p->layout_32 = p->layout_forced ? p->forced_32 : regs_layout_wanted(pid);
     session->client.general_pid = session->client.resume_pid = pid;
     session->client.general_vcpu = session->client.resume_vcpu = 0;
     return true;

@@ -214,7 +214,8 @@ static bool layout(struct session *session, const char *args)
     }
     if (*args != '\0')
         set_layout(p, args);
-    bool next_32 = p->layout_forced ? p->forced_32 : layout_wanted(session->client.general_pid);
+    bool next_32 =
+        p->layout_forced ? p->forced_32 : regs_layout_wanted(session->client.general_pid);
     text_add(&session->monitor.out, "now %s; the next attach: %s%s\n", layout_name(p->layout_32),
              p->layout_forced ? "" : "as the VM is, ", layout_name(next_32));
     return true;

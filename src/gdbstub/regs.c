@@ -6,7 +6,7 @@
 #include "gdbstub/segments.h"
 #include "lib/string.h"
 
-bool layout_wanted(unsigned pid)
+bool regs_layout_wanted(unsigned pid)
 {
     struct vcpu_regs regs;
 

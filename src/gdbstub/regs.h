@@ -7,7 +7,7 @@
 
 // Whether a VM should be shown as an i386: it is outside long mode, and its image is 32-bit. Any
 // vCPU of it is held.
-bool layout_wanted(unsigned pid);
+bool regs_layout_wanted(unsigned pid);
 
 // Adds the target description of the process to the window.
 void description(struct session *session, unsigned pid, struct window *w);

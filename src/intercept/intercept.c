@@ -141,7 +141,7 @@ static const struct intercept_ops ops = {.wants = wants,
                                          .exit = intercept_exit,
                                          .exception = intercept_exception,
                                          .resume = intercept_resume,
-                                         .is_ignored = memory_is_ignored};
+                                         .is_ignored = intercept_memory_is_ignored};
 
 // ---- the list ----------------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ static void run_apply(void *arg)
     struct vcpu *v = arg;
     vcpu_load(v);
     vcpu_apply_catches(v);
-    ept_flush(&v->guest->ept);
+    flush_ept(&v->guest->ept);
 }
 
 bool intercept_init(struct guest *g, struct intercepts *set, const struct intercept *list,

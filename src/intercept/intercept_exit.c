@@ -144,7 +144,7 @@ static bool stop(struct vcpu *v, u32 items, const struct hit *h)
 // As if nobody had wanted to know.
 static void carry_out(struct vcpu *v)
 {
-    if (v->run.reason == EXIT_REASON_EPT_VIOLATION && memory_withheld(v))
+    if (v->run.reason == EXIT_REASON_EPT_VIOLATION && hit_memory_withheld(v))
         step_over(v, STEP_OVER_VIEW);
     else
         exit_handlers[v->run.reason](v);

@@ -249,7 +249,7 @@ void hit_deny(struct vcpu *v, const struct hit *h)
     u32 undefined = (u32)(BIT(INTERCEPT_PAUSE) | BIT(INTERCEPT_RDRAND) | BIT(INTERCEPT_RDSEED) |
                           BIT(INTERCEPT_MONITOR) | BIT(INTERCEPT_MWAIT));
     if (h->what == INTERCEPT_MEM)
-        memory_deny(v, h);
+        hit_memory_deny(v, h);
     else if (undefined >> h->what & 1)
         vcpu_raise_ud(v);
     else
@@ -315,7 +315,7 @@ void hit_ignore(struct vcpu *v, const struct hit *h, u64 kept)
         ignore_exception(v, h);
         return;
     case INTERCEPT_MEM:
-        memory_ignore(v);
+        hit_memory_ignore(v);
         return;
     case INTERCEPT_DESC:
         if (read && !hit_store_zero(v))

@@ -46,10 +46,10 @@ bool hit_describe_memory(struct vcpu *v, struct hit *h);
 bool hit_describe_other(struct vcpu *v, const struct hit *h, struct hit *other);
 
 // Whether the access exits only because of items: it is to be made with the EPT that has all.
-bool memory_withheld(struct vcpu *v);
+bool hit_memory_withheld(struct vcpu *v);
 
-void memory_deny(struct vcpu *v, const struct hit *h);
-void memory_ignore(struct vcpu *v);
+void hit_memory_deny(struct vcpu *v, const struct hit *h);
+void hit_memory_ignore(struct vcpu *v);
 
 // ---- descriptor tables (intercept_store.c) -----------------------------------------------------
 

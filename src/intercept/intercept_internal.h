@@ -11,7 +11,7 @@ void intercept_exception(struct vcpu *v);
 bool intercept_resume(struct vcpu *v);
 
 // intercept_mem.c; the same.
-bool memory_is_ignored(const struct vcpu *v, gpa_t gpa, u32 access);
+bool intercept_memory_is_ignored(const struct vcpu *v, gpa_t gpa, u32 access);
 
 // Withholds from the guest what the item, one of its list, names, and gives that back. All vCPUs
 // are held, and flush before they run on. False: *why says what lacks, and nothing is changed.

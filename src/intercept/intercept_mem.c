@@ -138,7 +138,7 @@ bool hit_describe_other(struct vcpu *v, const struct hit *h, struct hit *other)
     return true;
 }
 
-bool memory_withheld(struct vcpu *v)
+bool hit_memory_withheld(struct vcpu *v)
 {
     struct exit_memory exit = backend_exit_memory();
     hpa_t hpa;
@@ -150,7 +150,7 @@ bool memory_withheld(struct vcpu *v)
            (exit.how & EPT_RWX & ~permissions) == 0;
 }
 
-void memory_deny(struct vcpu *v, const struct hit *h)
+void hit_memory_deny(struct vcpu *v, const struct hit *h)
 {
     bool user = guest_cpl() == 3 && !delivers(v);
     vcpu_raise_pf(v, h->value,
@@ -158,7 +158,7 @@ void memory_deny(struct vcpu *v, const struct hit *h)
                       (h->access & INTERCEPT_EXECUTE ? PF_FETCH : 0));
 }
 
-void memory_ignore(struct vcpu *v)
+void hit_memory_ignore(struct vcpu *v)
 {
     u64 gpa = backend_exit_memory().gpa.v;
     if (delivers(v)) {
@@ -178,7 +178,7 @@ void memory_ignore(struct vcpu *v)
     guest_access_finish(v, &e, status, gpa);
 }
 
-bool memory_is_ignored(const struct vcpu *v, gpa_t gpa, u32 access)
+bool intercept_memory_is_ignored(const struct vcpu *v, gpa_t gpa, u32 access)
 {
     const struct intercepts *set = v->guest->intercepts;
     for (unsigned n = 0; v->intercept.memory_ignored && n < set->count; n++) {

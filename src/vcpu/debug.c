@@ -170,7 +170,7 @@ static void run_write_fpu(void *arg)
     struct vcpu *v = c->v;
     struct regs_limits limits;
     vcpu_limits(v, &limits);
-    c->error = fpu_check(c->in, &limits, c->why);
+    c->error = regs_check_fpu(c->in, &limits, c->why);
     if (c->error != OK)
         return;
     switch_save(v);

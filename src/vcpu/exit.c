@@ -202,7 +202,7 @@ static NOINLINE bool see_to_requests(struct vcpu *v, u32 requests)
         }
     }
     if (requests & REQUEST_FLUSH)
-        ept_flush(&v->guest->ept);
+        flush_ept(&v->guest->ept);
     if ((requests & REQUEST_TSC) || v->tsc_offset != v->guest->tsc_offset + v->msrs.tsc_adjust) {
         v->tsc_offset = v->guest->tsc_offset + v->msrs.tsc_adjust;
         backend_set_tsc_offset(v->tsc_offset);

@@ -56,7 +56,7 @@ void exit_random(struct vcpu *v)
 // 4.10.4.1), which INVVPID of one address does not.
 void exit_invlpg(struct vcpu *v)
 {
-    vpid_flush(v->run.vpid);
+    flush_vpid(v->run.vpid);
     vcpu_skip_instruction(v);
 }
 

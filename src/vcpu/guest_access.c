@@ -116,7 +116,7 @@ static bool set_status_word(void *ctx, u64 cr0)
 static void invalidate(void *ctx)
 {
     struct guest_access *a = ctx;
-    vpid_flush(a->v->run.vpid);
+    flush_vpid(a->v->run.vpid);
 }
 
 static const struct emulate_ops ops = {

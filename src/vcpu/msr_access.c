@@ -78,7 +78,7 @@ bool vcpu_write_msr(struct vcpu *v, u32 msr, u64 value)
                 return false;
             state_set(in_state[i].state, value);
             if (msr == MSR_EFER) // what NXE = 0 made of translations
-                vpid_flush(v->run.vpid);
+                flush_vpid(v->run.vpid);
             return true;
         }
     }

@@ -83,7 +83,7 @@ bool vcpu_set_cr0(struct vcpu *v, u64 value)
     backend_set_cr0(value);
     update_long_mode(v, efer, value);
     if ((value ^ old) & (CR0_PG | CR0_WP))
-        vpid_flush(v->run.vpid);
+        flush_vpid(v->run.vpid);
     return true;
 }
 
@@ -101,7 +101,7 @@ bool vcpu_set_cr3(struct vcpu *v, u64 value)
         return false;
     state_set(STATE_CR3, value);
     if (!keep)
-        vpid_flush(v->run.vpid);
+        flush_vpid(v->run.vpid);
     return true;
 }
 
@@ -129,7 +129,7 @@ bool vcpu_set_cr4(struct vcpu *v, u64 value)
         return false;
     backend_set_cr4(value);
     follow_cr4(v, value);
-    vpid_flush(v->run.vpid);
+    flush_vpid(v->run.vpid);
     return true;
 }
 
@@ -235,7 +235,7 @@ static enum error enter_fields(struct vcpu *v, const struct vcpu_regs *old,
     enum error e = backend_check_guest(&v->run, why);
     if (e == OK) {
         if (tables)
-            vpid_flush(v->run.vpid);
+            flush_vpid(v->run.vpid);
         return OK;
     }
     write_fields(v, old);

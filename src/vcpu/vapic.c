@@ -196,7 +196,7 @@ static void adapt(struct vcpu *v, struct vapic *a)
     bool x2apic = mode == LAPIC_X2APIC && apicv_has_x2apic();
     bool here = mode == LAPIC_XAPIC && lapic_base(&a->lapic).v == APIC_BASE_RESET;
     apicv_set_accesses(&v->run, x2apic ? APICV_X2APIC : here ? APICV_ACCESS_PAGE : APICV_TRAPPED);
-    apic_page_follow(v, here);
+    vapic_page_follow(v, here);
     // Writes that the processor virtualizes: TPR, EOI, self-IPI; all others are ours.
     u64 writes = BIT(0x08) | BIT(0x0b) | BIT(0x3f);
     vcpu_let_x2apic_through(v, x2apic ? LAPIC_X2APIC_PAGE_READS : 0, x2apic ? writes : 0);

@@ -60,10 +60,10 @@ void vapic_expire(struct vcpu *v, u64 now) REQUIRES_OWNER(v);
 void vapic_startup(struct vcpu *v, bool init, bool sipi) REQUIRES_OWNER(v);
 void vapic_tsc_written(struct vcpu *v, u64 before, u64 after) REQUIRES_OWNER(v);
 
-// ---- the xAPIC's page (apic_page.c) ---------------------------------------------------------
+// ---- the xAPIC's page (vapic_page.c) ---------------------------------------------------------
 
 // Makes the page, if the CPU virtualizes it, and maps it. ERR_NO_MEMORY. Before g's vCPUs run.
-enum error apic_page_create(struct guest *g);
+enum error vapic_page_create(struct guest *g);
 
 // The local APIC of v, which is about to run, is at the default address in xAPIC mode, or not.
-void apic_page_follow(struct vcpu *v, bool here) REQUIRES_OWNER(v);
+void vapic_page_follow(struct vcpu *v, bool here) REQUIRES_OWNER(v);

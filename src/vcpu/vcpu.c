@@ -179,8 +179,8 @@ static void begin_again(struct vcpu *v)
     v->debug.guest_dr7 = DR7_FIXED;
     cpuid_follow_cr4(v, 0);
     vcpu_apply_catches(v);
-    vpid_flush(v->run.vpid);
-    ept_flush(&v->guest->ept);
+    flush_vpid(v->run.vpid);
+    flush_ept(&v->guest->ept);
 }
 
 COLD void vcpu_reset(struct vcpu *v)
@@ -235,7 +235,7 @@ void vcpu_load(struct vcpu *v)
     backend_load(&v->run, v->core);
     vmm->current = v;
     if (first)
-        ept_flush(&v->guest->ept);
+        flush_ept(&v->guest->ept);
 }
 
 void vcpu_unload(struct vcpu *v)

@@ -85,7 +85,7 @@ struct intercept_ops {
     bool (*is_ignored)(const struct vcpu *v, gpa_t gpa, u32 access);
 };
 
-// The page behind the xAPIC's address where the CPU virtualizes accesses to it (apic_page.c).
+// The page behind the xAPIC's address where the CPU virtualizes accesses to it (vapic_page.c).
 struct apic_page {
     struct spinlock lock;
     hpa_t page;

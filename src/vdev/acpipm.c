@@ -36,7 +36,7 @@ static void update_sci(struct acpipm *pm)
     bool level = pm->control & SCI_EN && pm->status & pm->enable;
     if (level != pm->sci) {
         pm->sci = level;
-        irq_set(&pm->irq, ACPI_SCI, level);
+        irq_line_set(&pm->irq, ACPI_SCI, level);
     }
 }
 

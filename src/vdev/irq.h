@@ -9,7 +9,7 @@ struct irq_line {
     void *ctx;
 };
 
-static inline void irq_set(const struct irq_line *l, unsigned pin, bool level)
+static inline void irq_line_set(const struct irq_line *l, unsigned pin, bool level)
 {
     l->set(l->ctx, pin, level);
 }

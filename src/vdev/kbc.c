@@ -65,7 +65,7 @@ static void update_line(struct kbc *k)
     bool level = k->queued > 0 && k->command_byte & BYTE_INTERRUPT;
     if (level != k->level) {
         k->level = level;
-        irq_set(&k->irq, KBC_IRQ, level);
+        irq_line_set(&k->irq, KBC_IRQ, level);
     }
 }
 
@@ -100,7 +100,7 @@ u8 kbc_read(struct kbc *k, u16 port)
     // Each byte that follows is an interrupt of its own.
     if (k->level) {
         k->level = false;
-        irq_set(&k->irq, KBC_IRQ, false);
+        irq_line_set(&k->irq, KBC_IRQ, false);
     }
     update_line(k);
     return byte;

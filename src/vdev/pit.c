@@ -137,7 +137,7 @@ static void report(struct pit *p, bool level)
     if (level == p->level)
         return;
     p->level = level;
-    irq_set(&p->irq, 0, level);
+    irq_line_set(&p->irq, 0, level);
 }
 
 // Channel 0's gate is always high, so its edges follow from the clock alone.

@@ -173,7 +173,7 @@ static void update_line(struct rtc *r)
     bool level = interrupting(r);
     if (level != r->level) {
         r->level = level;
-        irq_set(&r->irq, RTC_PIN, level);
+        irq_line_set(&r->irq, RTC_PIN, level);
     }
 }
 

@@ -72,7 +72,7 @@ static void update_line(struct vuart *u)
     bool level = identify(u) != IIR_NONE;
     if (level != u->level) {
         u->level = level;
-        irq_set(&u->irq, u->pin, level);
+        irq_line_set(&u->irq, u->pin, level);
     }
 }
 

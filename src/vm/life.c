@@ -69,7 +69,7 @@ static const char *make_memory(struct vm *vm)
         return "no memory for its bitmaps";
     g->io_bitmap = phys_to_virt(io);
     memset(g->io_bitmap, 0xff, IO_BITMAP_SIZE);
-    return apic_page_create(&vm->guest) == OK ? NULL : "no memory for its EPT";
+    return vapic_page_create(&vm->guest) == OK ? NULL : "no memory for its EPT";
 }
 
 // The online core of the VM's set that has the fewest vCPUs so far.

@@ -208,7 +208,7 @@ enum error load_bzimage(struct loader *l)
     if (e == OK)
         e = write_all(l, &b);
     if (e == OK) {
-        entry_protected(l->out, b.at, &gdt_linux, GDT_AT, false);
+        load_entry_protected(l->out, b.at, &gdt_linux, GDT_AT, false);
         l->out->format = FORMAT_LINUX;
         l->out->regs.gpr[RSI] = BP_AT;
     }

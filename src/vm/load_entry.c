@@ -30,8 +30,8 @@ static void entry_common(struct entry_state *e, bool interrupts)
     e->regs.seg[SEG_TR] = (struct segment){.limit = 0xffff, .access = ACCESS_TSS32};
 }
 
-void entry_protected(struct entry_state *e, u64 rip, const struct flat_gdt *selectors, u64 gdt,
-                     bool interrupts)
+void load_entry_protected(struct entry_state *e, u64 rip, const struct flat_gdt *selectors, u64 gdt,
+                          bool interrupts)
 {
     entry_common(e, interrupts);
     e->mode = ENTRY_PROTECTED;
@@ -43,7 +43,7 @@ void entry_protected(struct entry_state *e, u64 rip, const struct flat_gdt *sele
     e->regs.seg[SEG_CS] = (struct segment){selectors->code, 0xffffffff, ACCESS_CODE32, 0};
 }
 
-void entry_real(struct entry_state *e, u64 entry, bool interrupts)
+void load_entry_real(struct entry_state *e, u64 entry, bool interrupts)
 {
     u64 cs_base = entry & 0xf0000;
     entry_common(e, interrupts);

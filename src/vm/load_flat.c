@@ -24,10 +24,10 @@ enum error load_flat(struct loader *l)
 
     enum error e = OK;
     if (entry >= HIGH_RAM) {
-        entry_protected(l->out, entry, &gdt_pc, FLAT_GDT, r->interrupts);
+        load_entry_protected(l->out, entry, &gdt_pc, FLAT_GDT, r->interrupts);
         e = load_write(l, FLAT_GDT, gdt_pc.entry, LOAD_GDT_SIZE);
     } else {
-        entry_real(l->out, entry, r->interrupts);
+        load_entry_real(l->out, entry, r->interrupts);
     }
     if (e == OK)
         e = load_write(l, load, r->kernel.data, size);

@@ -45,9 +45,9 @@ extern const struct flat_gdt gdt_linux; // what its boot protocol names __BOOT_C
 extern const struct flat_gdt gdt_pc;    // for all others: as in QEMU, where kernels get tested
 
 // Start states. For protected mode the entries of `selectors` are to be at gpa `gdt`.
-void entry_protected(struct entry_state *e, u64 rip, const struct flat_gdt *selectors, u64 gdt,
-                     bool interrupts);
-void entry_real(struct entry_state *e, u64 entry, bool interrupts);
+void load_entry_protected(struct entry_state *e, u64 rip, const struct flat_gdt *selectors, u64 gdt,
+                          bool interrupts);
+void load_entry_real(struct entry_state *e, u64 entry, bool interrupts);
 
 // A format that a header names, in words: "a Linux bzImage".
 const char *image_format_text(enum image_format f);

@@ -102,7 +102,7 @@ enum error load_multiboot(struct loader *l)
     if (e == OK)
         e = multiboot_write_info(l, &y, &gdt, &info);
     if (e == OK) {
-        entry_protected(l->out, y.segments.entry, &gdt_pc, gdt, l->request->interrupts);
+        load_entry_protected(l->out, y.segments.entry, &gdt_pc, gdt, l->request->interrupts);
         l->out->format = FORMAT_MULTIBOOT;
         l->out->regs.gpr[RAX] = LOADER_MAGIC;
         l->out->regs.gpr[RBX] = info;

@@ -269,7 +269,7 @@ enum error load_multiboot2(struct loader *l)
     if (e == OK)
         e = multiboot2_write_info(l, &m, &gdt, &info);
     if (e == OK) {
-        entry_protected(l->out, m.layout.segments.entry, &gdt_pc, gdt, l->request->interrupts);
+        load_entry_protected(l->out, m.layout.segments.entry, &gdt_pc, gdt, l->request->interrupts);
         l->out->format = FORMAT_MULTIBOOT2;
         l->out->regs.gpr[RAX] = LOADER_MAGIC;
         l->out->regs.gpr[RBX] = info;

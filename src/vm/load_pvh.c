@@ -132,7 +132,7 @@ enum error load_pvh(struct loader *l)
     if (e == OK)
         e = write_info(l, &y, &gdt, &info);
     if (e == OK) {
-        entry_protected(l->out, y.segments.entry, &gdt_pc, gdt, false);
+        load_entry_protected(l->out, y.segments.entry, &gdt_pc, gdt, false);
         l->out->format = FORMAT_PVH;
         l->out->regs.seg[SEG_TR].limit = TSS_LIMIT;
         l->out->regs.gpr[RBX] = info;

@@ -79,7 +79,7 @@ bool watched_write(struct vcpu *v, gpa_t gpa)
     }
     if (!opened && !is_writable(vm, gpa))
         return false;
-    ept_flush(&vm->guest.ept); // the mapping may be stale alone
+    flush_ept(&vm->guest.ept); // the mapping may be stale alone
     if (opened)
         step_over(v, STEP_OVER_PAGE);
     return true;

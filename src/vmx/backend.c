@@ -62,7 +62,7 @@ COLD enum error backend_start_core(struct text *why)
     __asm__ volatile("vmxon %1" : "=@ccbe"(failed) : "m"(region.v) : "memory");
     if (failed)
         return explain(why, ERR_UNSUPPORTED, "VMXON: VMfailInvalid");
-    ept_flush_all(); // whatever an earlier user of VMX left
+    flush_ept_all(); // whatever an earlier user of VMX left
     return OK;
 }
 
@@ -96,7 +96,7 @@ void backend_load(struct backend_vcpu *b, const struct core *core)
     vmptrld(b->vmcs);
     b->loaded = true;
     vmcs_set_core(core);
-    vpid_flush(b->vpid);
+    flush_vpid(b->vpid);
 }
 
 void backend_unload(struct backend_vcpu *b)

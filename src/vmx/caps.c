@@ -181,7 +181,7 @@ static void choose_invalidation(void)
     if (!one && !all)
         c->base.secondary &= ~(u32)SECONDARY_VPID;
     bool vpid = c->base.secondary & SECONDARY_VPID;
-    ept_invalidation = (struct ept_invalidation){
+    flush_features = (struct flush_features){
         .invept_one = c->ept_vpid & EPT_CAP_INVEPT_ONE,
         .invvpid_one = vpid && one,
         .invvpid_all = vpid && all,

@@ -120,7 +120,7 @@ static void check_segments(struct entry_check *c)
         struct segment s;
         struct segment_fault fault;
         read_segment(c, n, &s);
-        if (segment_check(n, &s, &mode, &fault) != OK)
+        if (regs_check_segment(n, &s, &mode, &fault) != OK)
             check_require(c, false, segment_field(n, fault.field), fault.rule);
     }
     if (!v8086 && !check_has_secondary(c, SECONDARY_UNRESTRICTED_GUEST))

@@ -4,7 +4,7 @@
 
 #include "boot/panic.h"
 
-struct ept_invalidation ept_invalidation;
+struct flush_features flush_features;
 
 // The only VM-instruction error that these two have (SDM 31.4).
 static const char *failure(bool valid)
@@ -41,10 +41,10 @@ static void invvpid(u64 type, u16 vpid)
         panic("INVVPID type %lu of %u failed: %s", type, vpid, failure(valid));
 }
 
-void ept_flush(const struct ept_space *s)
+void flush_ept(const struct ept_space *s)
 {
-    if (!ept_invalidation.invept_one) {
-        ept_flush_all();
+    if (!flush_features.invept_one) {
+        flush_ept_all();
         return;
     }
     for (unsigned view = 0; view < EPT_VIEWS; view++) {
@@ -54,15 +54,15 @@ void ept_flush(const struct ept_space *s)
     }
 }
 
-void ept_flush_all(void)
+void flush_ept_all(void)
 {
     invept(2, 0);
 }
 
-void vpid_flush(u16 vpid)
+void flush_vpid(u16 vpid)
 {
-    if (ept_invalidation.invvpid_one)
+    if (flush_features.invvpid_one)
         invvpid(1, vpid);
-    else if (ept_invalidation.invvpid_all)
+    else if (flush_features.invvpid_all)
         invvpid(2, 0);
 }

@@ -7,14 +7,14 @@
 #include "lib/types.h"
 
 // Of all views of one space, whatever the VPID, or of all spaces where the CPU cannot do one.
-void ept_flush(const struct ept_space *s);
-void ept_flush_all(void);
+void flush_ept(const struct ept_space *s);
+void flush_ept_all(void);
 
 // The linear and combined mappings of one VPID, in all PCIDs.
-void vpid_flush(u16 vpid);
+void flush_vpid(u16 vpid);
 
 // Which kinds of INVEPT and INVVPID the CPU has; set once by vmx.
-struct ept_invalidation {
+struct flush_features {
     bool invept_one, invvpid_one, invvpid_all;
 };
-extern struct ept_invalidation ept_invalidation;
+extern struct flush_features flush_features;

@@ -50,7 +50,7 @@ static void vmptrld_of_vmxon_region(void)
 static void invvpid_of_0(void)
 {
     make_current();
-    vpid_flush(0);
+    flush_vpid(0);
 }
 
 static void invept_of_reserved_bit(void)
@@ -58,7 +58,7 @@ static void invept_of_reserved_bit(void)
     static struct ept_space s;
     s.root[0] = phys_to_virt(HPA(0x80));
     make_current();
-    ept_flush(&s);
+    flush_ept(&s);
 }
 
 void backend_selftest(void)

@@ -25,8 +25,8 @@ const struct instruction *fetch_cached(const struct fetch_cache *c, gva_t linear
     return &f->i;
 }
 
-// Remembers where the instruction came from and the cluster that it begins, 16 bytes before its page's end or
-// more. r: the walk to it; code: its bytes as decoded.
+// Remembers where the instruction came from and the cluster that it begins, 16 bytes before its
+// page's end or more. r: the walk to it; code: its bytes as decoded.
 static void remember(struct fetch_entry *f, const struct guest_memory *m, gva_t linear, u64 cr3,
                      const struct walk_result *r, const u8 code[16])
 {

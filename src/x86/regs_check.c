@@ -163,8 +163,8 @@ static enum error check_access(enum segment_name n, const struct segment *s,
     return OK;
 }
 
-enum error segment_check(enum segment_name n, const struct segment *s,
-                         const struct segment_mode *mode, struct segment_fault *fault)
+enum error regs_check_segment(enum segment_name n, const struct segment *s,
+                              const struct segment_mode *mode, struct segment_fault *fault)
 {
     bool usable = !(s->access & SEGMENT_UNUSABLE) || n == SEG_CS || n == SEG_TR;
     if (mode->v8086 && n <= SEG_GS)
@@ -196,7 +196,7 @@ static void check_segments(struct check *c, const struct vcpu_regs *r)
         const struct segment *s = &r->seg[n];
         struct segment_fault fault;
         char name[16];
-        if (segment_check((enum segment_name)n, s, &mode, &fault) == OK)
+        if (regs_check_segment((enum segment_name)n, s, &mode, &fault) == OK)
             continue;
         // Limit and access rights have no names in gdb.
         bool base = fault.field == SEGMENT_BASE;
@@ -234,7 +234,7 @@ enum error regs_check(const struct vcpu_regs *old, const struct vcpu_regs *r,
     return c.error;
 }
 
-enum error fpu_check(const void *area, const struct regs_limits *l, struct text *why)
+enum error regs_check_fpu(const void *area, const struct regs_limits *l, struct text *why)
 {
     struct check c = {.why = why};
     u64 header[8], allowed = l->xcr0 != 0 ? l->xcr0 : XCR0_X87 | XCR0_SSE;

@@ -29,7 +29,7 @@ enum error regs_check(const struct vcpu_regs *old, const struct vcpu_regs *r,
                       const struct regs_limits *l, struct text *why);
 
 // The same for vector state, an XSAVE area in standard format (SDM Vol. 1, 13.8).
-enum error fpu_check(const void *area, const struct regs_limits *l, struct text *why);
+enum error regs_check_fpu(const void *area, const struct regs_limits *l, struct text *why);
 
 // A rule that a segment register breaks, and by which field.
 struct segment_fault {
@@ -45,8 +45,8 @@ struct segment_mode {
 
 // The rules of SDM 27.3.1.2 for a segment register (unrestricted guest). ERR_INVALID: *fault has
 // the first that it breaks.
-enum error segment_check(enum segment_name n, const struct segment *s,
-                         const struct segment_mode *mode, struct segment_fault *fault);
+enum error regs_check_segment(enum segment_name n, const struct segment *s,
+                              const struct segment_mode *mode, struct segment_fault *fault);
 
 // Whether XSETBV takes the value (SDM Vol. 1, 13.3), of the bits that may be set.
 bool xcr0_ok(u64 value, u64 allowed);

@@ -379,7 +379,7 @@ void vcpu_read_fpu(struct vcpu *v, void *area)
 enum error vcpu_write_fpu(struct vcpu *v, const void *area, struct text *why)
 {
     require(v->held, "vector state of a running vCPU is written");
-    if (!fake_takes_all && fpu_check(area, &fake_limits, why) != OK)
+    if (!fake_takes_all && regs_check_fpu(area, &fake_limits, why) != OK)
         return ERR_INVALID;
     memcpy(v->fpu, area, FPU_STATE_SIZE);
     require_possible(v);

@@ -831,8 +831,8 @@ static void a_self_ipi_that_exits_is_checked(void **state)
     lapic_apic_write_done(&a.l, 0x310, 0);
 }
 
-// F5: the processor raises IRR in the page unseen; the shortcut that there is without virtualization
-// must not hide it.
+// F5: the processor raises IRR in the page unseen; the shortcut that there is without
+// virtualization must not hide it.
 static void irr_set_by_the_processor_is_seen(void **state)
 {
     (void)state;

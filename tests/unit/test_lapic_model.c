@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // LIBS: -lpthread
-// Random sequences against a reference model, with APIC virtualization and without. With it there is
-// a processor that does what SDM Vol. 3 chapter 30 says. Then real threads that post.
+// Random sequences against a reference model, with APIC virtualization and without. With it there
+// is a processor that does what SDM Vol. 3 chapter 30 says. Then real threads that post.
 #include "lapic_fixture.h"
 
 #include <pthread.h>

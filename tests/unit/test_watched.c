@@ -47,7 +47,7 @@ void page_free(hpa_t page)
     free(phys_to_virt(page));
 }
 
-void ept_flush(const struct ept_space *s)
+void flush_ept(const struct ept_space *s)
 {
     assert_ptr_equal(s, &vm.guest.ept);
     flushes++;

@@ -233,14 +233,14 @@ void apicv_set_eoi_exits(const u64 bitmap[4])
 }
 
 // Nothing is cached.
-void ept_flush(const struct ept_space *s)
+void flush_ept(const struct ept_space *s)
 {
     (void)s;
 }
 
-void ept_flush_all(void) {}
+void flush_ept_all(void) {}
 
-void vpid_flush(u16 vpid)
+void flush_vpid(u16 vpid)
 {
     (void)vpid;
 }

@@ -10,7 +10,7 @@
 #include "vcpu/vapic.h"
 #include "x86/bits.h"
 
-COLD enum error apic_page_create(struct guest *g)
+COLD enum error vapic_page_create(struct guest *g)
 {
     if (!apicv_delivers())
         return OK;
@@ -32,7 +32,7 @@ static bool is_wanted(const struct guest *g)
     return true;
 }
 
-void apic_page_follow(struct vcpu *v, bool here)
+void vapic_page_follow(struct vcpu *v, bool here)
 {
     ASSERT_OWNER(v);
     struct guest *g = v->guest;
@@ -43,7 +43,7 @@ void apic_page_follow(struct vcpu *v, bool here)
         p->withheld != NULL && ept_change(&g->ept, p->withheld, is_wanted(g) ? 0 : EPT_RWX);
     spin_unlock(&p->lock);
     if (flush) {
-        ept_flush(&g->ept);
+        flush_ept(&g->ept);
         guest_request_flush(g, v);
     }
 }
