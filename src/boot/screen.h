@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The machine's screen, which shows the end of the log: the framebuffer that the boot loader set
-// up, or VGA's text. During the start each line is drawn as it comes; when guests run the duty core
-// draws, piece by piece (vm/display.h); and at the end what is left.
+// up, or VGA's text. During the start each line is drawn as it comes; when guests run the
+// housekeeping core draws, piece by piece (vm/display.h); and at the end what is left.
 //
-// One core at a time draws, without a lock: the boot core, then the duty core, and whoever ends the
-// appliance, when the others are quiet or stopped.
+// One core at a time draws, without a lock: the boot core, then the housekeeping core, and whoever
+// ends the appliance, when the others are quiet or stopped.
 #pragma once
 
 #include "lib/types.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The stub's view of the appliance (target.h), and its line: bytes come in by interrupt on the duty
-// core, and the stub works on them in that core's main loop.
+// The stub's view of the appliance (target.h), and its line: bytes come in by interrupt on the
+// housekeeping core, and the stub works on them in that core's main loop.
 #include "gdbstub/target.h"
 
 #include "boot/log.h"

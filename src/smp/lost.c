@@ -14,7 +14,7 @@
 #define RECORD_US    100000 // another core's report takes no longer
 
 u32 cores_lost;
-struct core *cores_duty;
+struct core *cores_housekeeping;
 void (*core_describe)(const struct core *c, struct text *t);
 void (*core_lost_tell)(void);
 
@@ -48,7 +48,7 @@ static void end(void)
     struct core *heir = lost_next(c);
     if (heir == NULL)
         return;
-    __atomic_compare_exchange_n(&cores_duty, &expected, heir, false, __ATOMIC_SEQ_CST,
+    __atomic_compare_exchange_n(&cores_housekeeping, &expected, heir, false, __ATOMIC_SEQ_CST,
                                 __ATOMIC_SEQ_CST);
     core_lost_tell();
     for (;;)
@@ -112,7 +112,7 @@ void lost_init(void)
 
 void lost_report(void)
 {
-    ASSERT_DUTY_CORE();
+    ASSERT_HOUSEKEEPING_CORE();
     for (unsigned i = 0; i < core_count; i++) {
         struct core *c = cores[i];
         if (!core_is_lost(c) || c->reported)

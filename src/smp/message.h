@@ -13,7 +13,7 @@ struct message {
 
 // Posts m to c and interrupts it. A message that is still pending is not posted again (it will be
 // run after this call in any case). m must live until it has run. To a core that is lost: for
-// nothing, but that the duty core looks again whom that leaves waiting. Any core.
+// nothing, but that the housekeeping core looks again whom that leaves waiting. Any core.
 void message_post(struct core *c, struct message *m);
 
 // Runs fn(arg) on core c and waits for its end, serving the caller's own mailbox meanwhile. False:

@@ -130,7 +130,7 @@ void smp_init(void)
     panic_stop_others = stop_others;
     descriptors_load(cores[0]);
     cores[0]->online = CORE_ONLINE;
-    cores_duty = cores[0];
+    cores_housekeeping = cores[0];
     cores_online = 1;
 }
 

@@ -257,7 +257,7 @@ static void see_to_losses(void)
 
 void (*vmm_lost_core)(void);
 
-static struct core_work losses = {.run = see_to_losses}; // the first of all duties
+static struct core_work losses = {.run = see_to_losses}; // the first of all
 
 static void tell_loss(void)
 {
@@ -277,7 +277,7 @@ COLD void vmm_add_work(struct core_work *w)
 {
     ASSERT_BOOT_CORE();
     struct vmm *vmm = this_vmm();
-    vmm->on_duty = true;
+    vmm->housekeeping = true;
     vmm->polls |= w->always;
     w->due = this_core()->work_due = 1;
     w->next = losses.next;
@@ -290,19 +290,19 @@ void vmm_work_due(struct core_work *w)
 {
     struct core *c;
     __atomic_store_n(&w->due, 1, __ATOMIC_SEQ_CST);
-    do { // the duties may be about to pass to another core
-        c = duty_core();
+    do { // another core may be about to become it
+        c = housekeeping_core();
         __atomic_store_n(&c->work_due, 1, __ATOMIC_RELEASE);
         core_attention(c);
         if (c != this_core())
             apic_send(c->apic_id, VECTOR_WAKE);
-    } while (c != duty_core());
+    } while (c != housekeeping_core());
 }
 
-// The core that had the duties is lost.
-static COLD NOINLINE void take_duties(struct vmm *vmm)
+// The housekeeping core is lost.
+static COLD NOINLINE void take_housekeeping(struct vmm *vmm)
 {
-    vmm->on_duty = true;
+    vmm->housekeeping = true;
     for (struct core_work *w = &losses; w != NULL; w = w->next) {
         if (w->take != NULL)
             w->take();
@@ -312,7 +312,7 @@ static COLD NOINLINE void take_duties(struct vmm *vmm)
     log_line("vmm", "this core sees to console, debugger and the ends of VMs from now on");
 }
 
-// The watchdog's look round, and what the duty core has to do.
+// The watchdog's look round, and what the housekeeping core has to do.
 static NOINLINE void do_work(struct core *c, struct vmm *vmm)
 {
     __atomic_store_n(&c->work_due, vmm->polls, __ATOMIC_SEQ_CST);
@@ -321,10 +321,10 @@ static NOINLINE void do_work(struct core *c, struct vmm *vmm)
         vmm->armed = UINT64_MAX;
         watchdog_look(c, now);
     }
-    if (c != duty_core())
+    if (c != housekeeping_core())
         return;
-    if (!vmm->on_duty) {
-        take_duties(vmm);
+    if (!vmm->housekeeping) {
+        take_housekeeping(vmm);
         c->work_due = vmm->polls;
     }
     for (struct core_work *w = &losses; w != NULL; w = w->next) {

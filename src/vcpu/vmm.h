@@ -6,12 +6,12 @@
 #include "smp/core.h"
 #include "vcpu/vcpu.h"
 
-// Work of an upper room (console, debugger) that the duty core's loop does before it runs anything,
-// when it is due.
+// Work of an upper room (console, debugger) that the housekeeping core's loop does before it runs
+// anything, when it is due.
 struct core_work {
     struct core_work *next;
     void (*run)(void);
-    void (*take)(void); // when another core has the duties: timers and interrupts are to be its
+    void (*take)(void); // another core does it from now on: timers and interrupts are to be its
     bool always;        // at each turn of the loop, since nothing tells when it is due
     u32 due;            // public
 };
@@ -27,9 +27,9 @@ struct vmm {
     unsigned queued;       // read by others
     u32 expects;           // public: a vCPU is on its way to this core, which had nothing to do
     u64 min_vruntime;
-    u64 armed;    // what the local APIC is set to, where there is no preemption timer
-    bool on_duty; // it has the appliance's duties
-    bool polls;   // some of them are to be seen to at each turn of the loop
+    u64 armed;         // what the local APIC is set to, where there is no preemption timer
+    bool housekeeping; // it is the housekeeping core
+    bool polls;        // some of them are to be seen to at each turn of the loop
     u64 idle_ticks, switches;
     u64 star, lstar, cstar, fmask, tsc_aux, xcr0; // as they are on the core
     const char *refused; // a register that the CPU did not take at the present switch; or NULL
@@ -57,8 +57,8 @@ void vmm_take_off(struct vcpu *v, enum vcpu_state state) REQUIRES_OWNER(v);
 // Adds work, which is due at once, and again at each turn of the main loop if w->always is set.
 void vmm_add_work(struct core_work *w) REQUIRES_BOOT_CORE();
 
-// Has the duty core do w soon. Any core.
+// Has the housekeeping core do w soon. Any core.
 void vmm_work_due(struct core_work *w);
 
-// Set by the room above: a core has been lost. The duty core.
+// Set by the room above: a core has been lost. The housekeeping core.
 extern void (*vmm_lost_core)(void);

@@ -14,7 +14,7 @@ unsigned appliance_start(void);
 // A VM ended for good. Boot core's main loop.
 void appliance_vm_ended(struct vm *vm);
 
-// Ends the appliance if all VMs have ended and it is to. The duty core.
+// Ends the appliance if all VMs have ended and it is to. The housekeeping core.
 void appliance_look(void);
 
 // A boot module by name; config_lookup_fn.

@@ -77,7 +77,7 @@ void console_vm_init(struct console_vm *c, unsigned id, const char *name)
         console.focus = c;
 }
 
-// ---- the duty core -----------------------------------------------------------------------------
+// ---- the housekeeping core ---------------------------------------------------------------------
 
 // After the line has sent something: VMs that were held go on, in turn.
 static void release_guests(void)

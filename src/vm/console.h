@@ -49,10 +49,11 @@ bool console_guest_byte(struct console_vm *c, u8 byte);
 // Shows what is left of an unfinished line.
 void console_vm_flush(struct console_vm *c);
 
-// The VM has ended and will not start again: who looked at it alone sees all. The duty core.
+// The VM has ended and will not start again: who looked at it alone sees all. The housekeeping
+// core.
 void console_vm_ended(struct console_vm *c);
 
-// The last is about to be said: brings out what waits, shows all. The duty core.
+// The last is about to be said: brings out what waits, shows all. The housekeeping core.
 void console_finish(void);
 
 // Takes over the log and the console line: input is read from now on. Boot core, after smp.

@@ -23,7 +23,7 @@ struct console {
     struct console_vm *unfinished; // whose partial line stands on the screen
     unsigned lost;                 // lines and bytes that found no room
     unsigned held;                 // how many VMs wait for room
-    bool watched;                  // the duty core looks for pauses, or is about to
+    bool watched;                  // the housekeeping core looks for pauses, or is about to
     bool finishing;                // the line is waited for
 };
 
@@ -73,7 +73,7 @@ void console_paused(struct console_vm *c);
 // Lines that were kept while a VM was alone. Returns how many older ones were not.
 unsigned console_show_backlog(void);
 
-// ---- console_show.c: the duty core -------------------------------------------------------------
+// ---- console_show.c: the housekeeping core -----------------------------------------------------
 
 // Gives a VM the keyboard; what is shown stays as it is.
 void console_set_focus(struct console_vm *c);
@@ -81,9 +81,9 @@ void console_set_focus(struct console_vm *c);
 // Changes what the line carries, to a KEY_ALONE of the VM that has the keyboard.
 void console_show(enum key mode);
 
-// ---- console_input.c: the duty core ------------------------------------------------------------
+// ---- console_input.c: the housekeeping core ----------------------------------------------------
 
-// At start, and when another core takes the duties: timers are to be its.
+// At start, and when another core becomes the housekeeping core: timers are to be its.
 void console_input_take(void);
 
 // The line's receiver.
@@ -91,5 +91,5 @@ void console_receive(u8 byte);
 
 // ---- console.c ---------------------------------------------------------------------------------
 
-// Looks at once, and from then on, for VMs that pause. The duty core.
+// Looks at once, and from then on, for VMs that pause. The housekeeping core.
 void console_watch(void);

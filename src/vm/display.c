@@ -12,7 +12,7 @@
 #define PIECE_US   100   // how long the core draws at a time,
 #define PAUSE_US   1000  // and does other things then
 
-static u32 told;     // public: there is something, and the duty core knows or will
+static u32 told;     // public: there is something, and the housekeeping core knows or will
 static bool drawing; // the timer is set
 static struct timer timer;
 static struct core_work work;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The screen while guests run: the duty core draws what the log has got, a little at a time,
-// between whatever else it does. Whoever writes to the log only says so.
+// The screen while guests run: the housekeeping core draws what the log has got, a little at a
+// time, between whatever else it does. Whoever writes to the log only says so.
 #pragma once
 
-// From now on the duty core draws. Boot core, when smp and its VMM are there.
+// From now on the housekeeping core draws. Boot core, when smp and its VMM are there.
 void display_init(void);

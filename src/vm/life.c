@@ -29,7 +29,7 @@ void clear_avx(void *at, u64 bytes);
 void clear_avx512(void *at, u64 bytes);
 
 static unsigned assigned[CORES_MAX]; // vCPUs per core
-static struct core_work ends;        // the duty core's: VMs that end
+static struct core_work ends;        // the housekeeping core's: VMs that end
 
 // ---- making ------------------------------------------------------------------------------------
 
@@ -409,7 +409,7 @@ static void run_end(struct vm *vm, const struct core *lost)
         appliance_vm_ended(vm);
 }
 
-// Ends the VMs that want to, or have a vCPU on a core that is lost. The duty core.
+// Ends the VMs that want to, or have a vCPU on a core that is lost. The housekeeping core.
 static void run_ends(void)
 {
     for (unsigned i = 0; i < vm_count; i++) {

@@ -66,7 +66,7 @@ struct vm {
     u64 created_at;             // seconds since 1970
     u64 started;                // host TSC at the last start
     u64 absent;                 // accesses since then that nothing answered; any core
-    struct timer restart_timer; // the duty core's
+    struct timer restart_timer; // the housekeeping core's
     u64 frozen_at;              // host TSC; 0: time goes on
 
     // Pages whose writes are announced. The lock guards them, and those that vCPUs step over.

@@ -141,7 +141,7 @@ SECOND_LIFE = "vmm: this core sees to console, debugger and the ends of VMs from
 
 @pytest.mark.long
 def test_while_guests_run(tmp_path):
-    """In QEMU with nested KVM: what the log gets then is on the screen too, drawn by the duty core,
+    """In QEMU with nested KVM: what the log gets then is on the screen too, drawn by the housekeeping core,
     and, when that is lost, by the next."""
     config = vm("one", "hello", cmdline="ticks=2 period=20") + \
         vm("beside", "hello", cmdline="period=300", cores=1)

@@ -19,7 +19,7 @@
 struct core *scripted_core;
 struct core *cores[CORES_MAX];
 unsigned core_count;
-struct core *cores_duty;
+struct core *cores_housekeeping;
 u64 scripted_now, scripted_cr2, scripted_dr[8];
 u64 host_tsc_hz = SCRIPTED_HZ, boot_handover_tsc, boot_load_offset, watch_slack;
 bool apic_x2apic;
@@ -167,7 +167,7 @@ void scripted_machine(unsigned number)
         scripted_be(i);
         assert_int_equal(vmm_init(NULL), OK);
     }
-    cores_duty = &core[0];
+    cores_housekeeping = &core[0];
     scripted_be(0);
 }
 
