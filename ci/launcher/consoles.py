@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import split
 from .claim import Claim
-from .kept import KeptFile
+from .logfile import LogFile
 from .keys import ESCAPE, Keys
 from .ports import A_LOOK, GuestPty, TerminalPort, bytes_readable
 from .ticks import Patience
@@ -21,7 +21,7 @@ FAREWELL = 5  # seconds that a terminal has to take the last, if it takes nothin
 # Keys that wait for the stream, from Ctrl-] on: a command and a little more. Who types more than that
 # has no stream to wait for, but may have a boot menu.
 WAITING_KEYS = 16
-KEPT = 1 << 18  # bytes of a VM's output that wait for who opens its pty
+BACKLOG = 1 << 18  # bytes of a VM's output that wait for who opens its pty
 ENDED = re.compile(rb"\[ *\d+\.\d{6}\] core \d+: (?:vm: (\S+) ended|appliance: done|panic): ")
 
 
@@ -30,7 +30,7 @@ class VmPty(GuestPty):
     the last screenful."""
 
     def __init__(self, link: str, consoles: "ConsolesPort", vm: Vm) -> None:
-        self._kept = bytearray()
+        self._backlog = bytearray()
         self._taken = 0  # how many of them a program has read
         super().__init__(link, claims=False)
         self._consoles = consoles
@@ -43,19 +43,19 @@ class VmPty(GuestPty):
         return True
 
     def send(self, data: bytes) -> None:
-        self._kept += data
-        surplus = max(0, len(self._kept) - KEPT)
-        del self._kept[:surplus]
+        self._backlog += data
+        surplus = max(0, len(self._backlog) - BACKLOG)
+        del self._backlog[:surplus]
         self._taken = max(0, self._taken - surplus)
         super().send(data)
-        del self.outgoing[:-KEPT]
+        del self.outgoing[:-BACKLOG]
 
     def program_came(self) -> None:
-        last = len(self._kept) - last_screenful(self._kept)
-        self.outgoing[:] = repeated(self._kept[min(self._taken, last):])
+        last = len(self._backlog) - last_screenful(self._backlog)
+        self.outgoing[:] = repeated(self._backlog[min(self._taken, last):])
 
     def program_left(self, unread: int) -> None:
-        self._taken = max(0, len(self._kept) - len(self.outgoing) - unread)
+        self._taken = max(0, len(self._backlog) - len(self.outgoing) - unread)
 
     def drain(self, is_over: typing.Callable[[], object]) -> None:
         super().drain(is_over)
@@ -77,7 +77,7 @@ class ConsolesPort(TerminalPort):
         self._claim = Claim(str(directory))  # and of its log
         self._directory = directory
         try:
-            self._log = KeptFile(f"{directory}.log", lambda text: self._view.note(f"-- {text} --"))
+            self._log = LogFile(f"{directory}.log", lambda text: self._view.note(f"-- {text} --"))
         except OSError:
             self._claim.close()
             raise

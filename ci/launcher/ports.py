@@ -20,7 +20,7 @@ import typing
 
 from . import interrupts
 from .claim import Claim
-from .kept import on_stderr, without
+from .logfile import on_stderr, without
 
 # Bytes kept for a reader that is slow or not there yet.
 BACKLOG = 1 << 20

@@ -10,7 +10,7 @@ import subprocess
 import typing
 from pathlib import Path
 
-from .kept import KeptFile
+from .logfile import LogFile
 
 PR_SET_PDEATHSIG = 1
 LOG_LINES_SHOWN = 20
@@ -56,7 +56,7 @@ def interrupted_make() -> bool | None:
 class Emulator:
     """The emulator's process, with what it prints, which is kept in the log."""
 
-    def __init__(self, command: list[str], directory: Path, log: KeptFile | None,
+    def __init__(self, command: list[str], directory: Path, log: LogFile | None,
                  inherited: tuple[int, ...] = ()) -> None:
         die = dying_with_parent(signal.SIGKILL)
 

@@ -141,12 +141,12 @@ class Stream:
 # What may pass to a terminal that is shared: a colour, text in UTF-8 without controls and without
 # U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069.
 COLOUR = rb"\x1b\[[0-9:;]{0,29}m"
-QUESTION = rb"\x1b\[[\x20-\x3f]{0,30}[nc]"
+QUERY = rb"\x1b\[[\x20-\x3f]{0,30}[nc]"
 TEXT = (rb"(?:[\t\x20-\x7e]|\xc2[\xa0-\xbf]|\xd8[\x80-\x9b\x9d-\xbf]|[\xc3-\xd7\xd9-\xdf][\x80-\xbf]"
         rb"|\xe2(?:\x80[\x80-\x8d\x90-\xa7\xaf-\xbf]|\x81[\x80-\xa5\xaa-\xbf]|[\x82-\xbf][\x80-\xbf])"
         rb"|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1\xe3-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]"
         rb"|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2})+")
-TOKEN = re.compile(rb"(?P<colour>" + COLOUR + rb")|(?P<question>" + QUESTION + rb")|(?P<text>" + TEXT
+TOKEN = re.compile(rb"(?P<colour>" + COLOUR + rb")|(?P<query>" + QUERY + rb")|(?P<text>" + TEXT
                    + rb")|(?P<other>.)", re.S)
 # What may become one of these when more has come.
 HELD = re.compile(rb"(?:\x1b(?:\[[\x20-\x3f]{0,30})?|\r+|[\xc2-\xdf]|\xe0[\xa0-\xbf]?|\xed[\x80-\x9f]?"
@@ -161,7 +161,7 @@ def shown(line: bytes, whole: bool) -> bytes:
     parts, coloured = [], False
     for token in TOKEN.finditer(line):
         part = token[0]
-        if token.lastgroup == "question" or (part == b"\r" and not parts):
+        if token.lastgroup == "query" or (part == b"\r" and not parts):
             continue
         if token.lastgroup == "colour":
             coloured = bool(part[2:-1].strip(b"0;"))

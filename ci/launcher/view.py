@@ -5,14 +5,14 @@ import collections
 import re
 import typing
 
-from .split import HELD, QUESTION, shown
+from .split import HELD, QUERY, shown
 
 GOES_ON = b"\\"
 SCREENFUL = 8192  # bytes of a VM's output that are shown again
 LONGEST_LINE = 4096  # bytes, after which a line that goes on is cut
 LONGEST_HELD = 64  # the same, that have to be seen together
 LONGEST_PARTIAL = 240  # a line that goes on is no prompt: it is shown when it is whole
-ASIDE = 200  # lines that are kept while a VM is alone
+BACKLOG = 200  # lines that are kept while a VM is alone
 
 # What a guest may have done to the terminal while it had it alone, undone: src/vm/console_show.c.
 UNDO = (b"\x18\x1b\\\x0f\x1b(B\x1b[!p\x1b[?1049l\x1b[?1000;1002;1003;1004;1006;2004l\x1b[?1l\x1b>"
@@ -31,7 +31,7 @@ def last_screenful(data: bytes) -> int:
 
 def repeated(data: bytes) -> bytes:
     """Output that is shown again: without what the terminal would answer, to nobody who asks."""
-    return re.sub(QUESTION, b"", data)
+    return re.sub(QUERY, b"", data)
 
 
 class Vm:
@@ -82,7 +82,7 @@ class View:
         self._unfinished: Vm | None = None  # whose partial line stands on the screen
         self._unmoved = Unmoved()
         self._raw_is_open = False  # the cursor stands behind something that came before the VMs
-        self._aside: collections.deque[bytes] = collections.deque(maxlen=ASIDE)
+        self._backlog: collections.deque[bytes] = collections.deque(maxlen=BACKLOG)
         self._dropped = 0
 
     def add_vm(self, number: int, name: str) -> Vm:
@@ -149,7 +149,7 @@ class View:
         self._log(line + b"\n")
         if self.alone:
             if vm is not self.alone:
-                self._put_aside(line)
+                self._add_to_backlog(line)
         elif vm is not None and vm is self._unfinished and text.startswith(vm.shown):
             self._put(text[len(vm.shown):] + b"\r\n")
             self._unfinished = None
@@ -157,9 +157,9 @@ class View:
             self._leave_line()
             self._put(line + b"\r\n")
 
-    def _put_aside(self, line: bytes) -> None:
-        self._dropped += len(self._aside) == ASIDE
-        self._aside.append(line)
+    def _add_to_backlog(self, line: bytes) -> None:
+        self._dropped += len(self._backlog) == BACKLOG
+        self._backlog.append(line)
 
     def _leave_line(self) -> None:
         """Leaves the partial line that is on the screen, if any."""
@@ -206,9 +206,9 @@ class View:
         self.alone = None
         if self._dropped:
             self._put(f"-- {self._dropped} older lines are in the log only --\r\n".encode())
-        for line in self._aside:
+        for line in self._backlog:
             self._put(line + b"\r\n")
-        self._aside.clear()
+        self._backlog.clear()
         self._dropped = 0
         self.focus.shown = b""
         self._show_partial(self.focus)
@@ -221,7 +221,7 @@ class View:
     def note(self, text: str) -> None:
         """A line that can wait until all VMs are shown. It is not in the log."""
         if self.alone:
-            self._put_aside(text.encode())
+            self._add_to_backlog(text.encode())
         else:
             self.say(text)
 

@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from .kept import KeptFile
+from .logfile import LogFile
 from .process import dying_with_parent
 from .session import STATUS_TIMED_OUT
 from .ticks import LOOK, UNCOUNTED, Patience, Ticks
@@ -40,7 +40,7 @@ class Watched:
         self.output = b""  # without carriage returns
         self.position = 0  # behind what was waited for last
         self.seen: list[float] = []  # of each step that was taken, its seconds
-        self.log = KeptFile(log, self.tell)
+        self.log = LogFile(log, self.tell)
         self.process = subprocess.Popen(
             [CI / "appliance", "--gdb", line, "--ticks", self.ticks.path, "--limit", str(limit),
              *map(str, options)],

@@ -3,7 +3,7 @@
 
 #include "gdbstub/breakpoints.h"
 #include "gdbstub/debug_registers.h"
-#include "gdbstub/events.h"
+#include "gdbstub/hooks.h"
 #include "gdbstub/regs.h"
 #include "gdbstub/run.h"
 #include "gdbstub/stop.h"
@@ -38,7 +38,7 @@ bool attach_process(struct session *session, unsigned pid)
     for (unsigned i = 0; i < process_vcpus(pid); i++)
         vcpu_hold(target_vcpu(pid, i));
     target_freeze_time(pid, true);
-    events_attach(session, pid, true);
+    hooks_attach(session, pid, true);
     catch_breakpoints(pid, true);
     p->layout_32 = p->layout_forced ? p->forced_32 : regs_layout_wanted(pid);
     session->client.general_pid = session->client.resume_pid = pid;
@@ -49,7 +49,7 @@ bool attach_process(struct session *session, unsigned pid)
 // Leaves the session without a process that is no longer there.
 static void leave(struct session *session, unsigned pid)
 {
-    events_attach(session, pid, false);
+    hooks_attach(session, pid, false);
     clear_threads(&session->process[pid]);
     if (session->client.general_pid == pid)
         session->client.general_pid = session->client.general_vcpu = 0;

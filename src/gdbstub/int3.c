@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "gdbstub/int3.h"
 
-#include "gdbstub/events.h"
+#include "gdbstub/hooks.h"
 #include "gdbstub/memory.h"
 #include "lib/string.h"
 
@@ -71,7 +71,7 @@ struct int3 *int3_insert(struct session *session, unsigned pid, gpa_t gpa, u64 a
 {
     bool watched = page_has_int3(session, pid, gpa);
 
-    spin_lock(&session->events_lock);
+    spin_lock(&session->hooks_lock);
     struct int3 *p = find(session, pid, gpa);
     if (p == NULL) {
         p = new_int3(session, pid, gpa, address);
@@ -80,7 +80,7 @@ struct int3 *int3_insert(struct session *session, unsigned pid, gpa_t gpa, u64 a
     }
     if (p != NULL)
         p->refs++;
-    spin_unlock(&session->events_lock);
+    spin_unlock(&session->hooks_lock);
 
     if (p != NULL && !watched)
         target_watch_page(pid, GPA(gpa.v & PAGE_MASK), true);
@@ -89,11 +89,11 @@ struct int3 *int3_insert(struct session *session, unsigned pid, gpa_t gpa, u64 a
 
 void int3_remove(struct session *session, struct int3 *p)
 {
-    spin_lock(&session->events_lock);
+    spin_lock(&session->hooks_lock);
     if (p->refs == 1)
         take_out(p);
     p->refs--;
-    spin_unlock(&session->events_lock);
+    spin_unlock(&session->hooks_lock);
     if (!page_has_int3(session, p->pid, p->gpa))
         target_watch_page(p->pid, GPA(p->gpa.v & PAGE_MASK), false);
 }
@@ -107,10 +107,10 @@ void int3_verify(struct session *session, struct int3 *p)
 {
     u8 byte;
 
-    spin_lock(&session->events_lock);
+    spin_lock(&session->hooks_lock);
     if (guest_read(target_memory(p->pid), p->gpa, &byte, 1) == OK && (!p->in || byte != INT3))
         put_in(p);
-    spin_unlock(&session->events_lock);
+    spin_unlock(&session->hooks_lock);
 }
 
 bool int3_gpa(unsigned pid, const struct vcpu_regs *regs, gpa_t *gpa)
@@ -145,10 +145,10 @@ bool int3_under(struct session *session, unsigned pid, const struct vcpu_regs *r
     gpa_t gpa = GPA(0);
     bool translated = int3_gpa(pid, regs, &gpa);
 
-    spin_lock(&session->events_lock);
+    spin_lock(&session->hooks_lock);
     const struct int3 *p = find_under(session, pid, regs, translated, gpa);
     bool in = p != NULL && p->in;
-    spin_unlock(&session->events_lock);
+    spin_unlock(&session->hooks_lock);
     return in;
 }
 
@@ -157,31 +157,31 @@ void int3_lift(struct session *session, unsigned pid, const struct vcpu_regs *re
     gpa_t gpa = GPA(0);
     bool translated = int3_gpa(pid, regs, &gpa);
 
-    spin_lock(&session->events_lock);
+    spin_lock(&session->hooks_lock);
     struct int3 *p = find_under(session, pid, regs, translated, gpa);
     if (p != NULL) {
         take_out(p);
         p->lifted = true;
     }
-    spin_unlock(&session->events_lock);
+    spin_unlock(&session->hooks_lock);
 }
 
 void int3_lower(struct session *session, unsigned pid)
 {
     struct int3 *all = session->int3;
 
-    spin_lock(&session->events_lock);
+    spin_lock(&session->hooks_lock);
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         if (all[i].refs > 0 && all[i].pid == pid && all[i].lifted)
             put_in(&all[i]);
     }
-    spin_unlock(&session->events_lock);
+    spin_unlock(&session->hooks_lock);
 }
 
 bool int3_is_ours(struct session *session, unsigned pid, const struct vcpu_regs *regs,
                   bool translated, gpa_t gpa)
 {
-    ASSERT_HELD(&session->events_lock);
+    ASSERT_HELD(&session->hooks_lock);
     const struct int3 *p = find_under(session, pid, regs, translated, gpa);
     u8 byte;
 
@@ -198,7 +198,7 @@ void int3_page_written(struct session *session, unsigned pid, gpa_t page, bool b
 {
     u8 byte;
 
-    spin_lock(&session->events_lock);
+    spin_lock(&session->hooks_lock);
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         struct int3 *p = &session->int3[i];
         if (p->refs == 0 || p->pid != pid || ((p->gpa.v ^ page.v) & PAGE_MASK) != 0 || p->lifted)
@@ -209,16 +209,16 @@ void int3_page_written(struct session *session, unsigned pid, gpa_t page, bool b
         else if (!p->in || guest_read(target_memory(pid), p->gpa, &byte, 1) != OK || byte != INT3)
             put_in(p);
     }
-    spin_unlock(&session->events_lock);
+    spin_unlock(&session->hooks_lock);
 }
 
 void int3_hide(struct session *session, unsigned pid, gpa_t gpa, void *buf, u64 len)
 {
-    spin_lock(&session->events_lock);
+    spin_lock(&session->hooks_lock);
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
         const struct int3 *p = &session->int3[i];
         if (p->refs > 0 && p->pid == pid && p->in && p->gpa.v - gpa.v < len)
             ((u8 *)buf)[p->gpa.v - gpa.v] = p->saved;
     }
-    spin_unlock(&session->events_lock);
+    spin_unlock(&session->hooks_lock);
 }

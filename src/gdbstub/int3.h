@@ -36,4 +36,4 @@ bool int3_gpa(unsigned pid, const struct vcpu_regs *regs, gpa_t *gpa);
 
 // For hooks: whether the #BP at rip (at gpa when translated) came of an int3 of ours.
 bool int3_is_ours(struct session *session, unsigned pid, const struct vcpu_regs *regs,
-                  bool translated, gpa_t gpa) REQUIRES_HELD(&session->events_lock);
+                  bool translated, gpa_t gpa) REQUIRES_HELD(&session->hooks_lock);

@@ -64,8 +64,8 @@ static u64 piece(unsigned pid, const struct vcpu_regs *regs, u64 address, u64 le
     return n;
 }
 
-u64 memory_read(struct session *session, unsigned pid, const struct vcpu_regs *regs, u64 address,
-                void *buf, u64 len)
+u64 gdb_read_memory(struct session *session, unsigned pid, const struct vcpu_regs *regs,
+                    u64 address, void *buf, u64 len)
 {
     u64 done = 0;
 
@@ -80,7 +80,8 @@ u64 memory_read(struct session *session, unsigned pid, const struct vcpu_regs *r
     return done;
 }
 
-u64 memory_write(unsigned pid, const struct vcpu_regs *regs, u64 address, const void *buf, u64 len)
+u64 gdb_write_memory(unsigned pid, const struct vcpu_regs *regs, u64 address, const void *buf,
+                     u64 len)
 {
     u64 done = 0;
 
@@ -110,7 +111,8 @@ static void read_reply(struct session *session, const struct packet_args *a, boo
     struct vcpu_regs regs;
     // A shorter answer than asked for is one that gdb continues from.
     u64 len = MIN(a->number[1], binary ? GDB_PACKET_SIZE / 2 : (GDB_PACKET_SIZE - 4) / 2);
-    u64 n = memory_read(session, a->pid, translation(session, a, &regs), a->number[0], buf, len);
+    u64 n =
+        gdb_read_memory(session, a->pid, translation(session, a, &regs), a->number[0], buf, len);
 
     if (n == 0 && len > 0) {
         reply_error(session, E_MEMORY, "no memory there");
@@ -142,7 +144,8 @@ void packet_write(struct session *session, const struct packet_args *a)
 
     if (len != a->length)
         reply_error(session, E_FORMAT, "data do not fit the length");
-    else if (memory_write(a->pid, translation(session, a, &regs), address, a->bytes, len) != len)
+    else if (gdb_write_memory(a->pid, translation(session, a, &regs), address, a->bytes, len) !=
+             len)
         reply_error(session, E_MEMORY, "no memory there, or not all of it");
     else
         reply_ok(session);

@@ -19,9 +19,10 @@ enum error translate(unsigned pid, const struct vcpu_regs *regs, u64 address,
 
 // Copies guest memory, by the vCPU's translation, or physical when regs is NULL. Returns how many
 // bytes could be copied before the first that could not. Breakpoints are invisible.
-u64 memory_read(struct session *session, unsigned pid, const struct vcpu_regs *regs, u64 address,
-                void *buf, u64 len);
-u64 memory_write(unsigned pid, const struct vcpu_regs *regs, u64 address, const void *buf, u64 len);
+u64 gdb_read_memory(struct session *session, unsigned pid, const struct vcpu_regs *regs,
+                    u64 address, void *buf, u64 len);
+u64 gdb_write_memory(unsigned pid, const struct vcpu_regs *regs, u64 address, const void *buf,
+                     u64 len);
 
 // The packets; packet_write() is M and X.
 void packet_m(struct session *session, const struct packet_args *a);

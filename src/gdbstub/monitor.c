@@ -150,7 +150,8 @@ static bool dump_physical(struct session *session, const char *args)
     len = MIN(len, 2048ul);
     for (u64 done = 0; done < len; done += sizeof(row)) {
         u64 n = MIN(len - done, (u64)sizeof(row));
-        if (memory_read(session, session->client.general_pid, NULL, address + done, row, n) != n) {
+        if (gdb_read_memory(session, session->client.general_pid, NULL, address + done, row, n) !=
+            n) {
             text_add(&session->monitor.out, "%012lx: no memory\n", address + done);
             return true;
         }

@@ -186,7 +186,7 @@ static bool next_page(struct session *session)
         reply_not_found(session);
         return false;
     }
-    if (memory_read(session, s->pid, s->physical ? NULL : &s->regs, s->at, bytes, n) != n)
+    if (gdb_read_memory(session, s->pid, s->physical ? NULL : &s->regs, s->at, bytes, n) != n)
         return pass_over(session);
     if (s->kind == SEARCH_CRC) {
         s->crc = crc32(s->crc, bytes, n);

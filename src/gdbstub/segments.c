@@ -113,7 +113,7 @@ static const char *fetch(struct session *session, unsigned pid, const struct vcp
     }
     if (at + size - 1 > limit)
         return "must be within the table's limit";
-    return memory_read(session, pid, regs, base + at, descriptor, size) != size
+    return gdb_read_memory(session, pid, regs, base + at, descriptor, size) != size
                ? "its table must be in memory"
                : NULL;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // From a packet to what carries it out.
 #include "gdbstub/attach.h"
-#include "gdbstub/events.h"
 #include "gdbstub/gdbstub.h"
+#include "gdbstub/hooks.h"
 #include "gdbstub/packets.h"
 #include "gdbstub/query.h"
 #include "gdbstub/search.h"
@@ -113,7 +113,7 @@ void gdbstub_init(struct session *session)
     session->client = (struct client){.sstep = SSTEP_ENABLE | SSTEP_NOIRQ | SSTEP_NOTIMER};
     packet_init(&session->line, gdb_line_put);
     reply_start(session);
-    events_init(session);
+    hooks_init(session);
 }
 
 void gdbstub_input(struct session *session, u8 byte)

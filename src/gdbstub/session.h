@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The stub's state, shared by its files and by nobody else. All of it belongs to the core that owns
-// the line, but for what is marked "hooks": that is guarded by the session's events_lock
-// (events.h).
+// the line, but for what is marked "hooks": that is guarded by the session's hooks_lock
+// (hooks.h).
 #pragma once
 
 #include "gdbstub/args.h"
@@ -37,14 +37,14 @@ struct stop {
 };
 
 // What a hook saw, until the line's core looks at it. hooks.
-struct mail {
-    bool full;
+struct pending_event {
+    bool valid;
     enum debug_event event;
     u64 dr6;
 };
 
 struct thread {
-    struct mail mail; // hooks
+    struct pending_event pending; // hooks
     enum want want;
     u64 range_start, range_end;
     bool running;  // let go, and not found held since
@@ -151,7 +151,7 @@ struct search {
 };
 
 // A debugger's line, and all that the stub keeps for it. Outside of it are only the pointer to the
-// one session (events.c), which the hooks need, and what target.c has for COM2.
+// one session (hooks.c), which the hooks need, and what target.c has for COM2.
 struct session {
     struct packet_codec line;
     struct packet_args args; // of the packet that has arrived
@@ -161,7 +161,7 @@ struct session {
     unsigned next_pid;                       // the VM that the next client gets; 0: any
     struct process process[GDB_MAX_VMS + 1]; // by pid; [0] is not used
     struct breakpoint breakpoint[MAX_BREAKPOINTS];
-    struct spinlock events_lock; // see events.h
+    struct spinlock hooks_lock; // see hooks.h
     struct int3 int3[MAX_BREAKPOINTS];
     struct monitor monitor;
     struct search search;

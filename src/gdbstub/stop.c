@@ -4,7 +4,7 @@
 #include "gdbstub/attach.h"
 #include "gdbstub/breakpoints.h"
 #include "gdbstub/debug_registers.h"
-#include "gdbstub/events.h"
+#include "gdbstub/hooks.h"
 #include "gdbstub/int3.h"
 #include "gdbstub/memory.h"
 #include "gdbstub/regs.h"
@@ -40,8 +40,8 @@ static void stepped(struct session *session, unsigned pid, unsigned index, u64 r
 }
 
 // quiet: the VM is being held; nothing is to be let go.
-static void take_mail(struct session *session, unsigned pid, unsigned index, const struct mail *m,
-                      bool quiet)
+static void take_event(struct session *session, unsigned pid, unsigned index,
+                       const struct pending_event *e, bool quiet)
 {
     struct process *p = &session->process[pid];
     struct thread *t = &p->thread[index];
@@ -53,7 +53,7 @@ static void take_mail(struct session *session, unsigned pid, unsigned index, con
     t->running = false;
     t->reported = false;
     p->last = index;
-    switch (m->event) {
+    switch (e->event) {
     case DEBUG_STEP:
         stepped(session, pid, index, regs.rip, quiet);
         break;
@@ -69,7 +69,7 @@ static void take_mail(struct session *session, unsigned pid, unsigned index, con
             session->process[pid].restart = true;
         break;
     case DEBUG_REGISTER:
-        if (debug_registers_hit(session, pid, m->dr6, linear, &stop)) {
+        if (debug_registers_hit(session, pid, e->dr6, linear, &stop)) {
             if (stop.reason == STOP_BREAKPOINT)
                 breakpoint_count_hit(session, pid, stop.address);
             record(session, pid, index, stop.reason, regs.rip, stop.address);
@@ -92,10 +92,10 @@ static void started_again(struct session *session, unsigned pid)
 
     for (unsigned i = 0; i < process_vcpus(pid); i++) {
         struct thread *t = &p->thread[i];
-        struct mail stale;
+        struct pending_event stale;
         vcpu_hold(target_vcpu(pid, i));
         vcpu_catch_breakpoints(target_vcpu(pid, i), true);
-        events_take(session, pid, i, &stale);
+        hooks_take_event(session, pid, i, &stale);
         t->running = t->reported = t->step_over = false;
         t->stop.reason = STOP_NONE;
         session->process[pid].restart |= session->client.running && t->want == WANT_RUN;
@@ -112,7 +112,7 @@ static void started_again(struct session *session, unsigned pid)
 
 void stop_take_end(struct session *session, unsigned pid)
 {
-    if (!events_take_end(session, pid))
+    if (!hooks_take_end(session, pid))
         return;
     if (target_vm_exists(pid))
         started_again(session, pid);
@@ -122,14 +122,14 @@ void stop_take_end(struct session *session, unsigned pid)
 
 static void drain(struct session *session, unsigned pid, bool quiet)
 {
-    struct mail m;
+    struct pending_event event;
 
     stop_take_end(session, pid);
     if (session->process[pid].over)
         return;
     for (unsigned i = 0; i < process_vcpus(pid); i++) {
-        if (events_take(session, pid, i, &m))
-            take_mail(session, pid, i, &m, quiet);
+        if (hooks_take_event(session, pid, i, &event))
+            take_event(session, pid, i, &event, quiet);
     }
 }
 

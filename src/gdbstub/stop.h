@@ -4,7 +4,7 @@
 
 #include "gdbstub/session.h"
 
-// Looks at all mail; when something has stopped, holds everything and tells gdb.
+// Looks at all pending events; when something has stopped, holds everything and tells gdb.
 void stop_poll(struct session *session);
 
 // gdb asked for a stop. While nothing runs that waits for the next start (gdb's manual:

@@ -216,7 +216,7 @@ def test_alone_all_bytes_pass_and_others_wait(screen):
 
 def test_lines_kept_while_alone_are_bounded_and_the_rest_is_told(screen):
     screen.view.show_alone(screen.two)
-    for n in range(view.ASIDE + 5):
+    for n in range(view.BACKLOG + 5):
         screen.output(screen.one, b"%d\r\n" % n)
     back = screen.does(screen.view.show_all)
     assert back.startswith(view.UNDO + b"-- 5 older lines are in the log only --\r\none| 5\r\n")
@@ -345,11 +345,11 @@ def test_who_comes_late_sees_what_was_missed_and_at_least_a_screenful(console):
 
 def test_ptys_that_nobody_reads_are_bounded_and_hold_nothing_up(console):
     console.send(BEGUN)
-    for _ in range(consoles.KEPT // 100):
+    for _ in range(consoles.BACKLOG // 100):
         console.send(b"one| " + b"x" * 190 + b"\r\n")
         assert console.has_room() and member(console, "one").has_room()
         console.outgoing.clear()
-    assert len(member(console, "one")._kept) == consoles.KEPT
+    assert len(member(console, "one")._backlog) == consoles.BACKLOG
 
 
 def test_the_end_of_a_vm_that_is_alone_shows_all(console):

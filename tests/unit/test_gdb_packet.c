@@ -259,7 +259,7 @@ static void naks_without_end_are_not_answered(void **state)
     assert_string_equal(sent, "$abc#26$abc#26");
 }
 
-static void numbers_and_ids(void **state)
+static void numbers_and_ids_are_read(void **state)
 {
     (void)state;
     struct thread_id id;
@@ -371,7 +371,7 @@ int main(void)
         cmocka_unit_test_setup(every_reply_can_be_decoded, setup),
         cmocka_unit_test_setup(a_nak_brings_the_reply_again, setup),
         cmocka_unit_test_setup(naks_without_end_are_not_answered, setup),
-        cmocka_unit_test_setup(numbers_and_ids, setup),
+        cmocka_unit_test_setup(numbers_and_ids_are_read, setup),
         cmocka_unit_test_setup(arguments_are_read_by_their_form, setup),
         cmocka_unit_test_setup(arguments_of_another_form_are_refused, setup),
         cmocka_unit_test_setup(actions_are_read_up_to_their_limit, setup),

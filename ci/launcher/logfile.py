@@ -19,7 +19,7 @@ def on_stderr(text: str, end: str = "\n") -> None:
         os.write(sys.stderr.fileno(), f"{text}{end}".encode(errors="replace"))
 
 
-class KeptFile:
+class LogFile:
     """A file that is written from its beginning, and given up, with a word, at the first failure, as
     on a disk that is full: what is in it till then stays."""
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "gdbstub/events.h"
+#include "gdbstub/hooks.h"
 
 #include "gdbstub/gdbstub.h"
 #include "gdbstub/int3.h"
@@ -31,7 +31,7 @@ static bool event(struct vcpu *v, enum debug_event what, u64 dr6)
 
     struct process *p = &session->process[pid];
     bool hold = true;
-    spin_lock(&session->events_lock);
+    spin_lock(&session->hooks_lock);
     if (!p->attached)
         hold = false;
     else if (what == DEBUG_BREAKPOINT && !int3_is_ours(session, pid, &regs, translated, gpa))
@@ -39,8 +39,8 @@ static bool event(struct vcpu *v, enum debug_event what, u64 dr6)
     else if (what == DEBUG_ENDED)
         p->ended = true;
     else
-        p->thread[index].mail = (struct mail){.full = true, .event = what, .dr6 = dr6};
-    spin_unlock(&session->events_lock);
+        p->thread[index].pending = (struct pending_event){.valid = true, .event = what, .dr6 = dr6};
+    spin_unlock(&session->hooks_lock);
     if (hold)
         target_kick_line_core();
     return hold;
@@ -48,7 +48,7 @@ static bool event(struct vcpu *v, enum debug_event what, u64 dr6)
 
 static const struct debug_hooks hooks = {.event = event};
 
-void events_init(struct session *session)
+void hooks_init(struct session *session)
 {
     registered = session;
     debug_hooks = &hooks;
@@ -59,36 +59,37 @@ void gdbstub_page_written(unsigned pid, gpa_t page, bool before)
     int3_page_written(registered, pid, page, before);
 }
 
-void events_attach(struct session *session, unsigned pid, bool on)
+void hooks_attach(struct session *session, unsigned pid, bool on)
 {
     struct process *p = &session->process[pid];
 
-    spin_lock(&session->events_lock);
+    spin_lock(&session->hooks_lock);
     __atomic_store_n(&p->attached, on, __ATOMIC_RELEASE);
     p->ended = false;
     for (unsigned i = 0; i < GDB_MAX_VCPUS; i++)
-        p->thread[i].mail.full = false;
-    spin_unlock(&session->events_lock);
+        p->thread[i].pending.valid = false;
+    spin_unlock(&session->hooks_lock);
 }
 
-bool events_take(struct session *session, unsigned pid, unsigned index, struct mail *out)
+bool hooks_take_event(struct session *session, unsigned pid, unsigned index,
+                      struct pending_event *out)
 {
-    struct mail *m = &session->process[pid].thread[index].mail;
+    struct pending_event *e = &session->process[pid].thread[index].pending;
 
-    spin_lock(&session->events_lock);
-    *out = *m;
-    m->full = false;
-    spin_unlock(&session->events_lock);
-    return out->full;
+    spin_lock(&session->hooks_lock);
+    *out = *e;
+    e->valid = false;
+    spin_unlock(&session->hooks_lock);
+    return out->valid;
 }
 
-bool events_take_end(struct session *session, unsigned pid)
+bool hooks_take_end(struct session *session, unsigned pid)
 {
     struct process *p = &session->process[pid];
 
-    spin_lock(&session->events_lock);
+    spin_lock(&session->hooks_lock);
     bool ended = p->ended;
     p->ended = false;
-    spin_unlock(&session->events_lock);
+    spin_unlock(&session->hooks_lock);
     return ended;
 }

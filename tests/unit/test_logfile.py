@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Files that keep what a run says: ci/launcher/kept.py."""
+"""Files that keep what a run says: ci/launcher/logfile.py."""
 
 import contextlib
 import resource
@@ -12,7 +12,7 @@ import pytest
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "ci"))
 
-from launcher.kept import KeptFile  # noqa: E402
+from launcher.logfile import LogFile  # noqa: E402
 
 
 @contextlib.contextmanager
@@ -30,7 +30,7 @@ def room_for_ten():
 
 def test_what_there_is_room_for_stays(tmp_path):
     said = []
-    file = KeptFile(tmp_path / "log", said.append)
+    file = LogFile(tmp_path / "log", said.append)
     with room_for_ten():
         for _ in range(5):
             file.write(b"1234567")
@@ -42,4 +42,4 @@ def test_what_there_is_room_for_stays(tmp_path):
 
 def test_a_file_that_cannot_be_opened_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
-        KeptFile(tmp_path / "no" / "log", pytest.fail)
+        LogFile(tmp_path / "no" / "log", pytest.fail)
