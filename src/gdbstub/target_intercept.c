@@ -53,21 +53,21 @@ static void list(struct vm *vm, struct text *out)
     }
 }
 
-// Says what has become of an item. False: nothing, and why.
-static bool said(struct vm *vm, bool done, const struct intercept *i, const char *what,
-                 const struct text *why, struct text *out)
+// Says what has become of an item; with an error, why nothing has. Returns the error.
+static enum error said(struct vm *vm, enum error e, const struct intercept *i, const char *what,
+                       const struct text *why, struct text *out)
 {
-    if (done) {
+    if (e == OK) {
         text_add(out, "%s: ", vm->config->name);
         add_item(i, out);
         text_add(out, " %s\n", what);
     } else {
         text_add(out, "%s\n", why->buf);
     }
-    return done;
+    return e;
 }
 
-static bool remove_at(struct vm *vm, unsigned n, struct text *out)
+static enum error remove_at(struct vm *vm, unsigned n, struct text *out)
 {
     char buf[TEXT_SIZE] = "";
     struct text why = TEXT(buf);
@@ -77,7 +77,7 @@ static bool remove_at(struct vm *vm, unsigned n, struct text *out)
     return said(vm, intercept_remove(&vm->guest, n, &why), &i, "removed", &why, out);
 }
 
-static bool remove_same(struct vm *vm, const struct intercept *wanted, struct text *out)
+static enum error remove_same(struct vm *vm, const struct intercept *wanted, struct text *out)
 {
     for (unsigned n = intercept_count(&vm->guest); n-- > 0;) {
         struct intercept i;
@@ -89,7 +89,7 @@ static bool remove_same(struct vm *vm, const struct intercept *wanted, struct te
     text_add(out, "%s has no item ", vm->config->name);
     intercept_print(wanted, false, out);
     text_add(out, "\n");
-    return false;
+    return ERR_NOT_FOUND;
 }
 
 // Goes through the items twice: nothing changes unless all make sense.
@@ -102,15 +102,16 @@ static void change(struct vm *vm, bool add, const char *args, struct text *out)
             char buf[TEXT_SIZE] = "";
             struct text why = TEXT(buf);
             struct intercept i;
-            bool ok = intercept_parse(&p, &len, &i, &why) &&
-                      (!add || pass > 0 || intercept_possible(&i, &why));
-            if (!ok)
+            enum error e = intercept_parse(&p, &len, &i, &why);
+            if (e == OK && add && pass == 0)
+                e = intercept_possible(&i, &why);
+            if (e != OK)
                 text_add(out, "%s\n", buf);
             else if (pass > 0 && add)
-                ok = said(vm, intercept_add(&vm->guest, &i, &why), &i, "added", &why, out);
+                e = said(vm, intercept_add(&vm->guest, &i, &why), &i, "added", &why, out);
             else if (pass > 0)
-                ok = remove_same(vm, &i, out);
-            if (!ok)
+                e = remove_same(vm, &i, out);
+            if (e != OK)
                 return;
         }
     }
@@ -121,7 +122,7 @@ static void remove_items(struct vm *vm, const char *args, struct text *out)
 {
     unsigned count = intercept_count(&vm->guest), number = 0;
     if (strcmp(args, "all") == 0) {
-        while (count > 0 && remove_at(vm, count - 1, out))
+        while (count > 0 && remove_at(vm, count - 1, out) == OK)
             count--;
         return;
     }
@@ -133,7 +134,7 @@ static void remove_items(struct vm *vm, const char *args, struct text *out)
     else if (number == 0 || number > count)
         text_add(out, "%s has no item %s\n", vm->config->name, args);
     else
-        remove_at(vm, number - 1, out);
+        (void)remove_at(vm, number - 1, out); // it says what has become of it
 }
 
 // Whether *args begins with the word; moves it behind that and the blanks that follow.

@@ -50,22 +50,20 @@ static u32 catches_of(const struct intercept *i)
            (i->access == 0 || (i->access & INTERCEPT_WRITE) ? catches[i->what].write : 0);
 }
 
-bool intercept_possible(const struct intercept *i, struct text *why)
+enum error intercept_possible(const struct intercept *i, struct text *why)
 {
     u32 lacking = backend_cannot_catch(catches_of(i));
-    if (i->what == INTERCEPT_MEM && i->first < APIC_END && i->last >= APIC_BASE_RESET) {
-        text_add(why, "the local APIC is at %lx; its registers are caught by msr in x2APIC mode",
-                 APIC_BASE_RESET);
-        return false;
-    }
+    if (i->what == INTERCEPT_MEM && i->first < APIC_END && i->last >= APIC_BASE_RESET)
+        return explain(why, ERR_UNSUPPORTED,
+                       "the local APIC is at %lx; its registers are caught by msr in x2APIC mode",
+                       APIC_BASE_RESET);
     if (lacking == 0)
-        return true;
+        return OK;
     text_add(why, "'");
     intercept_print(i, false, why);
     text_add(why, "': this CPU has no control to catch it (");
     backend_explain_catch(lacking, why);
-    text_add(why, ")");
-    return false;
+    return explain(why, ERR_UNSUPPORTED, ")");
 }
 
 // ---- of a vCPU ---------------------------------------------------------------------------------
@@ -184,21 +182,24 @@ static void run_apply(void *arg)
     flush_ept(&v->guest->ept);
 }
 
-bool intercept_init(struct guest *g, struct intercepts *set, const struct intercept *list,
-                    unsigned count, struct text *why)
+enum error intercept_init(struct guest *g, struct intercepts *set, const struct intercept *list,
+                          unsigned count, struct text *why)
 {
     g->intercepts = set;
     g->intercept_ops = &ops;
     for (unsigned n = 0; n < count; n++) {
-        if (!intercept_possible(&list[n], why))
-            return false;
+        enum error e = intercept_possible(&list[n], why);
+        if (e != OK)
+            return e;
         struct caught_item *c = &set->list[set->count++];
         c->item = list[n];
-        if (list[n].what == INTERCEPT_MEM && !intercept_memory(g, c, why))
-            return false;
+        if (list[n].what == INTERCEPT_MEM)
+            e = intercept_memory(g, c, why);
+        if (e != OK)
+            return e;
     }
     note_change(g);
-    return true;
+    return OK;
 }
 
 static void hold_all(const struct guest *g)
@@ -217,42 +218,37 @@ static void change_over(struct guest *g)
     }
 }
 
-bool intercept_add(struct guest *g, const struct intercept *i, struct text *why)
+enum error intercept_add(struct guest *g, const struct intercept *i, struct text *why)
 {
     struct intercepts *set = g->intercepts;
-    if (!intercept_possible(i, why))
-        return false;
-    if (i->what == INTERCEPT_HLT && g->hlt_through) {
-        text_add(why, "its configuration lets HLT through (hlt = through)");
-        return false;
-    }
+    enum error e = intercept_possible(i, why);
+    if (e != OK)
+        return e;
+    if (i->what == INTERCEPT_HLT && g->hlt_through)
+        return explain(why, ERR_UNSUPPORTED, "its configuration lets HLT through (hlt = through)");
     for (unsigned n = 0; n < set->count; n++) {
-        if (intercept_same(i, &set->list[n].item)) {
-            text_add(why, "it is there already, as number %u", n + 1);
-            return false;
-        }
+        if (intercept_same(i, &set->list[n].item))
+            return explain(why, ERR_BUSY, "it is there already, as number %u", n + 1);
     }
-    if (set->count == INTERCEPTS_MAX) {
-        text_add(why, "there are %u items already, the most there can be", INTERCEPTS_MAX);
-        return false;
-    }
+    if (set->count == INTERCEPTS_MAX)
+        return explain(why, ERR_NO_MEMORY, "there are %u items already, the most there can be",
+                       INTERCEPTS_MAX);
     hold_all(g);
     struct caught_item *c = &set->list[set->count++];
     *c = (struct caught_item){.item = *i};
-    bool ok = i->what != INTERCEPT_MEM || intercept_memory(g, c, why);
-    if (!ok)
+    if (i->what == INTERCEPT_MEM)
+        e = intercept_memory(g, c, why);
+    if (e != OK)
         set->count--;
     change_over(g);
-    return ok;
+    return e;
 }
 
-bool intercept_remove(struct guest *g, unsigned n, struct text *why)
+enum error intercept_remove(struct guest *g, unsigned n, struct text *why)
 {
     struct intercepts *set = g->intercepts;
-    if (n >= set->count) {
-        text_add(why, "there is no item %u", n + 1);
-        return false;
-    }
+    if (n >= set->count)
+        return explain(why, ERR_NOT_FOUND, "there is no item %u", n + 1);
     struct ept_restriction *withheld = set->list[n].withheld;
     hold_all(g);
     for (unsigned k = n + 1; k < set->count; k++)
@@ -261,7 +257,7 @@ bool intercept_remove(struct guest *g, unsigned n, struct text *why)
     if (withheld != NULL)
         intercept_memory_end(g, withheld);
     change_over(g);
-    return true;
+    return OK;
 }
 
 unsigned intercept_count(const struct guest *g)

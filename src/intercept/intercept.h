@@ -75,9 +75,9 @@ struct intercept {
 // ---- as text (intercept_text.c; pure) --------------------------------------------------------
 
 // Reads the item at *text, which has *len characters, and moves both behind it and the comma that
-// follows. False: *why says what is wrong with it, in one line that quotes it and names what was
-// expected.
-bool intercept_parse(const char **text, size_t *len, struct intercept *i, struct text *why);
+// follows. ERR_INVALID: *why says what is wrong with it, in one line that quotes it and names what
+// was expected.
+enum error intercept_parse(const char **text, size_t *len, struct intercept *i, struct text *why);
 
 // Adds the item as text that intercept_parse reads back: names where there are any, hexadecimal
 // else. with_action: also `=action`, but for count, which is the default.
@@ -106,19 +106,19 @@ struct intercepts {
 };
 
 // Gives a guest its set of items, which is empty and lives as long as the guest, and those that it
-// begins with, at most INTERCEPTS_MAX. Before its vCPUs run. False: *why
-// says which of them this CPU cannot catch.
-bool intercept_init(struct guest *g, struct intercepts *set, const struct intercept *list,
-                    unsigned count, struct text *why);
+// begins with, at most INTERCEPTS_MAX. Before its vCPUs run. An error leaves
+// in *why which of them this CPU cannot catch.
+enum error intercept_init(struct guest *g, struct intercepts *set, const struct intercept *list,
+                          unsigned count, struct text *why);
 
-// Whether this CPU can catch it. False: *why says what it lacks.
-bool intercept_possible(const struct intercept *i, struct text *why);
+// Whether this CPU can catch it. ERR_UNSUPPORTED: *why says what it lacks.
+enum error intercept_possible(const struct intercept *i, struct text *why);
 
 // Adds an item, or takes number n away, while the guest runs: all its vCPUs are held meanwhile, so
 // that they are caught, or not any more, when this returns. A core's main loop; waits for others.
-// False: *why says why not.
-bool intercept_add(struct guest *g, const struct intercept *i, struct text *why);
-bool intercept_remove(struct guest *g, unsigned n, struct text *why);
+// An error leaves in *why why not.
+enum error intercept_add(struct guest *g, const struct intercept *i, struct text *why);
+enum error intercept_remove(struct guest *g, unsigned n, struct text *why);
 
 // The items in the order in which they were added. Any core; n is below intercept_count().
 unsigned intercept_count(const struct guest *g);

@@ -14,6 +14,7 @@ bool intercept_resume(struct vcpu *v);
 bool intercept_memory_is_ignored(const struct vcpu *v, gpa_t gpa, u32 access);
 
 // Withholds from the guest what the item, one of its list, names, and gives that back. All vCPUs
-// are held, and flush before they run on. False: *why says what lacks, and nothing is changed.
-bool intercept_memory(struct guest *g, struct caught_item *c, struct text *why);
+// are held, and flush before they run on. ERR_NO_MEMORY: *why says what lacks, and nothing is
+// changed.
+enum error intercept_memory(struct guest *g, struct caught_item *c, struct text *why);
 void intercept_memory_end(struct guest *g, struct ept_restriction *withheld);

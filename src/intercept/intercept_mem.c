@@ -29,7 +29,7 @@ static void drop_view(struct guest *g)
     g->caught_view = 0;
 }
 
-bool intercept_memory(struct guest *g, struct caught_item *c, struct text *why)
+enum error intercept_memory(struct guest *g, struct caught_item *c, struct text *why)
 {
     const struct intercept *i = &c->item;
     enum error e = OK;
@@ -39,10 +39,9 @@ bool intercept_memory(struct guest *g, struct caught_item *c, struct text *why)
         e = ept_restrict(&g->ept, GPA(i->first), GPA(i->last), (u32)BIT(g->caught_view),
                          withheld_by(i), &c->withheld);
     if (e == OK)
-        return true;
+        return OK;
     drop_view(g);
-    text_add(why, "no memory for its page tables");
-    return false;
+    return explain(why, e, "no memory for its page tables");
 }
 
 void intercept_memory_end(struct guest *g, struct ept_restriction *withheld)

@@ -53,8 +53,7 @@ static void next_field(struct item *it)
 }
 
 // Says why the item is not taken: "noun 'part' reason" and the names of a list, if there is one.
-// Returns false.
-static bool wrong_name(struct item *it, const char *reason, const struct name_list *list)
+static enum error wrong_name(struct item *it, const char *reason, const struct name_list *list)
 {
     struct text *t = it->why;
     size_t start = t->len;
@@ -73,16 +72,16 @@ static bool wrong_name(struct item *it, const char *reason, const struct name_li
         if ((u8)t->buf[start] < ' ' || t->buf[start] == '\x7f')
             t->buf[start] = '?';
     }
-    return false;
+    return ERR_INVALID;
 }
 
-static bool wrong(struct item *it, const char *reason)
+static enum error wrong(struct item *it, const char *reason)
 {
     return wrong_name(it, reason, NULL);
 }
 
 // There are too few fields, or too many, or they do not go together.
-static bool wrong_form(struct item *it)
+static enum error wrong_form(struct item *it)
 {
     static const char *const forms[] = {
         [SHAPE_PLAIN] = "goes with an action alone",
@@ -121,36 +120,37 @@ static bool number_to(const struct item *it, u64 max, u64 *value)
     return str_number(it->part.p, it->part.len, value) && *value <= max;
 }
 
-static bool read_number(struct item *it, u64 max, u64 *value)
+static enum error read_number(struct item *it, u64 max, u64 *value)
 {
-    return number_to(it, max, value) || wrong(it, "is not a number in range");
+    return number_to(it, max, value) ? OK : wrong(it, "is not a number in range");
 }
 
-static bool read_bound(struct item *it, u64 *value)
+static enum error read_bound(struct item *it, u64 *value)
 {
     bool msr = it->i->what == INTERCEPT_MSR;
-    return (msr && msr_find(it->part, value)) ||
-           number_to(it, intercept_range_end(it->i->what), value) ||
-           wrong(it, msr ? "is neither an MSR's number nor a name that is known here"
+    if ((msr && msr_find(it->part, value)) ||
+        number_to(it, intercept_range_end(it->i->what), value))
+        return OK;
+    return wrong(it, msr ? "is neither an MSR's number nor a name that is known here"
                          : "is not a port, a number up to 0xffff");
 }
 
-static bool read_range(struct item *it)
+static enum error read_range(struct item *it)
 {
     struct intercept *i = it->i;
     i->last = intercept_range_end(i->what);
     if (!it->field || access_of(it->part) != 0)
-        return true;
-    if (!read_bound(it, &i->first))
-        return false;
+        return OK;
+    if (read_bound(it, &i->first) != OK)
+        return ERR_INVALID;
     if (eat(it, "-"))
         next_part(it);
-    if (!read_bound(it, &i->last))
-        return false;
+    if (read_bound(it, &i->last) != OK)
+        return ERR_INVALID;
     if (i->first > i->last)
         return wrong(it, "is below the first; expected FIRST-LAST");
     next_field(it);
-    return true;
+    return OK;
 }
 
 // The comma behind a bit is one of the list if the name of another bit follows without a blank.
@@ -166,12 +166,12 @@ static bool next_bit(struct item *it, const struct name_list *bits)
     return false;
 }
 
-static bool read_bits(struct item *it)
+static enum error read_bits(struct item *it)
 {
     const struct name_list *bits = intercept_bits(it->i->what);
     it->i->mask = UINT64_MAX;
     if (!it->field || access_of(it->part) != 0)
-        return true;
+        return OK;
     it->i->mask = 0;
     do {
         int bit = name_find(bits, it->part);
@@ -181,23 +181,23 @@ static bool read_bits(struct item *it)
         it->i->mask |= mask;
     } while (next_bit(it, bits));
     next_field(it);
-    return true;
+    return OK;
 }
 
 // Two numbers of 32 bits, one behind the other.
-static bool read_two(struct item *it, u64 *a, u64 *b)
+static enum error read_two(struct item *it, u64 *a, u64 *b)
 {
     for (unsigned n = 0; n < 2; n++) {
         if (!it->field)
             return wrong_form(it);
-        if (!read_number(it, UINT32_MAX, n == 0 ? a : b))
-            return false;
+        if (read_number(it, UINT32_MAX, n == 0 ? a : b) != OK)
+            return ERR_INVALID;
         next_field(it);
     }
-    return true;
+    return OK;
 }
 
-static bool read_exception(struct item *it)
+static enum error read_exception(struct item *it)
 {
     const u64 with_code = BIT(8) | 0x1f * BIT(10) | BIT(17) | BIT(21); // SDM Table 6-1
     struct intercept *i = it->i;
@@ -212,22 +212,23 @@ static bool read_exception(struct item *it)
     i->last = i->first;
     next_field(it);
     if (!it->field)
-        return true;
+        return OK;
     if ((with_code >> i->first & 1) == 0)
         return wrong(it, "goes with vectors that have an error code: 8, 10-14, 17, 21");
-    if (!read_two(it, &i->mask, &i->match))
-        return false;
-    return (i->match & ~i->mask) == 0 ||
-           wrong(it, "never matches; expected MATCH to lie within MASK");
+    if (read_two(it, &i->mask, &i->match) != OK)
+        return ERR_INVALID;
+    return (i->match & ~i->mask) == 0
+               ? OK
+               : wrong(it, "never matches; expected MATCH to lie within MASK");
 }
 
-static bool read_memory(struct item *it)
+static enum error read_memory(struct item *it)
 {
     u64 bytes, shift = 0;
     if (!it->field || !is_next(it, "+"))
         return wrong_form(it);
-    if (!read_number(it, MEM_END - 1, &it->i->first))
-        return false;
+    if (read_number(it, MEM_END - 1, &it->i->first) != OK)
+        return ERR_INVALID;
     eat(it, "+");
     next_part(it);
     if (it->part.len > 0) {
@@ -236,20 +237,20 @@ static bool read_memory(struct item *it)
         shift = is_one_of(suffix, "gG") ? 30 : shift;
         it->part.len -= shift == 0 ? 0 : 1;
     }
-    if (!read_number(it, MEM_END >> shift, &bytes))
-        return false;
+    if (read_number(it, MEM_END >> shift, &bytes) != OK)
+        return ERR_INVALID;
     it->i->last = it->i->first + (bytes << shift) - 1;
     if (bytes == 0 || it->i->last >= MEM_END)
         return wrong_form(it);
     next_field(it);
-    return true;
+    return OK;
 }
 
-static bool read_access(struct item *it)
+static enum error read_access(struct item *it)
 {
     u8 access = access_of(it->part);
     if (!it->field || it->shape < SHAPE_BITS || it->i->access != 0)
-        return true;
+        return OK;
     it->noun = "access ";
     if (it->shape == SHAPE_BITS) {
         if ((access & INTERCEPT_READ) != 0)
@@ -266,16 +267,16 @@ static bool read_access(struct item *it)
     it->noun = "";
     it->i->access = access;
     next_field(it);
-    return true;
+    return OK;
 }
 
-static bool read_cr3(struct item *it)
+static enum error read_cr3(struct item *it)
 {
     struct intercept *i = it->i;
-    if (!piece_is(it->part, "except") && !read_access(it))
-        return false;
+    if (!piece_is(it->part, "except") && read_access(it) != OK)
+        return ERR_INVALID;
     if (!it->field || !piece_is(it->part, "except"))
-        return true;
+        return OK;
     next_field(it);
     if (!it->field)
         return wrong_form(it);
@@ -286,24 +287,26 @@ static bool read_cr3(struct item *it)
             return wrong_form(it);
         if (n > 0)
             next_part(it);
-        if (!read_number(it, UINT64_MAX, &value))
-            return false;
+        if (read_number(it, UINT64_MAX, &value) != OK)
+            return ERR_INVALID;
         for (; n > 0 && i->value[n - 1] > value; n--) // in order, for intercept_same
             i->value[n] = i->value[n - 1];
         i->value[n] = value;
         i->values++;
     } while (eat(it, "+"));
     next_field(it);
-    return read_access(it) && (i->access != INTERCEPT_READ || wrong_form(it));
+    enum error e = read_access(it);
+    return e == OK && i->access == INTERCEPT_READ ? wrong_form(it) : e;
 }
 
-static bool read_selector(struct item *it)
+static enum error read_selector(struct item *it)
 {
     struct intercept *i = it->i;
     switch (it->shape) {
     case SHAPE_PLE:
-        return read_two(it, &i->first, &i->last) &&
-               ((i->first > 0 && i->first < i->last) || wrong_form(it));
+        if (read_two(it, &i->first, &i->last) != OK)
+            return ERR_INVALID;
+        return i->first > 0 && i->first < i->last ? OK : wrong_form(it);
     case SHAPE_EXCEPTION:
         return read_exception(it);
     case SHAPE_BITS:
@@ -315,27 +318,35 @@ static bool read_selector(struct item *it)
     case SHAPE_MEM:
         return read_memory(it);
     default:
-        return true;
+        return OK;
     }
 }
 
-// Why what is caught cannot be denied or ignored; NULL: it can.
-static const char *impossible(const struct intercept *i)
+// What is caught is to be denied or ignored, and cannot: for this reason.
+static enum error impossible(struct item *it, const char *reason)
 {
-    if (i->what == INTERCEPT_EXTINT)
-        return "an interrupt is not the guest's instruction";
-    if (i->what == INTERCEPT_PLE)
-        return "a loop has nothing to deny or ignore";
-    if (i->what == INTERCEPT_EXCEPTION && i->action == INTERCEPT_DENY)
-        return "an exception is the denial";
-    if (i->what == INTERCEPT_EXCEPTION && i->first != 1 && i->first != 3 && i->first != 4)
-        return "all but db, bp and of would come again at once";
-    if (i->action == INTERCEPT_IGNORE && (i->access & INTERCEPT_EXECUTE) != 0)
-        return "a fetch can only be denied";
-    return NULL;
+    enum error e = wrong(it, "is not possible: ");
+    return explain(it->why, e, "%s; expected count, log, stop or pass", reason);
 }
 
-static bool read_action(struct item *it)
+// Whether what is caught can be denied or ignored.
+static enum error check_action(struct item *it)
+{
+    const struct intercept *i = it->i;
+    if (i->what == INTERCEPT_EXTINT)
+        return impossible(it, "an interrupt is not the guest's instruction");
+    if (i->what == INTERCEPT_PLE)
+        return impossible(it, "a loop has nothing to deny or ignore");
+    if (i->what == INTERCEPT_EXCEPTION && i->action == INTERCEPT_DENY)
+        return impossible(it, "an exception is the denial");
+    if (i->what == INTERCEPT_EXCEPTION && i->first != 1 && i->first != 3 && i->first != 4)
+        return impossible(it, "all but db, bp and of would come again at once");
+    if (i->action == INTERCEPT_IGNORE && (i->access & INTERCEPT_EXECUTE) != 0)
+        return impossible(it, "a fetch can only be denied");
+    return OK;
+}
+
+static enum error read_action(struct item *it)
 {
     struct intercept *i = it->i;
     next_part(it);
@@ -345,16 +356,11 @@ static bool read_action(struct item *it)
             return wrong(it, "is not one of count, log, stop, deny, ignore, pass");
     }
     if (i->action != INTERCEPT_DENY && i->action != INTERCEPT_IGNORE)
-        return true;
-    const char *reason = impossible(i);
-    if (reason == NULL)
-        return true;
-    wrong(it, "is not possible: ");
-    text_add(it->why, "%s; expected count, log, stop or pass", reason);
-    return false;
+        return OK;
+    return check_action(it);
 }
 
-static bool read_item(struct item *it)
+static enum error read_item(struct item *it)
 {
     next_part(it);
     int what = name_find(&intercept_whats, it->part);
@@ -368,13 +374,13 @@ static bool read_item(struct item *it)
     }
     it->i->what = (u8)what;
     it->shape = intercept_shape(it->i->what);
-    if (!read_selector(it) || !read_access(it))
-        return false;
+    if (read_selector(it) != OK || read_access(it) != OK)
+        return ERR_INVALID;
     if (it->field)
         return wrong_form(it);
     if (it->i->access == 0)
         it->i->access = intercept_usual_access(it->shape);
-    return !eat(it, "=") || read_action(it);
+    return eat(it, "=") ? read_action(it) : OK;
 }
 
 static void skip_blanks(struct item *it)
@@ -383,14 +389,14 @@ static void skip_blanks(struct item *it)
     }
 }
 
-bool intercept_parse(const char **text, size_t *len, struct intercept *i, struct text *why)
+enum error intercept_parse(const char **text, size_t *len, struct intercept *i, struct text *why)
 {
     struct item it = {.p = *text, .end = *text + *len, .noun = "", .i = i, .why = why};
     memset(i, 0, sizeof(*i));
     skip_blanks(&it);
     it.start = it.p;
-    if (!read_item(&it))
-        return false;
+    if (read_item(&it) != OK)
+        return ERR_INVALID;
     it.noun = "";
     skip_blanks(&it);
     if (it.p < it.end) {
@@ -403,5 +409,5 @@ bool intercept_parse(const char **text, size_t *len, struct intercept *i, struct
     }
     *text = it.p;
     *len = (size_t)(it.end - it.p);
-    return true;
+    return OK;
 }

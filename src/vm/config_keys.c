@@ -219,7 +219,8 @@ static bool set_intercept(struct config_vm *vm, struct value *v)
     struct slice rest = v->s;
     while (rest.len > 0) {
         struct intercept i;
-        if (!intercept_parse(&rest.p, &rest.len, &i, &v->why) || !add_intercept(vm, &i, &v->why))
+        if (intercept_parse(&rest.p, &rest.len, &i, &v->why) != OK ||
+            !add_intercept(vm, &i, &v->why))
             return false;
     }
     return true;

@@ -131,8 +131,8 @@ const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config
         reason = vm->reason;
     if (reason == NULL)
         reason = hostdev_give(vm);
-    if (reason == NULL &&
-        !intercept_init(&vm->guest, &vm->intercepts, config->intercept, config->intercepts, &why))
+    if (reason == NULL && intercept_init(&vm->guest, &vm->intercepts, config->intercept,
+                                         config->intercepts, &why) != OK)
         reason = vm->reason;
     if (reason == NULL)
         console_vm_init(&vm->console, id, config->name);

@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
         struct intercept i, again;
         why_text[0] = '\0';
         const char *before = p;
-        if (!intercept_parse(&p, &size, &i, &why)) {
+        if (intercept_parse(&p, &size, &i, &why) != OK) {
             check(p == before && why.len > 0 && strlen(why_text) == why.len);
             for (const char *c = why_text; *c != '\0'; c++)
                 check((u8)*c >= ' ' && *c != 0x7f);
@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
         intercept_print(&i, true, &t);
         check(!t.cut);
         const char *text = printed;
-        check(intercept_parse(&text, &t.len, &again, &why) && t.len == 0);
+        check(intercept_parse(&text, &t.len, &again, &why) == OK && t.len == 0);
         check(memcmp(&i, &again, sizeof(i)) == 0 && intercept_same(&i, &again));
     }
     return 0;

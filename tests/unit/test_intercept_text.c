@@ -26,7 +26,7 @@ static int parse_one(const char *text, struct intercept *i)
     struct text why = TEXT(why_text);
     why_text[0] = '\0';
     memset(i, 0xcc, sizeof(*i));
-    bool ok = intercept_parse(&p, &left, i, &why);
+    bool ok = intercept_parse(&p, &left, i, &why) == OK;
     assert_ptr_equal(p + left, copy + len);
     int taken = ok ? (int)(p - copy) : -1;
     if (ok)
@@ -489,7 +489,7 @@ static void list_means(const char *text, const char *want)
     size_t len = strlen(text);
     while (len > 0) {
         struct intercept i;
-        if (!intercept_parse(&text, &len, &i, &why))
+        if (intercept_parse(&text, &len, &i, &why) != OK)
             fail_msg("%s", why_text);
         intercept_print(&i, true, &t);
         text_add(&t, ";");
@@ -577,7 +577,7 @@ static void messages_are_one_line(void **state)
     const char *p = text;
     size_t len = sizeof(text) - 1;
     struct text why = TEXT(small);
-    assert_false(intercept_parse(&p, &len, &i, &why));
+    assert_int_equal(intercept_parse(&p, &len, &i, &why), ERR_INVALID);
     assert_string_equal(small, "'aaaaaaaaaaaaaa");
 }
 
