@@ -51,19 +51,20 @@ static void print_error(void *ctx, unsigned line, const char *text)
         fprintf(t->errors, "%s:%u: %s\n", t->file, line, text);
 }
 
-// Maps a regular file for reading. An empty one has size 0 and data that are not NULL. NULL, or why
-// it cannot be read. Others are not waited for, as a pipe would have to be.
-static const char *map_file(const char *path, const u8 **data, u64 *size)
+// Maps a regular file for reading. An empty one has size 0 and data that are not NULL. An
+// error leaves in *why why it cannot be read. Others are not waited for, as a pipe would have to
+// be.
+static enum error map_file(const char *path, const u8 **data, u64 *size, struct text *why)
 {
     struct stat st;
     *data = NULL;
     *size = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return strerror(errno);
+        return explain(why, ERR_NOT_FOUND, "%s", strerror(errno));
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         close(fd);
-        return "is no regular file";
+        return explain(why, ERR_INVALID, "is no regular file");
     }
     *data = (const u8 *)"";
     *size = (u64)st.st_size;
@@ -72,7 +73,7 @@ static const char *map_file(const char *path, const u8 **data, u64 *size)
         *data = p == MAP_FAILED ? NULL : p;
     }
     close(fd);
-    return *data != NULL ? NULL : "cannot be mapped";
+    return *data != NULL ? OK : explain(why, ERR_NO_MEMORY, "cannot be mapped");
 }
 
 static bool lookup(void *ctx, const char *name, struct image *out)
@@ -88,8 +89,8 @@ static bool lookup(void *ctx, const char *name, struct image *out)
         char path[8192];
         struct mapped *m = &t->mapped[t->mappeds];
         snprintf(path, sizeof(path), "%s/%s", i == 0 ? t->beside : t->dir[i - 1], name);
-        const char *why = map_file(path, &m->data, &m->size);
-        if (why != NULL) {
+        char why[128] = "";
+        if (map_file(path, &m->data, &m->size, &TEXT(why)) != OK) {
             if (access(path, F_OK) == 0)
                 fprintf(t->errors, "%s: %s: %s\n", t->file, path, why);
             continue;
@@ -202,11 +203,9 @@ static void note_devices(struct tool *t, const struct config *c)
     for (unsigned i = 0; i < c->vms * CONFIG_DEVICES; i++) {
         const struct config_vm *vm = &c->vm[i / CONFIG_DEVICES];
         unsigned n = i % CONFIG_DEVICES;
-        const char *reason = vm->valid && (vm->devices & BIT(n))
-                                 ? config_device_conflict(n, console, debugger)
-                                 : NULL;
-        char text[300];
-        if (reason == NULL)
+        char text[300], reason[100] = "";
+        if (!vm->valid || !(vm->devices & BIT(n)) ||
+            config_device_free(n, console, debugger, &TEXT(reason)) == OK)
             continue;
         snprintf(text, sizeof(text), "devices: note: com%u: %s; %s is left out at boot", n + 1,
                  reason, vm->name);
@@ -219,8 +218,8 @@ static int run(struct tool *t, bool images, unsigned long cores, u64 memory)
     static struct config config;
     const u8 *text = NULL;
     u64 size = 0;
-    const char *why = map_file(t->file, &text, &size);
-    if (why != NULL) {
+    char why[128] = "";
+    if (map_file(t->file, &text, &size, &TEXT(why)) != OK) {
         fprintf(t->errors, "%s: %s\n", t->file, why);
         return 1;
     }

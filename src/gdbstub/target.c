@@ -215,7 +215,7 @@ static void run(void)
 // The line interrupts this core, or it looks.
 static void take(void)
 {
-    com2.work.always = !host_serial_route(&serial_debug, VECTOR_DEBUG);
+    com2.work.always = host_serial_route(&serial_debug, VECTOR_DEBUG) != OK;
 }
 
 void gdb_line_init(void)

@@ -193,7 +193,7 @@ static u32 redirection(u8 irq, unsigned *n)
     return 0;
 }
 
-COLD bool host_irq_route(u8 irq, u8 vector, u32 id)
+COLD enum error host_irq_route(u8 irq, u8 vector, u32 id)
 {
     unsigned n;
     spin_lock(&ioapic_lock);
@@ -205,15 +205,15 @@ COLD bool host_irq_route(u8 irq, u8 vector, u32 id)
                          (acpi.isa[irq].level ? BIT(15) : 0));
     }
     spin_unlock(&ioapic_lock);
-    return reg != 0;
+    return reg != 0 ? OK : ERR_NOT_FOUND;
 }
 
-COLD bool host_serial_route(struct serial_line *u, u8 vector)
+COLD enum error host_serial_route(struct serial_line *u, u8 vector)
 {
-    if (!host_irq_route(u->irq, vector, this_core()->apic_id))
-        return false;
-    serial_enable_interrupts(u);
-    return true;
+    enum error e = host_irq_route(u->irq, vector, this_core()->apic_id);
+    if (e == OK)
+        serial_enable_interrupts(u);
+    return e;
 }
 
 void host_irq_mask(u8 irq, bool masked)

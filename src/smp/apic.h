@@ -47,13 +47,13 @@ static inline void apic_send_after_locked(u32 apic_id, u8 vector)
 // is past; UINT64_MAX: never.
 void apic_set_deadline(u64 deadline);
 
-// Routes an ISA interrupt to vector on the core with that APIC ID, below 255. False when no IOAPIC
-// has it. Any core.
-bool host_irq_route(u8 irq, u8 vector, u32 apic_id);
+// Routes an ISA interrupt to vector on the core with that APIC ID, below 255. ERR_NOT_FOUND: no
+// IOAPIC has it. Any core.
+enum error host_irq_route(u8 irq, u8 vector, u32 apic_id);
 
 // Routes a serial line's interrupt to the calling core as that vector, and has the line interrupt.
-// False: no IOAPIC has its IRQ, and somebody has to look.
-bool host_serial_route(struct serial_line *u, u8 vector);
+// ERR_NOT_FOUND: no IOAPIC has its IRQ, and somebody has to look.
+enum error host_serial_route(struct serial_line *u, u8 vector);
 
 // Masks one that is routed, or lets it through again. Any core.
 void host_irq_mask(u8 irq, bool masked);

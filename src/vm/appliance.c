@@ -61,12 +61,12 @@ static void finish(void)
     power_off(failed == 0 ? NULL : first_failure);
 }
 
-static bool read_config(void)
+static enum error read_config(void)
 {
     struct image file;
     if (!appliance_image(NULL, CONFIG_MODULE, &file)) {
         log_line("config", "the boot menu gives no module named %s", CONFIG_MODULE);
-        return false;
+        return ERR_NOT_FOUND;
     }
     for (unsigned i = 0; i < boot_info.modules; i++) {
         const struct boot_module *m = &boot_info.module[i];
@@ -75,7 +75,7 @@ static bool read_config(void)
     }
     hpa_t memory = memory_alloc(ALIGN_UP(sizeof(*config), PAGE_SIZE), PAGE_SIZE);
     if (memory.v == 0)
-        return false;
+        return ERR_NO_MEMORY;
     config = phys_to_virt(memory);
     // What is wrong was reported, and VMs with mistakes are left out.
     (void)config_parse(config, (const char *)file.data, file.size, report, NULL);
@@ -85,15 +85,25 @@ static bool read_config(void)
         if (cores[i]->vmm != NULL)
             core_set_add(&online, i);
     }
-    config_check_devices(config, hostdev_refusal, report, NULL);
+    config_check_devices(config, hostdev_check, report, NULL);
     config_check_images(config, appliance_image, NULL, report, NULL);
     config_check_machine(config, &online, memory_free_bytes(), report, NULL);
-    return true;
+    return OK;
+}
+
+static enum error make_vm(const struct config_vm *c, struct vm **out, struct text *why)
+{
+    hpa_t memory = memory_alloc(ALIGN_UP(sizeof(struct vm), PAGE_SIZE), PAGE_SIZE);
+    if (memory.v == 0)
+        return explain(why, ERR_NO_MEMORY, "no memory for it");
+    *out = phys_to_virt(memory);
+    memset(*out, 0, sizeof(**out));
+    return vm_create(*out, vm_count + 1, c, why);
 }
 
 unsigned appliance_start(void)
 {
-    if (!read_config())
+    if (read_config() != OK)
         power_off("no configuration");
     for (unsigned i = 0; i < config->vms; i++) {
         struct config_vm *c = &config->vm[i];
@@ -102,16 +112,11 @@ unsigned appliance_start(void)
             note_failure(c->name, c->reason);
             continue;
         }
-        hpa_t memory = memory_alloc(ALIGN_UP(sizeof(struct vm), PAGE_SIZE), PAGE_SIZE);
-        struct vm *vm = memory.v != 0 ? phys_to_virt(memory) : NULL;
-        const char *reason = "no memory for it";
-        if (vm != NULL) {
-            memset(vm, 0, sizeof(*vm));
-            reason = vm_create(vm, vm_count + 1, c);
-        }
-        if (reason != NULL) {
-            log_line("vm", "%s left out: %s", c->name, reason);
-            note_failure(c->name, reason);
+        char why[160];
+        struct vm *vm = NULL;
+        if (make_vm(c, &vm, &TEXT(why)) != OK) {
+            log_line("vm", "%s left out: %s", c->name, why);
+            note_failure(c->name, why);
             continue;
         }
         vms[vm_count++] = vm;

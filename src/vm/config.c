@@ -183,12 +183,12 @@ static void appliance_key(struct parser *p, struct slice key, struct value *v)
 {
     unsigned k = config_find_appliance_key(key);
     if (k == CONFIG_APPLIANCE_KEYS) {
-        unknown_key(p, key, config_nearest_appliance_key(key));
+        unknown_key(p, key, config_nearest_appliance_key_name(key));
     } else if (p->appliance_line[k] != 0) {
         REPORT(p, "%.*s: given in line %u already", quote_len(key), key.p, p->appliance_line[k]);
     } else {
         p->appliance_line[k] = p->line;
-        if (!config_set_appliance_key(p->c, k, v))
+        if (config_set_appliance_key(p->c, k, v) != OK)
             REPORT(p, "%.*s: %s", quote_len(key), key.p, v->why.buf);
     }
 }
@@ -204,7 +204,7 @@ static void vm_key(struct parser *p, struct slice key, struct value *v)
 {
     enum config_vm_key k = config_find_vm_key(key);
     if (k == VM_KEYS) {
-        const char *nearest = config_nearest_vm_key(key);
+        const char *nearest = config_nearest_vm_key_name(key);
         if (nearest != NULL)
             p->vm->unsure |=
                 is_loaders(config_find_vm_key((struct slice){nearest, strlen(nearest)}));
@@ -214,7 +214,7 @@ static void vm_key(struct parser *p, struct slice key, struct value *v)
     } else {
         if (p->vm->key_line[k] == 0)
             p->vm->key_line[k] = p->line;
-        if (!config_set_vm_key(p->vm, k, v)) {
+        if (config_set_vm_key(p->vm, k, v) != OK) {
             p->vm->unsure |= is_loaders(k);
             REPORT(p, "%.*s: %s", quote_len(key), key.p, v->why.buf);
         }

@@ -119,15 +119,16 @@ enum error config_parse(struct config *c, const char *text, u64 len, config_repo
 unsigned config_check_machine(struct config *c, const struct core_set *online, u64 memory,
                               config_report_fn *report, void *ctx);
 
-// Why the machine has no device n (a bit of config_vm.devices) to give; NULL: it has.
-typedef const char *config_device_fn(unsigned n);
+// Whether the machine has device n (a bit of config_vm.devices) to give; *why says why it has not.
+typedef enum error config_device_fn(unsigned n, struct text *why);
 
-// Why a VM cannot have serial port n where the appliance has its console and its debugger's line on
-// these two; NULL: it can. Ports are counted from 0; -1: the line is not there.
-const char *config_device_conflict(unsigned n, int console, int debugger);
+// Whether a VM can have serial port n where the appliance has its console and its debugger's line
+// on these two; ERR_BUSY: *why says why it cannot. Ports are counted from 0; -1: the line is not
+// there.
+enum error config_device_free(unsigned n, int console, int debugger, struct text *why);
 
 // Leaves out VMs that want a device that cannot be given. Returns how many are still valid.
-unsigned config_check_devices(struct config *c, config_device_fn *refusal, config_report_fn *report,
+unsigned config_check_devices(struct config *c, config_device_fn *check, config_report_fn *report,
                               void *ctx);
 
 // Finds an image by name; false when there is none. The data stay where they are for as long as

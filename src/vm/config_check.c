@@ -74,29 +74,33 @@ static bool shares_irq(unsigned n, int other)
     return other >= 0 && (DEVICES_BESIDE(n) & BIT(other));
 }
 
-const char *config_device_conflict(unsigned n, int console, int debugger)
+enum error config_device_free(unsigned n, int console, int debugger, struct text *why)
 {
     if (console == (int)n)
-        return "it is the appliance's console (boot option console=)";
+        return explain(why, ERR_BUSY, "it is the appliance's console (boot option console=)");
     if (debugger == (int)n)
-        return "it is the debugger's line; gdb=none on the boot command line frees it";
+        return explain(why, ERR_BUSY,
+                       "it is the debugger's line; gdb=none on the boot command line frees it");
     if (shares_irq(n, console))
-        return "it shares its interrupt with the appliance's console (boot option console=)";
+        return explain(
+            why, ERR_BUSY,
+            "it shares its interrupt with the appliance's console (boot option console=)");
     if (shares_irq(n, debugger))
-        return "it shares its interrupt with the debugger's line (boot option gdb=)";
-    return NULL;
+        return explain(why, ERR_BUSY,
+                       "it shares its interrupt with the debugger's line (boot option gdb=)");
+    return OK;
 }
 
-unsigned config_check_devices(struct config *c, config_device_fn *refusal, config_report_fn *report,
+unsigned config_check_devices(struct config *c, config_device_fn *check, config_report_fn *report,
                               void *ctx)
 {
     struct reporter r = {c, report, ctx};
     for (unsigned i = 0; i < c->vms; i++) {
         struct config_vm *vm = &c->vm[i];
         for (unsigned n = 0; n < CONFIG_DEVICES && vm->valid; n++) {
-            const char *reason = vm->devices & BIT(n) ? refusal(n) : NULL;
-            if (reason != NULL)
-                config_report(&r, vm, line_of(vm, VM_DEVICES), "devices: com%u: %s", n + 1, reason);
+            char why[100];
+            if ((vm->devices & BIT(n)) && check(n, &TEXT(why)) != OK)
+                config_report(&r, vm, line_of(vm, VM_DEVICES), "devices: com%u: %s", n + 1, why);
         }
     }
     return valid_vms(c);

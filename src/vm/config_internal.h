@@ -47,15 +47,15 @@ enum config_vm_key config_find_vm_key(struct slice name);
 // A key that may be given more than once.
 bool config_vm_key_repeats(enum config_vm_key key);
 
-// Sets the key from v->s. False, with v->why, when the value is not allowed.
-bool config_set_vm_key(struct config_vm *vm, enum config_vm_key key, struct value *v);
+// Sets the key from v->s. An error, with v->why, when the value is not allowed.
+enum error config_set_vm_key(struct config_vm *vm, enum config_vm_key key, struct value *v);
 
 // The same for [appliance]. Keys are numbered from 0 to CONFIG_APPLIANCE_KEYS - 1.
 #define CONFIG_APPLIANCE_KEYS 1u
 const char *config_appliance_key_name(unsigned key);
 unsigned config_find_appliance_key(struct slice name);
-bool config_set_appliance_key(struct config *c, unsigned key, struct value *v);
+enum error config_set_appliance_key(struct config *c, unsigned key, struct value *v);
 
 // The known key nearest to a misspelt one, NULL when none is near.
-const char *config_nearest_vm_key(struct slice name);
-const char *config_nearest_appliance_key(struct slice name);
+const char *config_nearest_vm_key_name(struct slice name);
+const char *config_nearest_appliance_key_name(struct slice name);

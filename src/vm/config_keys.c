@@ -5,38 +5,31 @@
 
 #define QUOTE(s) (int)MIN((s).len, (size_t)40), (s).p
 
-// Why a value is not taken. Returns false.
-static bool PRINTF(2, 3) refuse(struct value *v, const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    v->why.len = str_vformat(v->why.buf, v->why.size, fmt, args);
-    va_end(args);
-    v->why.len = MIN(v->why.len, v->why.size - 1);
-    return false;
-}
+// Why a value is not taken.
+#define REFUSE(v, ...) explain(&(v)->why, ERR_INVALID, __VA_ARGS__)
 
-static bool parse_in_range(struct value *v, u64 min, u64 max, u64 *out)
+static enum error parse_in_range(struct value *v, u64 min, u64 max, u64 *out)
 {
     if (!str_number(v->s.p, v->s.len, out))
-        return refuse(v, "'%.*s' is not a number", QUOTE(v->s));
+        return REFUSE(v, "'%.*s' is not a number", QUOTE(v->s));
     if (*out < min || *out > max)
-        return refuse(v, "%.*s is outside %lu to %lu", QUOTE(v->s), min, max);
-    return true;
+        return REFUSE(v, "%.*s is outside %lu to %lu", QUOTE(v->s), min, max);
+    return OK;
 }
 
-static bool parse_choice(struct value *v, const char *const *names, unsigned count, unsigned *out)
+static enum error parse_choice(struct value *v, const char *const *names, unsigned count,
+                               unsigned *out)
 {
     for (unsigned i = 0; i < count; i++) {
         if (slice_is(v->s, names[i])) {
             *out = i;
-            return true;
+            return OK;
         }
     }
-    refuse(v, "'%.*s' is not one of", QUOTE(v->s));
+    enum error e = REFUSE(v, "'%.*s' is not one of", QUOTE(v->s));
     for (unsigned i = 0; i < count; i++)
         text_add(&v->why, "%s %s", i == 0 ? "" : ",", names[i]);
-    return false;
+    return e;
 }
 
 static bool is_image_char(char c)
@@ -47,68 +40,68 @@ static bool is_image_char(char c)
 
 // An image's name is a file's name beside the configuration and a module's name in GRUB's menu:
 // no folders, and nothing that either would take for more than a name.
-static bool copy_image_name(struct value *v, struct slice s, char out[CONFIG_IMAGE_MAX + 1])
+static enum error copy_image_name(struct value *v, struct slice s, char out[CONFIG_IMAGE_MAX + 1])
 {
     if (s.len == 0)
-        return refuse(v, "names no image");
+        return REFUSE(v, "names no image");
     if (s.len > CONFIG_IMAGE_MAX)
-        return refuse(v, "an image's name has at most %u characters", CONFIG_IMAGE_MAX);
+        return REFUSE(v, "an image's name has at most %u characters", CONFIG_IMAGE_MAX);
     for (size_t i = 0; i < s.len; i++) {
         if (!is_image_char(s.p[i]))
-            return refuse(v,
+            return REFUSE(v,
                           "'%.*s' is no image's name: letters, digits and ._+-~ only, no folders",
                           QUOTE(s));
     }
     if (s.p[0] == '.' || s.p[0] == '-')
-        return refuse(v, "an image's name does not begin with '%c'", s.p[0]);
+        return REFUSE(v, "an image's name does not begin with '%c'", s.p[0]);
     if (slice_is(s, "vitrine.conf") || slice_is(s, "vitrine.bin") || slice_is(s, "grub"))
-        return refuse(v, "'%.*s' is one of the appliance's own files", QUOTE(s));
+        return REFUSE(v, "'%.*s' is one of the appliance's own files", QUOTE(s));
     memcpy(out, s.p, s.len);
     out[s.len] = '\0';
-    return true;
+    return OK;
 }
 
-static bool set_kernel(struct config_vm *vm, struct value *v)
+static enum error set_kernel(struct config_vm *vm, struct value *v)
 {
     return copy_image_name(v, v->s, vm->kernel);
 }
 
-static bool set_initrd(struct config_vm *vm, struct value *v)
+static enum error set_initrd(struct config_vm *vm, struct value *v)
 {
     return copy_image_name(v, v->s, vm->initrd);
 }
 
-static bool set_module(struct config_vm *vm, struct value *v)
+static enum error set_module(struct config_vm *vm, struct value *v)
 {
     if (vm->modules == LOAD_MODULES)
-        return refuse(v, "there are %u modules already, the most there can be", LOAD_MODULES);
+        return REFUSE(v, "there are %u modules already, the most there can be", LOAD_MODULES);
     size_t n = 0;
     while (n < v->s.len && v->s.p[n] != ' ' && v->s.p[n] != '\t')
         n++;
     struct slice args = slice_trim((struct slice){v->s.p + n, v->s.len - n});
     if (args.len > CONFIG_ARGS_MAX)
-        return refuse(v, "%zu characters of arguments, more than the %u there can be", args.len,
+        return REFUSE(v, "%zu characters of arguments, more than the %u there can be", args.len,
                       CONFIG_ARGS_MAX);
     struct config_module *m = &vm->module[vm->modules];
-    if (!copy_image_name(v, (struct slice){v->s.p, n}, m->image))
-        return false;
+    if (copy_image_name(v, (struct slice){v->s.p, n}, m->image) != OK)
+        return ERR_INVALID;
     memcpy(m->args, args.p, args.len);
     m->args[args.len] = '\0';
     vm->modules++;
-    return true;
+    return OK;
 }
 
-static bool set_cmdline(struct config_vm *vm, struct value *v)
+static enum error set_cmdline(struct config_vm *vm, struct value *v)
 {
     if (v->s.len > CONFIG_CMDLINE_MAX)
-        return refuse(v, "%zu characters, more than the %u there can be", v->s.len,
+        return REFUSE(v, "%zu characters, more than the %u there can be", v->s.len,
                       CONFIG_CMDLINE_MAX);
     memcpy(vm->cmdline, v->s.p, v->s.len);
     vm->cmdline[v->s.len] = '\0';
-    return true;
+    return OK;
 }
 
-static bool set_memory(struct config_vm *vm, struct value *v)
+static enum error set_memory(struct config_vm *vm, struct value *v)
 {
     struct slice s = v->s;
     unsigned shift = 0;
@@ -123,51 +116,51 @@ static bool set_memory(struct config_vm *vm, struct value *v)
         s.len--;
     u64 n;
     if ((suffix == 'B' || suffix == 'b') && s.len > 1 && !str_number(s.p, s.len, &n))
-        return refuse(
+        return REFUSE(
             v, "'%.*s' is not a size: without the %c; one is a number with K, M or G behind it",
             QUOTE(v->s), suffix);
     if (!str_number(s.p, s.len, &n))
-        return refuse(v, "'%.*s' is not a size; one is a number with K, M or G behind it",
+        return REFUSE(v, "'%.*s' is not a size; one is a number with K, M or G behind it",
                       QUOTE(v->s));
     if (n > (MEMORY_MAX >> shift))
-        return refuse(v, "%.*s is more than the %luG there can be", QUOTE(v->s), MEMORY_MAX / GiB);
+        return REFUSE(v, "%.*s is more than the %luG there can be", QUOTE(v->s), MEMORY_MAX / GiB);
     u64 bytes = n << shift;
     if (bytes < MEMORY_MIN)
-        return refuse(v, "%.*s is less than 1M%s", QUOTE(v->s),
+        return REFUSE(v, "%.*s is less than 1M%s", QUOTE(v->s),
                       shift == 0 ? "; without K, M or G it is in bytes" : "");
     if (bytes % PAGE_SIZE != 0)
-        return refuse(v, "%.*s is not a multiple of 4K", QUOTE(v->s));
+        return REFUSE(v, "%.*s is not a multiple of 4K", QUOTE(v->s));
     vm->memory = bytes;
-    return true;
+    return OK;
 }
 
-static bool set_vcpus(struct config_vm *vm, struct value *v)
+static enum error set_vcpus(struct config_vm *vm, struct value *v)
 {
     u64 n;
-    if (!parse_in_range(v, 1, CONFIG_VCPUS, &n))
-        return false;
+    if (parse_in_range(v, 1, CONFIG_VCPUS, &n) != OK)
+        return ERR_INVALID;
     vm->vcpus = (unsigned)n;
-    return true;
+    return OK;
 }
 
-static bool parse_core(struct value *v, struct slice s, unsigned *core)
+static enum error parse_core(struct value *v, struct slice s, unsigned *core)
 {
     u64 n;
     s = slice_trim(s);
     if (!str_number(s.p, s.len, &n))
-        return refuse(v, "'%.*s' is not a core's number; a list is like 0,2 or 1-3", QUOTE(s));
+        return REFUSE(v, "'%.*s' is not a core's number; a list is like 0,2 or 1-3", QUOTE(s));
     if (n >= CONFIG_CORES)
-        return refuse(v, "core %.*s: numbers go up to %u", QUOTE(s), CONFIG_CORES - 1);
+        return REFUSE(v, "core %.*s: numbers go up to %u", QUOTE(s), CONFIG_CORES - 1);
     *core = (unsigned)n;
-    return true;
+    return OK;
 }
 
-static bool set_cores(struct config_vm *vm, struct value *v)
+static enum error set_cores(struct config_vm *vm, struct value *v)
 {
     struct core_set set = {{0}};
     struct slice rest = v->s, item;
     if (slice_is(v->s, "all"))
-        return true;
+        return OK;
     while (slice_next(&rest, ',', &item)) {
         const char *dash = memchr(item.p, '-', item.len);
         unsigned first = 0, last = 0;
@@ -176,109 +169,108 @@ static bool set_cores(struct config_vm *vm, struct value *v)
             from.len = (size_t)(dash - item.p);
             to = (struct slice){dash + 1, item.len - from.len - 1};
         }
-        if (!parse_core(v, from, &first) || !parse_core(v, to, &last))
-            return false;
+        if (parse_core(v, from, &first) != OK || parse_core(v, to, &last) != OK)
+            return ERR_INVALID;
         if (first > last)
-            return refuse(v, "%u-%u runs backwards", first, last);
+            return REFUSE(v, "%u-%u runs backwards", first, last);
         for (unsigned core = first; core <= last; core++)
             core_set_add(&set, core);
     }
     vm->cores = set;
-    return true;
+    return OK;
 }
 
-static bool set_weight(struct config_vm *vm, struct value *v)
+static enum error set_weight(struct config_vm *vm, struct value *v)
 {
     u64 n;
-    if (!parse_in_range(v, 1, 10000, &n))
-        return false;
+    if (parse_in_range(v, 1, 10000, &n) != OK)
+        return ERR_INVALID;
     vm->weight = (unsigned)n;
-    return true;
+    return OK;
 }
 
-static bool add_intercept(struct config_vm *vm, const struct intercept *i, struct text *why)
+static enum error add_intercept(struct config_vm *vm, const struct intercept *i, struct text *why)
 {
-    if (vm->intercepts == INTERCEPTS_MAX) {
-        text_add(why, "there are %u already, the most there can be", INTERCEPTS_MAX);
-        return false;
-    }
+    if (vm->intercepts == INTERCEPTS_MAX)
+        return explain(why, ERR_NO_MEMORY, "there are %u already, the most there can be",
+                       INTERCEPTS_MAX);
     for (unsigned n = 0; n < vm->intercepts; n++) {
         if (intercept_same(&vm->intercept[n], i)) {
             text_add(why, "'");
             intercept_print(i, false, why);
-            text_add(why, "' is there already; expected each once, with one action");
-            return false;
+            return explain(why, ERR_INVALID,
+                           "' is there already; expected each once, with one action");
         }
     }
     vm->intercept[vm->intercepts++] = *i;
-    return true;
+    return OK;
 }
 
-static bool set_intercept(struct config_vm *vm, struct value *v)
+static enum error set_intercept(struct config_vm *vm, struct value *v)
 {
     struct slice rest = v->s;
     while (rest.len > 0) {
         struct intercept i;
         if (intercept_parse(&rest.p, &rest.len, &i, &v->why) != OK ||
-            !add_intercept(vm, &i, &v->why))
-            return false;
+            add_intercept(vm, &i, &v->why) != OK)
+            return ERR_INVALID;
     }
-    return true;
+    return OK;
 }
 
-static bool set_hlt(struct config_vm *vm, struct value *v)
+static enum error set_hlt(struct config_vm *vm, struct value *v)
 {
     static const char *const names[] = {"caught", "through"};
     unsigned i;
-    if (!parse_choice(v, names, ARRAY_SIZE(names), &i))
-        return false;
+    if (parse_choice(v, names, ARRAY_SIZE(names), &i) != OK)
+        return ERR_INVALID;
     vm->hlt_through = i == 1;
-    return true;
+    return OK;
 }
 
-static bool set_reset(struct config_vm *vm, struct value *v)
+static enum error set_reset(struct config_vm *vm, struct value *v)
 {
     static const char *const names[] = {"restart", "stop"};
     unsigned i;
-    if (!parse_choice(v, names, ARRAY_SIZE(names), &i))
-        return false;
+    if (parse_choice(v, names, ARRAY_SIZE(names), &i) != OK)
+        return ERR_INVALID;
     vm->reset_stops = i == 1;
-    return true;
+    return OK;
 }
 
-static bool set_interrupts(struct config_vm *vm, struct value *v)
+static enum error set_interrupts(struct config_vm *vm, struct value *v)
 {
     static const char *const names[] = {"off", "on"};
     unsigned i;
-    if (!parse_choice(v, names, ARRAY_SIZE(names), &i))
-        return false;
+    if (parse_choice(v, names, ARRAY_SIZE(names), &i) != OK)
+        return ERR_INVALID;
     vm->interrupts = i == 1;
-    return true;
+    return OK;
 }
 
-static bool set_format(struct config_vm *vm, struct value *v)
+static enum error set_format(struct config_vm *vm, struct value *v)
 {
     const char *names[IMAGE_FORMATS];
     unsigned i;
     for (i = 0; i < IMAGE_FORMATS; i++)
         names[i] = image_format_name((enum image_format)i);
-    if (!parse_choice(v, names, ARRAY_SIZE(names), &i))
-        return false;
+    if (parse_choice(v, names, ARRAY_SIZE(names), &i) != OK)
+        return ERR_INVALID;
     vm->format = (enum image_format)i;
-    return true;
+    return OK;
 }
 
-static bool set_load(struct config_vm *vm, struct value *v)
+static enum error set_load(struct config_vm *vm, struct value *v)
 {
     return parse_in_range(v, 0, UINT32_MAX, &vm->load.v);
 }
 
-static bool set_entry(struct config_vm *vm, struct value *v)
+static enum error set_entry(struct config_vm *vm, struct value *v)
 {
     return parse_in_range(v, 0, UINT32_MAX, &vm->entry.v);
 }
 
-static bool set_devices(struct config_vm *vm, struct value *v)
+static enum error set_devices(struct config_vm *vm, struct value *v)
 {
     struct slice rest = v->s, item;
     while (slice_next(&rest, ',', &item)) {
@@ -286,19 +278,19 @@ static bool set_devices(struct config_vm *vm, struct value *v)
         unsigned n = item.len == 4 && memcmp(item.p, "com", 3) == 0 ? (unsigned)(item.p[3] - '1')
                                                                     : CONFIG_DEVICES;
         if (n >= CONFIG_DEVICES)
-            return refuse(
+            return REFUSE(
                 v, "'%.*s' is no device that a VM can have; a list is like com2 or com1,com2",
                 QUOTE(item));
         if (vm->devices & BIT(n ^ 2))
-            return refuse(v, "com%u and com%u share an interrupt", (n ^ 2) + 1, n + 1);
+            return REFUSE(v, "com%u and com%u share an interrupt", (n ^ 2) + 1, n + 1);
         vm->devices |= (u8)BIT(n);
     }
-    return true;
+    return OK;
 }
 
 static const struct vm_key {
     const char *name;
-    bool (*set)(struct config_vm *vm, struct value *v);
+    enum error (*set)(struct config_vm *vm, struct value *v);
     bool repeats;
 } vm_keys[VM_KEYS] = {
     [VM_KERNEL] = {"kernel", set_kernel},
@@ -337,7 +329,7 @@ bool config_vm_key_repeats(enum config_vm_key key)
     return vm_keys[key].repeats;
 }
 
-bool config_set_vm_key(struct config_vm *vm, enum config_vm_key key, struct value *v)
+enum error config_set_vm_key(struct config_vm *vm, enum config_vm_key key, struct value *v)
 {
     return vm_keys[key].set(vm, v);
 }
@@ -357,13 +349,13 @@ unsigned config_find_appliance_key(struct slice name)
     return i;
 }
 
-bool config_set_appliance_key(struct config *c, unsigned key, struct value *v)
+enum error config_set_appliance_key(struct config *c, unsigned key, struct value *v)
 {
     static const char *const names[] = {"never", "when-all-stopped"};
     unsigned i;
     (void)key; // the only one
-    if (!parse_choice(v, names, ARRAY_SIZE(names), &i))
-        return false;
+    if (parse_choice(v, names, ARRAY_SIZE(names), &i) != OK)
+        return ERR_INVALID;
     c->poweroff_when_all_stopped = i == 1;
-    return true;
+    return OK;
 }

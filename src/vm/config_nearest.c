@@ -35,7 +35,7 @@ static void nearer(struct slice name, const char *key, unsigned *best, const cha
     }
 }
 
-const char *config_nearest_vm_key(struct slice name)
+const char *config_nearest_vm_key_name(struct slice name)
 {
     unsigned best = 3;
     const char *nearest = NULL;
@@ -44,7 +44,7 @@ const char *config_nearest_vm_key(struct slice name)
     return nearest;
 }
 
-const char *config_nearest_appliance_key(struct slice name)
+const char *config_nearest_appliance_key_name(struct slice name)
 {
     unsigned best = 3;
     const char *nearest = NULL;

@@ -168,7 +168,7 @@ static void take(void)
 {
     timer_init(&pause_timer, pause_due);
     console_input_take();
-    work.always = !host_serial_route(&serial_console, VECTOR_CONSOLE);
+    work.always = host_serial_route(&serial_console, VECTOR_CONSOLE) != OK;
     if (work.always)
         log_line("console", "no IOAPIC has IRQ %u: typed input is looked for only now and then",
                  serial_console.irq);

@@ -47,16 +47,17 @@ static int number_of(const struct serial_line *line)
     return -1;
 }
 
-const char *hostdev_refusal(unsigned n)
+enum error hostdev_check(unsigned n, struct text *why)
 {
     const struct serial_port *p = &serial_ports[n];
-    const char *reason =
-        config_device_conflict(n, number_of(&serial_console), number_of(&serial_debug));
-    if (reason != NULL)
-        return reason;
+    enum error e = config_device_free(n, number_of(&serial_console), number_of(&serial_debug), why);
+    if (e != OK)
+        return e;
     if (!serial_answers(p->base))
-        return "this machine has no UART there";
-    return acpi.isa[p->irq].level ? "its interrupt is not edge-triggered" : NULL;
+        return explain(why, ERR_NOT_FOUND, "this machine has no UART there");
+    if (acpi.isa[p->irq].level)
+        return explain(why, ERR_UNSUPPORTED, "its interrupt is not edge-triggered");
+    return OK;
 }
 
 // ---- interrupts --------------------------------------------------------------------------------
@@ -141,7 +142,7 @@ static void port_out(struct vcpu *v, u16 port, unsigned size, u32 value)
 
 // ---- a VM's life -------------------------------------------------------------------------------
 
-const char *hostdev_give(struct vm *vm)
+enum error hostdev_give(struct vm *vm, struct text *why)
 {
     for (unsigned n = 0; n < SERIAL_PORTS; n++) {
         if (!(vm->config->devices & BIT(n)))
@@ -161,14 +162,14 @@ const char *hostdev_give(struct vm *vm)
         d->number = n + 1;
         timer_init(&d->over, window_over);
         irq_set_handler(vector, p->irq == 3 ? irq3 : irq4);
-        if (!host_irq_route(p->irq, vector, core->apic_id))
-            return "no IOAPIC has its device's interrupt";
+        if (host_irq_route(p->irq, vector, core->apic_id) != OK)
+            return explain(why, ERR_NOT_FOUND, "no IOAPIC has its device's interrupt");
         host_irq_mask(p->irq, true);
         vm->guest.own_port[p->irq - 3] = p->base;
         log_line("vm", "%s has com%u: port %x, IRQ %u by core %u", vm->config->name, d->number,
                  p->base, p->irq, core->number);
     }
-    return NULL;
+    return OK;
 }
 
 void hostdev_start(struct vm *vm)

@@ -10,12 +10,11 @@
 
 struct vm;
 
-// Why COMn+1 cannot be given to a VM on this machine; config_device_fn. After smp and serial_init.
-const char *hostdev_refusal(unsigned n);
+// Whether COMn+1 can be given to a VM on this machine; config_device_fn. After smp and serial_init.
+enum error hostdev_check(unsigned n, struct text *why);
 
 // Gives the VM what its configuration says; its vCPUs are there and have not run. Boot core.
-// Returns NULL, or why that cannot be.
-const char *hostdev_give(struct vm *vm);
+enum error hostdev_give(struct vm *vm, struct text *why);
 
 // The VM is about to start: its devices are as after a reset, and interrupt from now on. Any core.
 void hostdev_start(struct vm *vm);

@@ -33,21 +33,21 @@ static struct core_work ends;        // the housekeeping core's: VMs that end
 
 // ---- making ------------------------------------------------------------------------------------
 
-static const char *add_ram(struct vm *vm, u64 gpa, u64 size)
+static enum error add_ram(struct vm *vm, u64 gpa, u64 size, struct text *why)
 {
     u64 align = size >= GiB && backend_pages_1g() ? GiB : 2 * MiB;
     hpa_t host = memory_alloc(size, align);
     if (host.v == 0 && align == GiB)
         host = memory_alloc(size, 2 * MiB);
     if (host.v == 0)
-        return "not enough memory in one piece";
+        return explain(why, ERR_NO_MEMORY, "not enough memory in one piece");
     struct guest_memory *m = &vm->guest.memory;
     m->region[m->count++] = (struct ram_region){GPA(gpa), size, phys_to_virt(host)};
-    return ept_map(&vm->guest.ept, GPA(gpa), host, size, EPT_RWX) == OK ? NULL
-                                                                        : "no memory for its EPT";
+    enum error e = ept_map(&vm->guest.ept, GPA(gpa), host, size, EPT_RWX);
+    return e == OK ? OK : explain(why, e, "no memory for its EPT");
 }
 
-static const char *make_memory(struct vm *vm)
+static enum error make_memory(struct vm *vm, struct text *why)
 {
     struct guest *g = &vm->guest;
     struct ept_features features = {
@@ -55,21 +55,23 @@ static const char *make_memory(struct vm *vm)
         .pages_1g = backend_pages_1g(),
         .execute_only = backend_has_execute_only(),
     };
-    if (ept_init(&g->ept, features) != OK)
-        return "no memory for its EPT";
+    enum error e = ept_init(&g->ept, features);
+    if (e != OK)
+        return explain(why, e, "no memory for its EPT");
     u64 below = MIN(vm->config->memory, MMIO_HOLE), above = vm->config->memory - below;
-    const char *reason = add_ram(vm, 0, below);
-    if (reason == NULL && above > 0)
-        reason = add_ram(vm, RAM_ABOVE_4G, above);
-    if (reason != NULL)
-        return reason;
+    e = add_ram(vm, 0, below, why);
+    if (e == OK && above > 0)
+        e = add_ram(vm, RAM_ABOVE_4G, above, why);
+    if (e != OK)
+        return e;
 
     hpa_t io = memory_alloc(IO_BITMAP_SIZE, PAGE_SIZE);
     if (io.v == 0)
-        return "no memory for its bitmaps";
+        return explain(why, ERR_NO_MEMORY, "no memory for its bitmaps");
     g->io_bitmap = phys_to_virt(io);
     memset(g->io_bitmap, 0xff, IO_BITMAP_SIZE);
-    return vapic_page_create(&vm->guest) == OK ? NULL : "no memory for its EPT";
+    e = vapic_page_create(&vm->guest);
+    return e == OK ? OK : explain(why, e, "no memory for its EPT");
 }
 
 // The online core of the VM's set that has the fewest vCPUs so far.
@@ -86,10 +88,28 @@ static struct core *choose_core(const struct config_vm *config)
     return best;
 }
 
+static enum error make_vcpus(struct vm *vm, const struct config_vm *config, struct text *why)
+{
+    enum error e = OK;
+    for (unsigned i = 0; i < config->vcpus && e == OK; i++) {
+        struct core *core = choose_core(config);
+        if (core == NULL)
+            return explain(why, ERR_NOT_FOUND, "none of its cores is online");
+        struct vcpu *v = vcpu_new(&vm->guest, i, core);
+        if (v == NULL)
+            return explain(why, ERR_NO_MEMORY, "no memory for its vCPUs");
+        v->schedule.weight = config->weight;
+        v->hold = HOLD_VM;
+        vm->vcpu[i] = v;
+        e = vapic_create(v, why);
+    }
+    return e;
+}
+
 static void run_start(struct message *m);
 static void restart_due(struct timer *t);
 
-const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config)
+enum error vm_create(struct vm *vm, unsigned id, const struct config_vm *config, struct text *why)
 {
     vm->config = config;
     vm->guest = (struct guest){.name = config->name,
@@ -111,32 +131,19 @@ const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config
     vm->start_message.run = run_start;
     timer_init(&vm->restart_timer, restart_due);
 
-    struct text why = TEXT(vm->reason);
-    const char *reason = make_memory(vm);
-    for (unsigned i = 0; i < config->vcpus && reason == NULL; i++) {
-        struct core *core = choose_core(config);
-        if (core == NULL)
-            return "none of its cores is online";
-        struct vcpu *v = vcpu_new(&vm->guest, i, core);
-        if (v == NULL)
-            return "no memory for its vCPUs";
-        v->schedule.weight = config->weight;
-        v->hold = HOLD_VM;
-        vm->vcpu[i] = v;
-        if (vapic_create(v, &why) != OK)
-            reason = vm->reason;
-    }
+    enum error e = make_memory(vm, why);
+    if (e == OK)
+        e = make_vcpus(vm, config, why);
     vm->guest.tsc_offset = 0 - rdtsc(); // its time begins
-    if (reason == NULL && devices_init(vm, &why) != OK)
-        reason = vm->reason;
-    if (reason == NULL)
-        reason = hostdev_give(vm);
-    if (reason == NULL && intercept_init(&vm->guest, &vm->intercepts, config->intercept,
-                                         config->intercepts, &why) != OK)
-        reason = vm->reason;
-    if (reason == NULL)
+    if (e == OK)
+        e = devices_init(vm, why);
+    if (e == OK)
+        e = hostdev_give(vm, why);
+    if (e == OK)
+        e = intercept_init(&vm->guest, &vm->intercepts, config->intercept, config->intercepts, why);
+    if (e == OK)
         console_vm_init(&vm->console, id, config->name);
-    return reason;
+    return e;
 }
 
 // ---- start -------------------------------------------------------------------------------------
@@ -194,20 +201,22 @@ static enum error write_firmware(struct vm *vm)
     return e == OK ? smbios_build(m) : e;
 }
 
-static const char *load(struct vm *vm, struct entry_state *entry)
+static enum error load(struct vm *vm, struct entry_state *entry, struct text *why)
 {
-    static struct load_failure why[VMS_MAX];
-    struct load_failure *w = &why[vm->guest.id - 1];
+    struct load_failure failure;
     struct load_request request;
     clear_memory(&vm->guest.memory);
-    if (config_load_request(vm->config, appliance_image, NULL, &request, w) != OK)
-        return w->text;
+    enum error e = config_load_request(vm->config, appliance_image, NULL, &request, &failure);
+    if (e != OK)
+        return explain(why, e, "%s", failure.text);
     vm->i386_kernel = image_is_i386(&request.kernel);
-    if (write_firmware(vm) != OK)
-        return "no room for its ACPI tables";
+    e = write_firmware(vm);
+    if (e != OK)
+        return explain(why, e, "no room for its ACPI tables");
     request.rsdp = GPA(ACPI_RSDP);
     request.smbios = GPA(SMBIOS_ENTRY);
-    return load_image(&request, &vm->guest.memory, entry, w) == OK ? NULL : w->text;
+    e = load_image(&request, &vm->guest.memory, entry, &failure);
+    return e == OK ? OK : explain(why, e, "%s", failure.text);
 }
 
 // An i386 image that has been in long mode is the start of a 64-bit kernel, and will be again.
@@ -248,7 +257,7 @@ static void run_start(struct message *m)
     struct vcpu *first = vm->vcpu[0];
     // This takes long, and no lock; the debugger's line has a buffer of 16 bytes, 1.4 ms.
     sti();
-    const char *reason = load(vm, &entry);
+    enum error e = load(vm, &entry, &why);
     cli();
     for (unsigned i = 0; i < vm->vcpus; i++)
         vcpu_call(vm->vcpu[i], reset_vcpu, vm->vcpu[i]);
@@ -266,14 +275,13 @@ static void run_start(struct message *m)
     log_line("vm", "%s started", vm->config->name);
     vmm_work_due(&ends); // if it was to end meanwhile
 
-    if (reason == NULL) {
+    if (e == OK) {
         vcpu_load(first);
         text_add(&why, "the loader's start state is refused: ");
-        if (vcpu_set_regs(first, &entry.regs, &why) != OK)
-            reason = text;
+        e = vcpu_set_regs(first, &entry.regs, &why);
     }
-    if (reason != NULL) {
-        vm_request_end(vm, END_CRASH, 0, reason);
+    if (e != OK) {
+        vm_request_end(vm, END_CRASH, 0, text);
         return;
     }
     if (__atomic_load_n(&vm->kill_wanted, __ATOMIC_SEQ_CST)) {

@@ -71,7 +71,7 @@ bool load_is_ram(const struct loader *l, u64 gpa, u64 len)
     return false;
 }
 
-const char *load_no_ram(const struct loader *l, u64 gpa, u64 len, struct text *t)
+const char *load_no_ram_text(const struct loader *l, u64 gpa, u64 len, struct text *t)
 {
     u64 end = e820_high_ram_end(l->request->memory);
     text_add(t, "RAM is 0 to 0x%lx", LOW_RAM_END - 1);
@@ -142,7 +142,7 @@ enum error load_image(const struct load_request *r, const struct guest_memory *m
         format = image_format(&r->kernel);
     else if (!image_is(&r->kernel, format))
         return load_fail(&l, ERR_FORMAT, "kernel", "%s is %s, not %s", r->kernel.name,
-                         image_describe(&r->kernel, what, sizeof(what)), image_format_text(format));
+                         image_text(&r->kernel, what, sizeof(what)), image_format_text(format));
     switch (format) {
     case FORMAT_LINUX:
         return load_bzimage(&l);
@@ -156,6 +156,6 @@ enum error load_image(const struct load_request *r, const struct guest_memory *m
         return load_fail(&l, ERR_FORMAT, "kernel",
                          "%s is %s; a kernel is a Linux bzImage or vmlinux, a Multiboot kernel or, "
                          "with 'format = flat', any bytes",
-                         r->kernel.name, image_describe(&r->kernel, what, sizeof(what)));
+                         r->kernel.name, image_text(&r->kernel, what, sizeof(what)));
     }
 }

@@ -64,7 +64,7 @@ enum image_format image_format(const struct image *image);
 
 // What an image looks like, in words that complete "this is …": "gzip-compressed data", "a text
 // file". Writes into buf (size bytes) and returns it.
-const char *image_describe(const struct image *image, char *buf, size_t size);
+const char *image_text(const struct image *image, char *buf, size_t size);
 
 // Whether an image is an ELF file for the i386, and so most likely a 32-bit kernel: nothing else
 // tells one that never pages from one on its way to long mode.

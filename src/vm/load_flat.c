@@ -18,7 +18,7 @@ enum error load_flat(struct loader *l)
     char reason[100];
     if (!load_is_ram(l, load, size))
         return load_fail(l, ERR_NO_MEMORY, "load", "0x%lx to 0x%lx is not all RAM: %s", load,
-                         (load + size - 1), load_no_ram(l, load, size, &TEXT(reason)));
+                         (load + size - 1), load_no_ram_text(l, load, size, &TEXT(reason)));
     if (entry < load || entry - load >= size)
         return load_fail(l, ERR_INVALID, "entry", "0x%lx is not inside the image", entry);
 

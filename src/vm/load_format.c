@@ -118,7 +118,7 @@ static void describe_elf(const struct image *i, struct text *t)
         text_add(t, "an ELF file for another machine (%u)", machine);
         return;
     }
-    const char *damage = pvh_damage(i);
+    const char *damage = pvh_damage_text(i);
     text_add(t, "an ELF%s %s without a Multiboot header", is64 ? "64" : "32",
              type == 1   ? "object file"
              : type == 3 ? "shared object"
@@ -129,7 +129,7 @@ static void describe_elf(const struct image *i, struct text *t)
         text_add(t, " or a PVH note");
 }
 
-const char *image_describe(const struct image *image, char *buf, size_t size)
+const char *image_text(const struct image *image, char *buf, size_t size)
 {
     struct text t = {.buf = buf, .size = size};
 

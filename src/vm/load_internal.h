@@ -22,7 +22,7 @@ bool load_is_ram(const struct loader *l, u64 gpa, u64 len);
 
 // Why len bytes at gpa, of which some are not RAM, cannot be had: where RAM is (below 4 GiB), and
 // how much memory would do, if that is all that lacks. Returns t->buf.
-const char *load_no_ram(const struct loader *l, u64 gpa, u64 len, struct text *t);
+const char *load_no_ram_text(const struct loader *l, u64 gpa, u64 len, struct text *t);
 
 // Copy to, or clear, guest RAM that load_is_ram. They do nothing when only checking.
 enum error load_write(struct loader *l, u64 gpa, const void *data, u64 len);
@@ -120,5 +120,5 @@ bool multiboot2_is_kernel(const struct image *image);
 bool pvh_is_kernel(const struct image *image);
 
 // What the file has where pvh_is_kernel would not say no if it were whole, in words: "a damaged PVH
-// note". NULL: nothing is wrong.
-const char *pvh_damage(const struct image *image);
+// note". NULL: there is nothing of the kind.
+const char *pvh_damage_text(const struct image *image);

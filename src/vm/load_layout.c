@@ -98,7 +98,7 @@ enum error layout_segments(struct loader *l, struct layout *y)
         if (!load_is_ram(l, s->gpa, s->size))
             return load_fail(l, ERR_NO_MEMORY, "memory",
                              "%s wants 0x%lx bytes at 0x%lx, which is not all RAM: %s", name,
-                             s->size, s->gpa, load_no_ram(l, s->gpa, s->size, &TEXT(reason)));
+                             s->size, s->gpa, load_no_ram_text(l, s->gpa, s->size, &TEXT(reason)));
         if (!is_free(y, s->gpa, s->gpa + s->size, &after))
             return load_fail(l, ERR_FORMAT, "kernel", "%s: its segment at 0x%lx overlaps another",
                              name, s->gpa);

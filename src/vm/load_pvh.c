@@ -32,7 +32,7 @@ bool pvh_is_kernel(const struct image *image)
     return elf_find_note(image, NOTE_OWNER, NOTE_PHYS32_ENTRY, &entry) == NOTE_GOOD;
 }
 
-const char *pvh_damage(const struct image *image)
+const char *pvh_damage_text(const struct image *image)
 {
     u64 entry;
     switch (elf_find_note(image, NOTE_OWNER, NOTE_PHYS32_ENTRY, &entry)) {

@@ -92,9 +92,9 @@ static inline u64 vm_time(const struct vm *vm)
 
 // ---- life (life.c) -------------------------------------------------------------------------
 
-// Makes the VM's memory, EPT, vCPUs and devices. Boot core, all cores in VMX operation. Returns
-// NULL, or why it cannot be.
-const char *vm_create(struct vm *vm, unsigned id, const struct config_vm *config);
+// Makes the VM's memory, EPT, vCPUs and devices. Boot core, all cores in VMX operation. An error
+// leaves in *why why it cannot be.
+enum error vm_create(struct vm *vm, unsigned id, const struct config_vm *config, struct text *why);
 
 // Has the core of its first vCPU load the image and start it. Any core.
 void vm_start(struct vm *vm);

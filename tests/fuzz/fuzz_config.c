@@ -63,9 +63,9 @@ static void check_vm(const struct config_vm *vm)
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
-static const char *refusal(unsigned n)
+static enum error check_device(unsigned n, struct text *why)
 {
-    return n == 2 ? "not here" : NULL;
+    return n == 2 ? explain(why, ERR_NOT_FOUND, "not here") : OK;
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
@@ -81,7 +81,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 
     unsigned valid = config_check_images(&config, lookup, NULL, report, &reports);
     struct core_set online = {{0x0f}};
-    check(config_check_devices(&config, refusal, report, &reports) <= valid);
+    check(config_check_devices(&config, check_device, report, &reports) <= valid);
     for (unsigned i = 0, devices = 0; i < config.vms; i++) {
         if (config.vm[i].valid) {
             check((config.vm[i].devices & (devices | 4)) == 0);

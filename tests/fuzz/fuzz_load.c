@@ -80,7 +80,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
               is_ram(entry.regs.gpr[RBX]));
     }
     char what[80];
-    check(strlen(image_describe(&r.kernel, what, sizeof(what))) > 0);
+    check(strlen(image_text(&r.kernel, what, sizeof(what))) > 0);
     free(file);
     return 0;
 }

@@ -238,9 +238,9 @@ static void devices_share_no_interrupt(void **state)
     refused(VM "devices = com4,com2", "3: devices: com4 and com2 share an interrupt\n");
 }
 
-static const char *refusal(unsigned n)
+static enum error check_device(unsigned n, struct text *why)
 {
-    return n == 2 ? "no such thing" : NULL;
+    return n == 2 ? explain(why, ERR_NOT_FOUND, "no such thing") : OK;
 }
 
 static void a_device_belongs_to_one_vm(void **state)
@@ -257,7 +257,7 @@ static void a_device_belongs_to_one_vm(void **state)
                                  "9: devices: com4: VM a has the one that shares its interrupt\n"
                                  "16: devices: com1: VM d has the one that shares its interrupt\n");
     reports[0] = '\0';
-    assert_int_equal(config_check_devices(&config, refusal, collect, &config), 2);
+    assert_int_equal(config_check_devices(&config, check_device, collect, &config), 2);
     assert_string_equal(reports, "12: devices: com3: no such thing\n");
     static const bool valid[] = {true, false, false, false, false, true};
     for (unsigned i = 0; i < 6; i++)

@@ -189,22 +189,22 @@ static void what_is_no_kernel_is_told_for_what_it_is(void **state)
     char buf[80], tiny[5];
     for (unsigned i = 0; i < ARRAY_SIZE(files); i++) {
         struct image image = copy_image("f", (const u8 *)files[i].bytes, files[i].len);
-        assert_string_equal(image_describe(&image, buf, sizeof(buf)), files[i].what);
+        assert_string_equal(image_text(&image, buf, sizeof(buf)), files[i].what);
         assert_int_equal(image_format(&image), FORMAT_AUTO);
-        assert_int_equal(strlen(image_describe(&image, tiny, sizeof(tiny))), 4);
+        assert_int_equal(strlen(image_text(&image, tiny, sizeof(tiny))), 4);
         free_image(&image);
     }
     u8 program[0x88] = {'M', 'Z', [0x3c] = 0x80, [0x80] = 'P', 'E'};
     struct image efi = {"xen.efi", program, sizeof(program)};
-    assert_string_equal(image_describe(&efi, buf, sizeof(buf)),
+    assert_string_equal(image_text(&efi, buf, sizeof(buf)),
                         "an EFI program; what loads is the kernel's ELF file");
     set32(program + 0x3c, UINT32_MAX);
-    assert_string_equal(image_describe(&efi, buf, sizeof(buf)),
+    assert_string_equal(image_text(&efi, buf, sizeof(buf)),
                         "a DOS or EFI program, or a kernel cut short");
     u8 sector[512] = {0xeb};
     memcpy(sector + 510, "\x55\xaa", 2);
     struct image image = {"s", sector, sizeof(sector)};
-    assert_string_equal(image_describe(&image, buf, sizeof(buf)), "a boot sector");
+    assert_string_equal(image_text(&image, buf, sizeof(buf)), "a boot sector");
 }
 
 static void a_wrong_format_is_named(void **state)
