@@ -23,12 +23,12 @@ static void catch_breakpoints(unsigned pid, bool on)
         vcpu_catch_breakpoints(target_vcpu(pid, i), on);
 }
 
-bool attach_process(struct session *session, unsigned pid)
+enum error attach_process(struct session *session, unsigned pid)
 {
     if (pid == 0 || pid > GDB_MAX_VMS || pid > target_vm_count() || !target_vm_exists(pid) ||
         session->process[pid].attached || target_vcpu_count(pid) == 0 ||
         target_vcpu_count(pid) > GDB_MAX_VCPUS)
-        return false;
+        return ERR_NOT_FOUND;
 
     struct process *p = &session->process[pid];
     clear_threads(p);
@@ -43,7 +43,7 @@ bool attach_process(struct session *session, unsigned pid)
     p->layout_32 = p->layout_forced ? p->forced_32 : regs_layout_wanted(pid);
     session->client.general_pid = session->client.resume_pid = pid;
     session->client.general_vcpu = session->client.resume_vcpu = 0;
-    return true;
+    return OK;
 }
 
 // Leaves the session without a process that is no longer there.
@@ -132,10 +132,10 @@ void attach_first(struct session *session)
         return;
     unsigned first = first_choice(session);
     session->next_pid = 0;
-    if (first != 0 && attach_process(session, first))
+    if (first != 0 && attach_process(session, first) == OK)
         return;
     for (unsigned pid = 1; pid <= target_vm_count(); pid++) {
-        if (attach_process(session, pid))
+        if (attach_process(session, pid) == OK)
             return;
     }
 }
@@ -201,7 +201,7 @@ void packet_attach(struct session *session, const struct packet_args *a)
 {
     u64 pid = a->number[0];
 
-    if (pid > GDB_MAX_VMS || !attach_process(session, (unsigned)pid)) {
+    if (pid > GDB_MAX_VMS || attach_process(session, (unsigned)pid) != OK) {
         reply_error(session, E_THREAD, NO_VM);
         return;
     }

@@ -4,8 +4,8 @@
 
 #include "gdbstub/session.h"
 
-// Holds all of the VM's vCPUs. False: no such VM, it has ended, or it is attached already.
-bool attach_process(struct session *session, unsigned pid);
+// Holds all of the VM's vCPUs. ERR_NOT_FOUND: no such VM, it has ended, or it is attached already.
+enum error attach_process(struct session *session, unsigned pid);
 
 // Takes out every breakpoint and lets the VM run.
 void detach_process(struct session *session, unsigned pid);

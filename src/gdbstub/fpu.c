@@ -198,7 +198,8 @@ void fpu_read(const u8 *area, enum fpu_register kind, unsigned index, u8 *out)
     }
 }
 
-const char *fpu_write(u8 *area, enum fpu_register kind, unsigned index, const u8 *in)
+enum error fpu_write(u8 *area, enum fpu_register kind, unsigned index, const u8 *in,
+                     struct text *why)
 {
     u32 v;
 
@@ -209,9 +210,9 @@ const char *fpu_write(u8 *area, enum fpu_register kind, unsigned index, const u8
         break;
     case FPU_CONTROL:
         if (index != FIOFF && index != FOOFF && v > 0xffff)
-            return "must fit into 16 bits";
+            return explain(why, ERR_INVALID, "must fit into 16 bits");
         if (index == FOP && v > 0x7ff)
-            return "must fit into 11 bits";
+            return explain(why, ERR_INVALID, "must fit into 11 bits");
         write_control(area, index, v);
         break;
     case FPU_XMM:
@@ -219,7 +220,7 @@ const char *fpu_write(u8 *area, enum fpu_register kind, unsigned index, const u8
         break;
     case FPU_MXCSR:
         if (v > 0xffff) // loading them is a #GP
-            return "reserved bits must be clear";
+            return explain(why, ERR_INVALID, "reserved bits must be clear");
         leave_initial(area, STATE_SSE);
         memcpy(area + AT_MXCSR, in, 4);
         break;
@@ -227,5 +228,5 @@ const char *fpu_write(u8 *area, enum fpu_register kind, unsigned index, const u8
         write_vector(area, STATE_AVX, AT_YMMH + 16 * index, 16, in);
         break;
     }
-    return NULL;
+    return OK;
 }

@@ -3,6 +3,7 @@
 // where XSTATE_BV says so. Pure.
 #pragma once
 
+#include "lib/format.h"
 #include "lib/types.h"
 
 enum fpu_register {
@@ -16,6 +17,7 @@ enum fpu_register {
 // Reads a register from the area into out.
 void fpu_read(const u8 *area, enum fpu_register kind, unsigned index, u8 *out);
 
-// Writes it; the state component it belongs to leaves its initial state. NULL, or, and nothing is
-// changed, the rule that the value breaks.
-const char *fpu_write(u8 *area, enum fpu_register kind, unsigned index, const u8 *in);
+// Writes it; the state component it belongs to leaves its initial state. ERR_INVALID, and nothing
+// is changed: *why has the rule that the value breaks.
+enum error fpu_write(u8 *area, enum fpu_register kind, unsigned index, const u8 *in,
+                     struct text *why);

@@ -83,7 +83,7 @@ static void write_selector(struct state *s, const struct reg_entry *e, u32 selec
 static void write_register(struct state *s, const struct reg_entry *e, unsigned i, const u8 *in)
 {
     u64 value = 0;
-    const char *rule;
+    char rule[64];
 
     memcpy(&value, in, MIN(e->bytes, (u8)8));
     switch (e->kind) {
@@ -98,8 +98,8 @@ static void write_register(struct state *s, const struct reg_entry *e, unsigned 
     case VECTOR:
         load_fpu(s);
         s->fpu_changed = true;
-        rule = fpu_write(s->fpu, (enum fpu_register)e->where, vector_index(e, i), in);
-        if (rule != NULL)
+        if (fpu_write(s->fpu, (enum fpu_register)e->where, vector_index(e, i), in, &TEXT(rule)) !=
+            OK)
             refuse(s, e, value, rule);
         break;
     }
@@ -111,7 +111,7 @@ static void store(struct session *session, unsigned pid, struct state *s)
     bool ok = s->why.len == 0;
 
     if (ok && s->regs_changed)
-        ok = segments_load(session, pid, &s->regs, &s->selectors, &s->why) &&
+        ok = segments_load(session, pid, &s->regs, &s->selectors, &s->why) == OK &&
              vcpu_write_regs(s->vcpu, &s->regs, &s->why) == OK;
     if (ok && s->fpu_changed)
         ok = vcpu_write_fpu(s->vcpu, s->fpu, &s->why) == OK;
@@ -208,7 +208,7 @@ void packet_P(struct session *session, const struct packet_args *a)
     store(session, a->pid, &s);
 }
 
-bool write_rip(struct session *session, struct vcpu *v, u64 rip)
+enum error write_rip(struct session *session, struct vcpu *v, u64 rip)
 {
     struct vcpu_regs regs;
     char reason[200] = "";
@@ -216,10 +216,10 @@ bool write_rip(struct session *session, struct vcpu *v, u64 rip)
 
     vcpu_read_regs(v, &regs);
     regs.rip = rip;
-    if (vcpu_write_regs(v, &regs, &why) == OK)
-        return true;
-    reply_refused(session, reason);
-    return false;
+    enum error e = vcpu_write_regs(v, &regs, &why);
+    if (e != OK)
+        reply_refused(session, reason);
+    return e;
 }
 
 void expedite(struct session *session, unsigned pid, const struct vcpu_regs *regs, struct text *out)

@@ -16,8 +16,8 @@ void description(struct session *session, unsigned pid, struct window *w);
 void expedite(struct session *session, unsigned pid, const struct vcpu_regs *regs,
               struct text *out);
 
-// Moves a held vCPU to an address. False, and the reply says why: it cannot be there.
-bool write_rip(struct session *session, struct vcpu *v, u64 rip);
+// Moves a held vCPU to an address. An error, and the reply says why: it cannot be there.
+enum error write_rip(struct session *session, struct vcpu *v, u64 rip);
 
 void packet_g(struct session *session, const struct packet_args *a);
 void packet_G(struct session *session, const struct packet_args *a);

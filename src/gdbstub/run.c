@@ -213,7 +213,8 @@ static void old_resume(struct session *session, const struct packet_args *a, con
     unsigned count = 0;
     int pid = (int)a->pid;
 
-    if (address != NULL && !session->process[a->pid].over && !write_rip(session, a->vcpu, *address))
+    if (address != NULL && !session->process[a->pid].over &&
+        write_rip(session, a->vcpu, *address) != OK)
         return;
     if (a->option && (session->client.sstep & SSTEP_ENABLE) != 0)
         action[count++] = (struct action){.kind = 's', .id = {pid, (int)a->index + 1}};

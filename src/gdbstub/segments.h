@@ -15,6 +15,6 @@ struct selectors {
 // not change leaves its register alone. In real and virtual-8086 mode the base follows from the
 // selector; elsewhere the descriptor is loaded from the guest's table, with the checks of the
 // instructions that do so (SDM 5.5 to 5.8, 7.2), but that nothing is written there. The ring can
-// change if cs and ss do at once. False: why says register, value and rule.
-bool segments_load(struct session *session, unsigned pid, struct vcpu_regs *regs,
-                   const struct selectors *s, struct text *why);
+// change if cs and ss do at once. ERR_INVALID: why says register, value and rule.
+enum error segments_load(struct session *session, unsigned pid, struct vcpu_regs *regs,
+                         const struct selectors *s, struct text *why);

@@ -27,7 +27,7 @@ enum stop_reason {
     STOP_HARDWARE,   // Z1 at `address`
     STOP_WRITE,      // Z2: data at `address`
     STOP_ACCESS,     // Z4
-    STOP_INTERCEPT,  // target_caught() says what
+    STOP_INTERCEPT,  // target_caught_text() says what
 };
 
 struct stop {

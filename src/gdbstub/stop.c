@@ -276,7 +276,8 @@ static unsigned tell_caught(struct session *session, unsigned pid, unsigned inde
 
     if (session->process[pid].thread[index].stop.reason != STOP_INTERCEPT)
         return GDB_SIGTRAP;
-    text_add(&text, "%s/%u caught %s\n", target_vm_name(pid), index, target_caught(pid, index));
+    text_add(&text, "%s/%u caught %s\n", target_vm_name(pid), index,
+             target_caught_text(pid, index));
     if (gdb_waits)
         reply_console(session, buf, text.len);
     // gdb takes a SIGTRAP in a step for the step's end, and goes on by itself if the line has not

@@ -77,7 +77,7 @@ bool target_is_32bit(unsigned pid);
 
 // What the vCPU did that made it report DEBUG_INTERCEPT last; it is held since. Then: whether that
 // is still to be caught.
-const char *target_caught(unsigned pid, unsigned index);
+const char *target_caught_text(unsigned pid, unsigned index);
 bool target_still_catches(unsigned pid, unsigned index);
 
 // A monitor command that the stub does not carry out itself (monitor.c lists them with their

@@ -9,7 +9,7 @@
 // Of an item and of what is wrong with one.
 #define TEXT_SIZE 200
 
-const char *target_caught(unsigned pid, unsigned index)
+const char *target_caught_text(unsigned pid, unsigned index)
 {
     return target_vcpu(pid, index)->intercept.text;
 }

@@ -141,7 +141,7 @@ int name_find(const struct name_list *list, struct piece name)
     return -1;
 }
 
-const char *name_at(const struct name_list *list, u64 n)
+const char *nth_name(const struct name_list *list, u64 n)
 {
     return n < list->count ? list->names[n] : NULL;
 }
@@ -208,7 +208,7 @@ static void print_bits(const struct intercept *i, struct text *t)
     const struct name_list *bits = intercept_bits(i->what);
     size_t start = t->len;
     for (unsigned n = 0; n < 64; n++) {
-        const char *name = name_at(bits, n);
+        const char *name = nth_name(bits, n);
         if ((i->mask >> n & 1) == 0)
             continue;
         if (name == NULL) { // all of it as a number
@@ -226,7 +226,7 @@ static void print_selector(const struct intercept *i, enum intercept_shape shape
         print_number(t, ':', i->first);
         print_number(t, ':', i->last);
     } else if (shape == SHAPE_EXCEPTION) {
-        print_name_or(t, name_at(&intercept_exceptions, i->first), i->first);
+        print_name_or(t, nth_name(&intercept_exceptions, i->first), i->first);
         if (i->mask != 0) {
             print_number(t, ':', i->mask);
             print_number(t, ':', i->match);

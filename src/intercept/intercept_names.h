@@ -27,7 +27,7 @@ bool piece_is(struct piece s, const char *name);
 int name_find(const struct name_list *list, struct piece name);
 
 // The name of number n; NULL: it has none.
-const char *name_at(const struct name_list *list, u64 n);
+const char *nth_name(const struct name_list *list, u64 n);
 
 // An MSR by its name, with or without IA32_. False: no such name.
 bool msr_find(struct piece name, u64 *msr);

@@ -94,7 +94,7 @@ static enum error wrong_form(struct item *it)
         [SHAPE_MEM] = "goes with :GPA+LENGTH[:rwx], LENGTH from 1, the end up to 2^48",
     };
     it->noun = "";
-    const char *name = name_at(&intercept_whats, it->i->what);
+    const char *name = nth_name(&intercept_whats, it->i->what);
     it->part = (struct piece){name, strlen(name)};
     return wrong(it, forms[it->shape]);
 }

@@ -196,14 +196,13 @@ void text_add(struct text *t, const char *fmt, ...)
     va_end(args);
 }
 
-enum error explain(struct text *why, enum error e, const char *fmt, ...)
+void text_explain(struct text *why, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
     if (why != NULL)
         text_vadd(why, fmt, &args);
     va_end(args);
-    return e;
 }
 
 int hex_digit(char c)

@@ -25,9 +25,10 @@ struct text {
 
 void text_add(struct text *t, const char *fmt, ...) PRINTF(2, 3);
 
-// Adds to *why the sentence, for a reader, that says why something fails, and returns e. NULL:
-// nobody wants to know.
-enum error explain(struct text *why, enum error e, const char *fmt, ...) PRINTF(3, 4);
+// Adds to *why the sentence, for a reader, that says why something fails, and is the error e. NULL:
+// nobody wants to know. A macro, so that the compiler sees which error is returned.
+#define explain(why, e, ...) (text_explain((why), __VA_ARGS__), (e))
+void text_explain(struct text *why, const char *fmt, ...) PRINTF(2, 3);
 
 // The value of a hexadecimal digit; -1: it is none.
 int hex_digit(char c);

@@ -497,7 +497,7 @@ bool target_is_32bit(unsigned pid)
     return fake[pid].is_32bit;
 }
 
-const char *target_caught(unsigned pid, unsigned index)
+const char *target_caught_text(unsigned pid, unsigned index)
 {
     return fake[pid].vcpu[index].caught;
 }
