@@ -8,7 +8,7 @@ SHELL      := /bin/bash
 MAKEFLAGS  += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := lint
-.PHONY: lint format clang-format clang-tidy cppcheck shellcheck pyflakes foreign rooms contracts coverage
+.PHONY: lint format clang-format clang-tidy cppcheck shellcheck pyflakes foreign rooms contracts errors coverage
 
 HEADERS := $(wildcard src/*/*.h images/*/*.h tests/*/*.h tests/unit/scripted/*.h tests/unit/scripted/*/*.h)
 SOURCES := $(wildcard src/*.c src/*/*.c images/*/*.c config/*.c tests/*/*.c tests/unit/scripted/*.c)
@@ -19,7 +19,7 @@ SHELL_SCRIPTS  = $(call script,sh$$)
 PYTHON_SCRIPTS = $(sort $(call script,python3$$) \
     $(wildcard ci/*.py ci/*/*.py src/*/*.py images/*.py tests/*.py tests/*/*.py))
 
-lint: clang-format shellcheck pyflakes foreign rooms contracts coverage cppcheck clang-tidy
+lint: clang-format shellcheck pyflakes foreign rooms contracts errors coverage cppcheck clang-tidy
 	@echo "lint: $(words $(SOURCES) $(HEADERS)) files of C, $(words $(SHELL_SCRIPTS)) of shell," \
 	    "$(words $(PYTHON_SCRIPTS)) of Python: clean"
 
@@ -86,6 +86,10 @@ rooms:
 contracts:
 	@echo "  ASSERTS src"
 	@ci/check-contracts
+
+errors:
+	@echo "  ERRORS  src config"
+	@ci/check-errors
 
 coverage:
 	@echo "  COVERED docs/coverage.md"

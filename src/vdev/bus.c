@@ -38,33 +38,28 @@ void bus_init(struct bus *bus)
 
 static enum error refuse(const struct bus_device *device, u64 first, u64 length, struct text *why)
 {
-    if (why != NULL)
-        text_add(why, "%s cannot have %lx bytes from %lx on", device->name, length, first);
-    return ERR_INVALID;
+    return explain(why, ERR_INVALID, "%s cannot have %lx bytes from %lx on", device->name, length,
+                   first);
 }
 
 static enum error refuse_full(const struct bus_range *r, struct text *why)
 {
-    if (why != NULL)
-        text_add(why, "%s at %lx to %lx finds the bus full", r->device->name, r->first,
-                 r->first + r->span);
-    return ERR_NO_MEMORY;
+    return explain(why, ERR_NO_MEMORY, "%s at %lx to %lx finds the bus full", r->device->name,
+                   r->first, r->first + r->span);
 }
 
-// Does a range overlap one of `count` others?
-static bool overlaps(const struct bus_range *r, const struct bus_range *list, unsigned count,
-                     struct text *why)
+// Whether a range overlaps none of `count` others.
+static enum error check_free(const struct bus_range *r, const struct bus_range *list,
+                             unsigned count, struct text *why)
 {
     for (unsigned i = 0; i < count; i++) {
         const struct bus_range *o = &list[i];
         if (o->device == NULL || r->first > o->first + o->span || o->first > r->first + r->span)
             continue;
-        if (why != NULL)
-            text_add(why, "%s at %lx to %lx overlaps %s at %lx to %lx", r->device->name, r->first,
-                     r->first + r->span, o->device->name, o->first, o->first + o->span);
-        return true;
+        return explain(why, ERR_BUSY, "%s at %lx to %lx overlaps %s at %lx to %lx", r->device->name,
+                       r->first, r->first + r->span, o->device->name, o->first, o->first + o->span);
     }
-    return false;
+    return OK;
 }
 
 // Writes who is at ports; bus_port_absent() may read meanwhile.
@@ -86,8 +81,9 @@ enum error bus_add_ports(struct bus *bus, u16 first, u32 count, const struct bus
     if (count == 0 || count > PORTS - first)
         return refuse(device, first, count, why);
     struct bus_range range = {first, count - 1, device, ctx};
-    if (overlaps(&range, &bus->port[1], bus->ports - 1, why))
-        return ERR_BUSY;
+    enum error e = check_free(&range, &bus->port[1], bus->ports - 1, why);
+    if (e != OK)
+        return e;
     while (place < bus->ports && bus->port[place].device != NULL)
         place++;
     if (place == BUS_PORT_RANGES)
@@ -119,8 +115,9 @@ enum error bus_add_memory(struct bus *bus, gpa_t first, u64 length, const struct
     if (length == 0 || length - 1 > UINT64_MAX - first.v)
         return refuse(device, first.v, length, why);
     struct bus_range range = {first.v, length - 1, device, ctx};
-    if (overlaps(&range, bus->memory, bus->memories, why))
-        return ERR_BUSY;
+    enum error e = check_free(&range, bus->memory, bus->memories, why);
+    if (e != OK)
+        return e;
     if (bus->memories == BUS_MEMORY_RANGES)
         return refuse_full(&range, why);
     bus->memory[bus->memories++] = range;
