@@ -65,11 +65,12 @@ static u64 end(const struct span *p, int level, u64 base)
     return MIN(base + EPT_ENTRIES * ept_level_size(level) - 1, p->last);
 }
 
-// Splits what no one entry can map any more. False: no memory.
-static bool make_room(const struct span *p, u64 *table, int level, u64 base)
+// Splits what no one entry can map any more. ERR_NO_MEMORY.
+static enum error make_room(const struct span *p, u64 *table, int level, u64 base)
 {
     u64 size = ept_level_size(level), gpa = begin(p, level, base);
-    for (; level > 0 && gpa <= end(p, level, base); gpa += size) {
+    enum error e = OK;
+    for (; level > 0 && gpa <= end(p, level, base) && e == OK; gpa += size) {
         u32 permissions = 0;
         u64 *entry = &table[ept_index(gpa, level)];
         if (*entry == 0)
@@ -77,13 +78,12 @@ static bool make_room(const struct span *p, u64 *table, int level, u64 base)
         if (ept_is_leaf(*entry, level)) {
             if (ept_compose(p->s, p->view, gpa, size, &permissions))
                 continue;
-            if (!ept_split(entry, level))
-                return false;
+            e = ept_split(entry, level);
         }
-        if (!make_room(p, ept_table(*entry), level - 1, gpa))
-            return false;
+        if (e == OK)
+            e = make_room(p, ept_table(*entry), level - 1, gpa);
     }
-    return true;
+    return e;
 }
 
 // Gives pages what they are to have, and joins those that have become alike.
@@ -141,26 +141,26 @@ static void end_restriction(struct ept_space *s, struct ept_restriction *r)
 enum error ept_restrict(struct ept_space *s, gpa_t first, gpa_t last, u32 views, u32 withheld,
                         struct ept_restriction **out)
 {
-    bool room = false;
+    enum error e = ERR_NO_MEMORY;
     spin_lock(&s->lock);
     struct ept_restriction *r = free_restriction(s);
     if (r != NULL) {
         *r = (struct ept_restriction){first.v & PAGE_MASK, last.v | ~PAGE_MASK,
                                       views & EPT_ALL_VIEWS, withheld};
-        room = true;
-        for (unsigned n = 0; n < EPT_VIEWS && room; n++) {
+        e = OK;
+        for (unsigned n = 0; n < EPT_VIEWS && e == OK; n++) {
             struct span p = {s, n, r->first, r->last};
             if ((r->views & BIT(n)) && s->root[n] != NULL)
-                room = make_room(&p, s->root[n], EPT_ROOT, 0);
+                e = make_room(&p, s->root[n], EPT_ROOT, 0);
         }
-        if (room)
+        if (e == OK)
             follow_views(s, r, r->views);
         else
             end_restriction(s, r);
     }
     spin_unlock(&s->lock);
-    *out = room ? r : NULL;
-    return room ? OK : ERR_NO_MEMORY;
+    *out = e == OK ? r : NULL;
+    return e;
 }
 
 bool ept_change(struct ept_space *s, struct ept_restriction *r, u32 withheld)

@@ -51,16 +51,16 @@ const u64 *ept_leaf(const u64 *root, u64 gpa, int *level)
     return NULL;
 }
 
-bool ept_split(u64 *entry, int level)
+enum error ept_split(u64 *entry, int level)
 {
     u64 *table = ept_table_new();
     if (table == NULL)
-        return false;
+        return ERR_NO_MEMORY;
     u64 child = level == 1 ? *entry & ~EPT_LARGE : *entry;
     for (unsigned i = 0; i < EPT_ENTRIES; i++)
         table[i] = child + i * ept_level_size(level - 1);
     __atomic_store_n(entry, entry_of(table), __ATOMIC_RELEASE);
-    return true;
+    return OK;
 }
 
 bool ept_join(u64 *entry, int level)

@@ -45,8 +45,8 @@ u64 *ept_entry_for(u64 *root, u64 gpa, int level);
 // The entry that maps gpa and its level, or NULL.
 const u64 *ept_leaf(const u64 *root, u64 gpa, int *level);
 
-// Makes of a leaf above level 0 a table of leaves that map the same. False: no memory.
-bool ept_split(u64 *entry, int level);
+// Makes of a leaf above level 0 a table of leaves that map the same. ERR_NO_MEMORY.
+enum error ept_split(u64 *entry, int level);
 
 // Makes of a table, whose entry at `level` this is, one leaf, and frees it, if all its entries are
 // leaves that map consecutive memory from an aligned address and permit the same.
