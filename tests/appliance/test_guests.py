@@ -133,7 +133,7 @@ TRAPS = (ENDS_BY_ITSELF + vm("traps", cores="0") +
          vm("pairs", "traps", cmdline="others", vcpus=2, cores="0,1"))
 
 
-@on_each_cpu(TRAPS)
+@in_each_lane(TRAPS)
 def test_debug_traps(record):
     """D5: a single step's trap comes behind each instruction and iteration that is carried out for the
     guest, ends HLT, and goes before what else waits. F8: two NMIs at a time are two."""
