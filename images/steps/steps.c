@@ -12,6 +12,7 @@ enum { VECTOR_GATE = 0x30 };
 
 struct orders orders;
 u64 watched;
+u8 ports_read[4];
 volatile u64 own_breakpoints;
 u8 landing[4096] ALIGNED(4096);
 u8 across[2][4096] ALIGNED(4096);
@@ -116,6 +117,7 @@ int main(void)
         sleep_until(next);
         u64 breakpoints = own_breakpoints;
         go_through_emulated();
+        read_ports();
         timer_at(rdtsc()); // waits for the STI in there
         go_through_caught();
         go_through_plain();

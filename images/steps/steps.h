@@ -22,12 +22,14 @@ struct routine {
 extern const struct routine routines[];
 
 void go_through_emulated(void);
+void read_ports(void); // into ports_read
 void go_through_plain(void);
 void go_through_caught(void);
 void gate(void);
 void read_values(struct values *v);
 
 // Where to stop it.
+extern u8 ports_read[4];
 void write_watched(u64 value);
 u64 read_watched(void);
 void spin_deaf(void);

@@ -23,6 +23,16 @@ at_rdmsr:
     pop %rbx
     ret
 
+// An instruction with iterations, which a hypervisor carries out: four bytes from a port.
+    .globl read_ports, at_ins
+read_ports:
+    lea ports_read(%rip), %rdi
+    mov $4, %ecx
+    mov $0x4d0, %edx // the ELCR
+at_ins:
+    rep insb
+    ret
+
 // Those that hold interrupts or the trap back, or go elsewhere: MOV SS, STI, INT and IRET, REP.
     .globl go_through_plain, at_mov_ss, at_pushf, at_sti, at_cli, at_int, after_int, at_rep, after_rep
 go_through_plain:

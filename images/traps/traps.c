@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// D5, F8: debug traps of instructions that the hypervisor carries out, and what else waits then:
-// the trap comes first, once for each instruction and each iteration. NMIs that come two at a time.
+// D5, D9, F8: debug traps of instructions that the hypervisor carries out, by RFLAGS.TF and by
+// breakpoints on data and I/O, and what else waits then: the trap comes first, once for each
+// instruction and each iteration. NMIs that come two at a time.
 //   others     another CPU sends the NMIs
 #include "guest.h"
 
@@ -12,9 +13,12 @@ enum {
 };
 
 #define TRAP_FLAG 0x100ul
+#define IOAPIC    0xfec00000ul // its index, 4 bytes; the data 16 bytes on
+#define XAPIC     0xfee00000ul
 
 static volatile unsigned noted;
-static volatile u64 notes[NOTES]; // vectors, and of a #DB with RCX in bits 8 and up
+// Vectors, and of a #DB with RCX in bits 8 and up, and what DR6 says in bits 48 and up.
+static volatile u64 notes[NOTES];
 
 static void note(u64 what)
 {
@@ -34,13 +38,21 @@ static bool noted_are(unsigned count, const u64 *wanted)
     return same;
 }
 #define NOTED(...) noted_are(sizeof((u64[]){__VA_ARGS__}) / sizeof(u64), (const u64[]){__VA_ARGS__})
-#define TRAP(rcx)  (VECTOR_DB | (u64)(rcx) << 8)
+#define NOTHING()  noted_are(0, NULL)
+
+// A #DB by DR6's bits; by the trap flag; by breakpoints n and m.
+#define TRAP_BY(dr6, rcx) (VECTOR_DB | (u64)(rcx) << 8 | (u64)(dr6) << 48)
+#define TRAP(rcx)         TRAP_BY(DR6_BS, rcx)
+#define MET(n, rcx)       TRAP_BY(BIT(n), rcx)
+#define MET_2(n, m, rcx)  TRAP_BY(BIT(n) | BIT(m), rcx)
 
 static volatile u64 last_rcx; // at which the trap flag ends
 
 static void on_trap(struct interrupt_frame *f)
 {
-    note(TRAP(f->rcx));
+    u64 dr6;
+    __asm__ volatile("mov %%dr6, %0; mov %1, %%dr6" : "=&r"(dr6) : "r"(DR6_RESET));
+    note(TRAP_BY(dr6 & (DR6_HITS | DR6_BD | DR6_BS | DR6_BT), f->rcx));
     if (f->rcx == last_rcx)
         f->rflags &= ~TRAP_FLAG;
 }
@@ -105,8 +117,112 @@ static void check_iterations(void)
     report(NOTED(TRAP(2), TRAP(1), TRAP(0)), "D5: a trap behind each iteration of REP INSB");
     TRAPPED("rep outsb", 2, "d"(0x80), "S"(bytes));
     report(NOTED(TRAP(1), TRAP(0)), "D5: of REP OUTSB");
-    TRAPPED("rep lodsl", 2, "S"(0xfec00000ul), "a"(0));
+    TRAPPED("rep lodsl", 2, "S"(IOAPIC), "a"(0));
     report(NOTED(TRAP(1), TRAP(0)), "D5: of REP LODSD from a device");
+}
+
+// ---- breakpoints -------------------------------------------------------------------------------
+
+enum { ON_WRITE = 1, ON_PORT = 2, ON_ACCESS = 3 };
+enum { OF_1, OF_2, OF_8, OF_4 };
+
+static u64 dr7;
+
+static void set_dr7(u64 value)
+{
+    dr7 = value;
+    __asm__ volatile("mov %0, %%dr7" ::"r"(value));
+}
+
+static void set_breakpoint(unsigned n, u64 address, u64 on, u64 of)
+{
+    if (n == 0)
+        __asm__ volatile("mov %0, %%dr0" ::"r"(address));
+    else if (n == 1)
+        __asm__ volatile("mov %0, %%dr1" ::"r"(address));
+    else if (n == 2)
+        __asm__ volatile("mov %0, %%dr2" ::"r"(address));
+    else
+        __asm__ volatile("mov %0, %%dr3" ::"r"(address));
+    set_dr7(dr7 | BIT(2 * n) | on << (16 + 4 * n) | of << (18 + 4 * n));
+}
+
+static void set_debugging_extensions(bool on)
+{
+    u64 cr4 = on ? read_cr4() | CR4_DE : read_cr4() & ~CR4_DE;
+    __asm__ volatile("mov %0, %%cr4" ::"r"(cr4));
+}
+
+// Instructions with RCX as given, which is another behind them: a trap that is late shows.
+#define RUN(instructions, count, ...)                 \
+    do {                                              \
+        u64 rcx_ = (count);                           \
+        __asm__ volatile(instructions "\n incq %%rcx" \
+                         : "+c"(rcx_)                 \
+                         : __VA_ARGS__                \
+                         : "memory", "cc");           \
+    } while (0)
+
+static void check_device_memory(void)
+{
+    set_breakpoint(0, IOAPIC + 16, ON_ACCESS, OF_4);
+    set_breakpoint(1, IOAPIC + 19, ON_WRITE, OF_4); // LEN aligns it
+    for (unsigned i = 0; i < 3; i++)                // by what is remembered of the first time, too
+        RUN("movl (%%rsi), %%eax", 7, "S"(IOAPIC + 16), "a"(0));
+    report(NOTED(MET(0, 7), MET(0, 7), MET(0, 7)), "D9: a breakpoint on a load from a device");
+    RUN("movl %%eax, (%%rsi)", 7, "S"(IOAPIC + 16), "a"(0));
+    RUN("orl $0, (%%rsi)", 8, "S"(IOAPIC + 16));
+    report(NOTED(MET_2(0, 1, 7), MET_2(0, 1, 8)), "D9: two on a store, and on both at once");
+    RUN("movl %%eax, (%%rsi); movl 16(%%rsi), %%eax", 9, "S"(IOAPIC), "a"(1));
+    report(NOTED(MET(0, 9)), "D9: behind a store to the device's index");
+    RUN("movl (%%rsi), %%eax; movl %%eax, (%%rsi)", 7, "S"(IOAPIC), "a"(0));
+    report(NOTHING(), "D9: and none beside it");
+    set_breakpoint(2, XAPIC + 0x30, ON_ACCESS, OF_4);
+    RUN("movl (%%rsi), %%eax", 7, "S"(XAPIC + 0x30), "a"(0));
+    report(NOTED(MET(2, 7)), "D9: on a load from the local APIC");
+    set_dr7(DR7_FIXED);
+}
+
+static void check_strings(void)
+{
+    static u8 bytes[4];
+    set_breakpoint(0, IOAPIC + 4, ON_ACCESS, OF_4);
+    RUN("rep lodsl", 3, "S"(IOAPIC), "a"(0));
+    report(NOTED(MET(0, 1)), "D9: behind the iteration of REP LODSD that meets it");
+    set_breakpoint(1, (u64)&bytes[1], ON_WRITE, OF_1);
+    set_breakpoint(2, (u64)&bytes[3], ON_ACCESS, OF_1);
+    RUN("rep insb", 3, "d"(PORT), "D"(bytes));
+    report(NOTED(MET(1, 1)), "D9: of REP INSB");
+    RUN("rep insb", 2, "d"(PORT), "D"(bytes));
+    report(NOTED(MET(1, 0)), "D9: the last of REP INSB");
+    RUN("rep outsb", 4, "d"(0x80), "S"(bytes));
+    report(NOTED(MET(2, 0)), "D9: of REP OUTSB, by its reads");
+    set_dr7(DR7_FIXED);
+}
+
+static void check_ports(void)
+{
+    static u8 bytes[4];
+    set_breakpoint(0, PORT, ON_PORT, OF_1);
+    set_breakpoint(3, PORT + 1, ON_PORT, OF_2);
+    RUN("inb %%dx, %%al", 7, "d"(PORT), "a"(0));
+    report(NOTHING(), "D9: none on ports without CR4.DE");
+    set_debugging_extensions(true);
+    RUN("inb %%dx, %%al", 7, "d"(PORT), "a"(0));
+    RUN("outb %%al, %%dx", 8, "d"(PORT + 1), "a"(0));
+    RUN("inb %%dx, %%al", 9, "d"(PORT + 2), "a"(0));
+    report(NOTED(MET_2(0, 3, 7), MET(3, 8)), "D9: on ports, of IN and OUT");
+    RUN("rep insb", 2, "d"(PORT + 1), "D"(bytes));
+    report(NOTED(MET(3, 1), MET(3, 0)), "D9: of each iteration of REP INSB");
+    last_rcx = 7;
+    TRAPPED("inb %%dx, %%al", 7, "d"(PORT), "a"(0));
+    report(NOTED(TRAP_BY(DR6_BS | BIT(0) | BIT(3), 7)), "D9: and a single step, in one trap");
+    set_breakpoint(1, 0x71, ON_PORT, OF_1);
+    for (unsigned i = 0; i < 2; i++)
+        RUN("outb %%al, $0x70; inb $0x71, %%al", 7, "a"(0x0f));
+    report(NOTED(MET(1, 7), MET(1, 7)), "D9: of an IN behind an OUT to its index");
+    set_debugging_extensions(false);
+    set_dr7(DR7_FIXED);
 }
 
 static void send_pairs(unsigned cpu)
@@ -145,11 +261,16 @@ int main(void)
     interrupt_set(VECTOR_DB, on_trap);
     interrupt_set(VECTOR_NMI, on_nmi);
     interrupt_set(VECTOR_HERE, on_interrupt);
+    dr7 = DR7_FIXED;
+    if (!option("others"))
+        check_device_memory();
     apic_set_x2apic(true);
     if (option("others")) {
         check_pairs();
         return report_summary();
     }
+    check_strings();
+    check_ports();
     check_one_instruction();
     check_order();
     check_iterations();

@@ -266,6 +266,8 @@ static void ignore_io(struct vcpu *v, const struct hit *h)
     }
     if (h->access == INTERCEPT_READ)
         io_set_rax(v, h->size, 0);
+    if (vcpu_breaks())
+        vcpu_break_at(v, BREAKPOINT_PORT, h->first, h->size);
     vcpu_skip_instruction(v);
 }
 

@@ -47,5 +47,7 @@ bool hit_store_zero(struct vcpu *v)
     }
     for (unsigned i = 0; i < size; i++)
         e.ops->write(e.ctx, gpa[i], 1, 0);
+    if (vcpu_breaks())
+        vcpu_break_at(v, BREAKPOINT_WRITE, at.v, size);
     return true;
 }

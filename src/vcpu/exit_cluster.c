@@ -11,7 +11,7 @@
 // exit of its own, since someone has breakpoints there.
 static bool carry_out_steps(struct vcpu *v, const struct cluster *c)
 {
-    if (v->debug.registers || (state_get(STATE_DR7) & 0xff) != 0)
+    if (vcpu_breaks())
         return false;
     if (c->steps != 0) {
         u64 rflags = state_get(STATE_RFLAGS);
@@ -54,9 +54,13 @@ static NOINLINE void second_access(struct vcpu *v, const struct cluster *c, u64 
 
 bool cluster_memory(struct vcpu *v, gpa_t gpa, bool write)
 {
+    // As guest_code_size(); that EFER.LMA is set need not be read from the VMCS.
+    bool code_64 = v->run.wishes.long_mode && (state_get(STATE_CS_ACCESS) & SEGMENT_LONG);
+    if (!code_64 || vcpu_breaks())
+        return false;
     u64 rip = state_get(STATE_RIP), cr3 = state_get(STATE_CR3);
-    const struct instruction *i = fetch_cached(&v->fetch, GVA(rip), cr3, guest_code_size());
-    if (i == NULL || i->code_size != CODE_64)
+    const struct instruction *i = fetch_cached(&v->fetch, GVA(rip), cr3, CODE_64);
+    if (i == NULL)
         return false;
     v->run.gpr[RSP] = state_get(STATE_RSP);
     struct emulation e;

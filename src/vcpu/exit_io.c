@@ -42,8 +42,18 @@ static NOINLINE void out(struct vcpu *v, struct exit_port exit)
         cluster_port(v, port, rip, length);
 }
 
+// INS and OUTS find their own, an element at a time.
+static NOINLINE void break_at_port(struct vcpu *v)
+{
+    struct exit_port exit = backend_exit_port();
+    if (!exit.string)
+        vcpu_break_at(v, BREAKPOINT_PORT, exit.port, exit.size);
+}
+
 void exit_io(struct vcpu *v)
 {
+    if (vcpu_breaks())
+        break_at_port(v);
     struct exit_port exit = backend_exit_port();
     if (__builtin_expect(exit.string, 0)) {
         string_io(v, exit);

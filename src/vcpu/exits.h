@@ -5,6 +5,7 @@
 #include "boot/paging.h"
 #include "vcpu/vcpu.h"
 #include "x86/bits.h"
+#include "x86/breakpoint_match.h"
 #include "x86/regs_check.h"
 
 // vcpu.c: vcpu_skip_from() where RIP wraps, and what it does rarely.
@@ -45,6 +46,29 @@ static inline void vcpu_step_due(struct vcpu *v, u64 rflags)
     if ((rflags & RFLAGS_TF) && !(v->msrs.debugctl & DEBUGCTL_BTF))
         state_set(STATE_PENDING_DEBUG, state_get(STATE_PENDING_DEBUG) | DR6_BS);
 }
+
+// Whether data and I/O breakpoints, the guest's or the debugger's, are enabled: then accesses that
+// we carry out are to be looked at.
+static inline bool vcpu_breaks(void)
+{
+    return __builtin_expect(breakpoints_enabled(state_get(STATE_DR7)), 0);
+}
+
+// A debug trap is due if `hits`, of breakpoint_match() for all accesses of an instruction or an
+// iteration that we carried out, has an enabled breakpoint.
+static inline void vcpu_hits_due(u64 hits)
+{
+    if (hits & DR6_ENABLED)
+        state_set(STATE_PENDING_DEBUG, state_get(STATE_PENDING_DEBUG) | hits);
+}
+
+// breakpoints.c: DR0 to DR3 and DR7 as the CPU has them for v.
+void vcpu_breakpoints(const struct vcpu *v, struct breakpoint_registers *r) REQUIRES_LOADED(v);
+
+// breakpoints.c: a debug trap is due if one access of 1 to 10 bytes meets an enabled breakpoint.
+// For accesses that are carried out without the emulator, which notes its own.
+void vcpu_break_at(const struct vcpu *v, enum breakpoint_access access, u64 address, unsigned size)
+    REQUIRES_LOADED(v);
 
 static inline void vcpu_skip_bytes(struct vcpu *v, u64 length)
 {

@@ -154,6 +154,12 @@ void guest_access_begin(struct vcpu *v, struct emulation *e, struct guest_access
     e->repeats = e->rflags & RFLAGS_TF ? 1 : REPEATS_MAX; // each iteration is trapped
     e->error = OK;
     e->blocks = false;
+    e->hits = 0;
+    e->breakpoints = NULL;
+    if (vcpu_breaks()) {
+        vcpu_breakpoints(v, &a->breakpoints);
+        e->breakpoints = &a->breakpoints;
+    }
 }
 
 enum error guest_access_fetch(struct vcpu *v, struct emulation *e, struct guest_access *a,
@@ -191,12 +197,13 @@ static COLD void crash_unsupported(struct vcpu *v, u64 address)
     vcpu_crash(v, "no emulation for the instruction%s, which touches %lx", text, address);
 }
 
-// After an iteration of a REP that goes on, as after an instruction: a single step is due, and
+// After an iteration of a REP that goes on, as after an instruction: debug traps are due, and
 // blocking by STI and MOV SS has ended.
-static void end_iteration(struct vcpu *v, u64 rflags)
+static void end_iteration(struct vcpu *v, const struct emulation *e)
 {
     state_set(STATE_BLOCKING, state_get(STATE_BLOCKING) & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
-    vcpu_step_due(v, rflags);
+    vcpu_step_due(v, e->rflags);
+    vcpu_hits_due(e->hits);
 }
 
 void guest_access_finish(struct vcpu *v, struct emulation *e, enum emulate_status status,
@@ -207,13 +214,14 @@ void guest_access_finish(struct vcpu *v, struct emulation *e, enum emulate_statu
     case EMULATE_DONE:
         state_set(STATE_RSP, v->run.gpr[RSP]);
         vcpu_skip_bytes(v, e->rip - before); // by TF as it was before POPF
+        vcpu_hits_due(e->hits);
         state_set(STATE_RFLAGS, e->rflags);
         if (e->blocks)
             state_set(STATE_BLOCKING, state_get(STATE_BLOCKING) | BLOCKING_BY_MOV_SS);
         break;
     case EMULATE_AGAIN: // between two iterations, or its page is gone
         if (v->run.gpr[RCX] != ((const struct guest_access *)e->ctx)->count)
-            end_iteration(v, e->rflags);
+            end_iteration(v, e);
         state_set(STATE_RFLAGS, e->rflags);
         state_set(STATE_RSP, v->run.gpr[RSP]);
         break;

@@ -10,6 +10,7 @@ struct guest_access {
     struct vcpu *v;
     struct paging_state paging;
     u64 count; // RCX before the instruction
+    struct breakpoint_registers breakpoints;
 };
 
 // Mode of the code that runs, by CS's L and D, and EFER. The VMCS is current.

@@ -77,6 +77,7 @@
 #define DR6_BS      BIT(14)
 #define DR6_BT      BIT(15)
 #define DR6_RESET   0xffff0ff0ul
+#define DR7_ENABLED 0xfful // L0, G0 to L3, G3
 #define DR7_FIXED   BIT(10)
 #define DR7_GD      BIT(13)
 

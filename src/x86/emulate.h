@@ -10,15 +10,17 @@
 // - what CPUID does not offer: CET, SGX, VMX, MOVDIRI, MOVDIR64B, ENQCMD, PTWRITE.
 //
 // Memory is accessed as the CPU does it: as often, in these sizes and in this order, and, but for
-// REP, after all that can fault before an access has been tried. #AC and debug traps (RFLAGS.TF,
-// data breakpoints) are the caller's. LOCK is accepted where the CPU accepts it, but a read and the
-// write after it are two calls to ops.
+// REP, after all that can fault before an access has been tried. Breakpoints on data and I/O that
+// an access meets are noted, and end a REP after that iteration; #AC and all debug traps are the
+// caller's. LOCK is accepted where the CPU accepts it, but a read and the write after it are two
+// calls to ops.
 //
 // Pure: all it touches it is given. Called on the vCPU's core.
 #pragma once
 
 #include "lib/error.h"
 #include "lib/types.h"
+#include "x86/breakpoint_match.h"
 #include "x86/decode.h"
 
 enum emulate_table { EMULATE_GDTR, EMULATE_IDTR };
@@ -79,8 +81,11 @@ struct emulation {
     u64 cr0, cr4;
     bool long_mode; // EFER.LMA
     u8 cpl;
-    u32 features;                       // enum emulate_feature
-    unsigned repeats;                   // most iterations of a REP in one call, at least 1
+    u32 features;     // enum emulate_feature
+    unsigned repeats; // most iterations of a REP in one call, at least 1
+    const struct breakpoint_registers *breakpoints; // NULL: none is enabled
+    u64 hits; // breakpoint_match() of all accesses is added; void unless the status is EMULATE_DONE
+              // or an iteration was carried out before EMULATE_AGAIN
     struct emulate_exception exception; // set with EMULATE_FAULT
     enum error error;                   // set with EMULATE_FAILED
     u64 next;                           // the emulator's: where the instruction leaves RIP

@@ -9,6 +9,7 @@
 
 // Where a memory operand lies, translated: one piece, or two when it crosses a page.
 struct place {
+    u64 linear;
     gpa_t gpa, next; // next: of the second page's first byte
     u8 size;         // bytes
     u8 first;        // bytes before the page's end; size when it is one piece
@@ -26,6 +27,16 @@ enum emulate_status emulate_reach_linear(struct emulation *e, enum segment_name 
 
 u64 emulate_read(struct emulation *e, const struct place *p);
 void emulate_write(struct emulation *e, const struct place *p, u64 value);
+
+// Notes the breakpoints that an access meets; a port's number is its address. e->breakpoints is not
+// NULL.
+void emulate_break(struct emulation *e, enum breakpoint_access access, u64 address, unsigned size);
+
+// A REP goes no further in this call: it had its iterations, n, or the last one met a breakpoint.
+static inline bool emulate_pauses(const struct emulation *e, unsigned n)
+{
+    return n >= e->repeats || (e->hits & DR6_ENABLED) != 0;
+}
 
 // Leaves the exception for the caller. Returns EMULATE_FAULT.
 static inline enum emulate_status emulate_raise(struct emulation *e,

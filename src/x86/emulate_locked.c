@@ -79,7 +79,8 @@ static enum emulate_status cmpxchg_pair(struct emulation *e, const struct instru
         return s;
     if (half == 8 && rm.place.gpa.v % 16 != 0)
         return emulate_raise_gp(e);
-    struct place upper = {.gpa = GPA(rm.place.gpa.v + 8), .size = 8, .first = 8};
+    struct place upper = {
+        .linear = rm.place.linear + 8, .gpa = GPA(rm.place.gpa.v + 8), .size = 8, .first = 8};
     u64 low, high;
     if (half == 8) {
         rm.place.size = rm.place.first = 8;

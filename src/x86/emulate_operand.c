@@ -51,6 +51,7 @@ enum emulate_status emulate_reach_linear(struct emulation *e, enum segment_name 
                                          unsigned size, u32 access, struct place *p)
 {
     u64 rest = PAGE_SIZE - (linear & ~PAGE_MASK); // bytes to the page's end
+    p->linear = linear;
     p->size = (u8)size;
     p->first = (u8)MIN(rest, size);
     enum emulate_status s = translate(e, segment, GVA(linear), access, &p->gpa);
@@ -87,8 +88,25 @@ static gpa_t byte_of(const struct place *p, unsigned n)
     return n < p->first ? GPA(p->gpa.v + n) : GPA(p->next.v + n - p->first);
 }
 
+void emulate_break(struct emulation *e, enum breakpoint_access access, u64 address, unsigned size)
+{
+    e->hits |= breakpoint_match(e->breakpoints, access, address, size);
+}
+
+// The same for an operand, which may lie in two pages, of which the second may be at address 0.
+static NOINLINE void break_at(struct emulation *e, enum breakpoint_access access,
+                              const struct place *p)
+{
+    u64 next = p->linear + p->first;
+    emulate_break(e, access, p->linear, p->first);
+    if (p->first < p->size)
+        emulate_break(e, access, e->code_size == CODE_64 ? next : (u32)next, p->size - p->first);
+}
+
 u64 emulate_read(struct emulation *e, const struct place *p)
 {
+    if (e->breakpoints != NULL)
+        break_at(e, BREAKPOINT_READ, p);
     if (p->first == p->size)
         return emulate_cut(e->ops->read(e->ctx, p->gpa, p->size), p->size);
     u64 value = 0;
@@ -99,6 +117,8 @@ u64 emulate_read(struct emulation *e, const struct place *p)
 
 void emulate_write(struct emulation *e, const struct place *p, u64 value)
 {
+    if (e->breakpoints != NULL)
+        break_at(e, BREAKPOINT_WRITE, p);
     if (p->first == p->size) {
         e->ops->write(e->ctx, p->gpa, p->size, value);
         return;

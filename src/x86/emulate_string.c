@@ -84,7 +84,7 @@ enum emulate_status emulate_string(struct emulation *e, const struct instruction
         u64 count = emulate_cut(e->gpr[RCX], i->address_size);
         if (count == 0)
             break;
-        if (n == e->repeats)
+        if (emulate_pauses(e, n))
             return EMULATE_AGAIN;
         enum emulate_status s = element(e, i, op);
         if (s != EMULATE_DONE) {
@@ -108,6 +108,8 @@ static enum emulate_status io_element(struct emulation *e, const struct string_i
                       io->size, io->in ? WALK_WRITE : WALK_READ, &p);
     if (s != EMULATE_DONE)
         return s;
+    if (e->breakpoints != NULL && (e->cr4 & CR4_DE))
+        emulate_break(e, BREAKPOINT_PORT, io->port, io->size);
     if (io->in)
         emulate_write(e, &p, emulate_cut(e->ops->port_read(e->ctx, io->port, io->size), io->size));
     else
@@ -122,7 +124,7 @@ enum emulate_status emulate_string_io(struct emulation *e, const struct string_i
         u64 count = io->rep ? emulate_cut(e->gpr[RCX], io->address_size) : n == 0;
         if (count == 0)
             return emulate_finish(e, io->instruction_length);
-        if (n == e->repeats)
+        if (emulate_pauses(e, n))
             return EMULATE_AGAIN;
         enum emulate_status s = io_element(e, io);
         if (s != EMULATE_DONE)

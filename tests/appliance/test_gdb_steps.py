@@ -220,6 +220,23 @@ def test_own_debug_registers(bench):
 
 
 @STEPS.check
+def test_watchpoint_on_what_the_hypervisor_writes(bench):
+    """D9, H7: bytes that REP INSB writes: the stop is behind the iteration that does."""
+    gdb = bench.attach("steps.elf")
+    gdb("awatch ports_read[2]")
+    for _ in range(2):
+        out = gdb("continue")
+        assert "Hardware access (read/write) watchpoint 1: ports_read[2]" in out, out
+        assert gdb.value("$pc") == gdb.value("(long) &at_ins") and gdb.value("$rcx") == 1
+    gdb("delete")
+    gdb("awatch ports_read[3]")
+    out = gdb("continue")
+    assert "Hardware access (read/write) watchpoint 2: ports_read[3]" in out, out
+    assert gdb.value("$pc") == gdb.value("(long) &at_ins + 2") and gdb.value("$rcx") == 0
+    bench.detach(gdb)
+
+
+@STEPS.check
 def test_all_kinds_of_registers(bench):
     """H5: general, vector, control and segment registers, written by gdb, read by the guest."""
     gdb = bench.attach("steps.elf")

@@ -136,9 +136,10 @@ TRAPS = (ENDS_BY_ITSELF + vm("traps", cores="0") +
 @in_each_lane(TRAPS)
 def test_debug_traps(record):
     """D5: a single step's trap comes behind each instruction and iteration that is carried out for the
-    guest, ends HLT, and goes before what else waits. F8: two NMIs at a time are two."""
+    guest, ends HLT, and goes before what else waits. D9: so does that of a breakpoint on data or I/O.
+    F8: two NMIs at a time are two."""
     record.check_done()
-    record.check_passed("traps", "D5")
+    record.check_passed("traps", "D5", "D9")
     record.check_passed("pairs", "F8")
 
 

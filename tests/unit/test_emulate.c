@@ -1263,6 +1263,115 @@ static void string_io_tries_memory_before_the_port(void **state)
     assert_int_equal(world.count, 2);
 }
 
+// ---- breakpoints ----------------------------------------------------------------------------
+
+enum { RW_WRITE = 1, RW_PORT = 2, RW_ACCESS = 3, LEN_1 = 0, LEN_4 = 3 };
+
+static struct breakpoint_registers breakpoints;
+
+static void set_breakpoint(unsigned n, u64 address, u64 rw, u64 len)
+{
+    breakpoints.dr[n] = address;
+    breakpoints.dr7 |= BIT(2 * n) | rw << (16 + 4 * n) | len << (18 + 4 * n);
+}
+
+static int new_world_with_breakpoints(void **state)
+{
+    new_world(state);
+    breakpoints = (struct breakpoint_registers){.dr7 = DR7_FIXED};
+    e.breakpoints = &breakpoints;
+    return 0;
+}
+
+// D9.
+static void breakpoints_see_what_an_instruction_reads_and_writes(void **state)
+{
+    (void)state;
+    regs[RBX] = 0x4010;
+    set_breakpoint(0, 0x4010, RW_ACCESS, LEN_4);
+    set_breakpoint(1, 0x4013, RW_WRITE, LEN_1);
+    set_breakpoint(2, 0x4014, RW_ACCESS, LEN_4);
+    assert_int_equal(STEP(CODE_64, "mov eax, [rbx]"), EMULATE_DONE);
+    assert_int_equal(e.hits, DR6_ENABLED | BIT(0));
+    e.hits = 0;
+    assert_int_equal(STEP(CODE_64, "or dword ptr [rbx], 1"), EMULATE_DONE);
+    assert_int_equal(e.hits, DR6_ENABLED | BIT(0) | BIT(1));
+    e.hits = 0;
+    assert_int_equal(STEP(CODE_64, "mov [rbx + 2], al"), EMULATE_DONE);
+    assert_int_equal(e.hits, DR6_ENABLED | BIT(0));
+    e.hits = 0;
+    regs[RSP] = 0x4018;
+    assert_int_equal(STEP(CODE_64, "push qword ptr [rbx]"), EMULATE_DONE);
+    assert_int_equal(e.hits, DR6_ENABLED | BIT(0) | BIT(1) | BIT(2));
+}
+
+// D9: an operand of two pages, the second of which is the first of all in 32-bit code.
+static void breakpoints_see_both_pages_of_an_operand(void **state)
+{
+    (void)state;
+    regs[RBX] = 0x4ffe;
+    set_breakpoint(0, 0x4fff, RW_ACCESS, LEN_1);
+    set_breakpoint(1, 0x5001, RW_ACCESS, LEN_1);
+    set_breakpoint(2, 0x5002, RW_ACCESS, LEN_1);
+    set_breakpoint(3, 1, RW_ACCESS, LEN_1);
+    assert_int_equal(STEP(CODE_32, "mov eax, [ebx]"), EMULATE_DONE);
+    assert_int_equal(e.hits, DR6_ENABLED | BIT(0) | BIT(1));
+    e.hits = 0;
+    regs[RBX] = 0xfffffffe;
+    assert_int_equal(STEP(CODE_32, "mov eax, [ebx]"), EMULATE_DONE);
+    assert_int_equal(e.hits, DR6_ENABLED | BIT(3));
+}
+
+// D9: and the registers are those of after it.
+static void a_breakpoint_ends_a_repetition_behind_the_iteration_that_meets_it(void **state)
+{
+    (void)state;
+    regs[RSI] = 0x4000;
+    regs[RDI] = 0x8000;
+    regs[RCX] = 4;
+    set_breakpoint(3, 0x8004, RW_WRITE, LEN_4);
+    assert_int_equal(STEP(CODE_64, "rep movsd"), EMULATE_AGAIN);
+    assert_int_equal(e.hits, DR6_ENABLED | BIT(3));
+    assert_int_equal(regs[RCX], 2);
+    assert_int_equal(regs[RDI], 0x8008);
+    assert_int_equal(world.count, 4);
+    e.hits = 0;
+    assert_int_equal(STEP(CODE_64, "rep movsd"), EMULATE_DONE);
+    assert_int_equal(e.hits, 0);
+    // The last iteration ends the instruction.
+    regs[RDI] = 0x8000;
+    regs[RCX] = 2;
+    assert_int_equal(STEP(CODE_64, "rep stosd"), EMULATE_DONE);
+    assert_int_equal(e.hits, DR6_ENABLED | BIT(3));
+}
+
+// D9, A6: while CR4.DE is set.
+static void breakpoints_see_the_ports_of_string_instructions(void **state)
+{
+    (void)state;
+    struct string_io io = {.port = 0x1f0,
+                           .size = 2,
+                           .in = true,
+                           .rep = true,
+                           .address_size = 8,
+                           .instruction_length = 2,
+                           .segment = SEG_ES};
+    e.code_size = CODE_64;
+    regs[RDI] = 0x8000;
+    regs[RCX] = 3;
+    set_breakpoint(1, 0x1f1, RW_PORT, LEN_1);
+    set_breakpoint(2, 0x8003, RW_WRITE, LEN_1);
+    assert_int_equal(emulate_string_io(&e, &io), EMULATE_AGAIN);
+    assert_int_equal(regs[RCX], 1);
+    assert_int_equal(e.hits, DR6_ENABLED | BIT(2));
+    e.hits = 0;
+    e.cr4 = CR4_DE;
+    regs[RCX] = 2;
+    assert_int_equal(emulate_string_io(&e, &io), EMULATE_AGAIN);
+    assert_int_equal(regs[RCX], 1);
+    assert_int_equal(e.hits, DR6_ENABLED | BIT(1));
+}
+
 // ---- set-up ---------------------------------------------------------------------------------
 
 // Some machines do not let programs run 32-bit code; a child finds out.
@@ -1306,6 +1415,14 @@ int main(void)
         cmocka_unit_test_setup(what_is_not_done_has_its_reason, new_world),
         cmocka_unit_test_setup(a_repeated_string_is_bounded_and_taken_up_again, new_world),
         cmocka_unit_test_setup(string_io_tries_memory_before_the_port, new_world),
+        cmocka_unit_test_setup(breakpoints_see_what_an_instruction_reads_and_writes,
+                               new_world_with_breakpoints),
+        cmocka_unit_test_setup(breakpoints_see_both_pages_of_an_operand,
+                               new_world_with_breakpoints),
+        cmocka_unit_test_setup(a_breakpoint_ends_a_repetition_behind_the_iteration_that_meets_it,
+                               new_world_with_breakpoints),
+        cmocka_unit_test_setup(breakpoints_see_the_ports_of_string_instructions,
+                               new_world_with_breakpoints),
     };
     return cmocka_run_group_tests_name("emulate", tests, start, NULL);
 }

@@ -241,6 +241,66 @@ static void a_debug_exception_behind_mov_ss_has_bs_as_tf_says(void **state)
     assert_int_equal(state_get(STATE_PENDING_DEBUG), DR6_BS);
 }
 
+// IN of a byte, which exits.
+static void reads_port(u16 port)
+{
+    v->run.exit.length = 2;
+    v->run.exit.port = (struct exit_port){.port = port, .size = 1, .in = true};
+    scripted_exit(v, EXIT_REASON_IO_INSTRUCTION);
+}
+
+#define DR7_PORT_IN_DR1 (DR7_FIXED | BIT(2) | BIT(21)) // L1, R/W1 = 10
+
+// D5, D9, A6.
+static void a_port_that_meets_a_breakpoint_is_a_trap_that_waits(void **state)
+{
+    (void)state;
+    write_dr1(0x60);
+    state_set(STATE_DR7, DR7_PORT_IN_DR1);
+    reads_port(0x60);
+    assert_int_equal(state_get(STATE_PENDING_DEBUG), 0); // R/W = 10 is a port's with CR4.DE alone
+    state_set(STATE_CR4, CR4_DE);
+    reads_port(0x61);
+    assert_int_equal(state_get(STATE_PENDING_DEBUG), 0);
+    scripted_post(v, TIMER_VECTOR);
+    reads_port(0x60);
+    assert_int_equal(state_get(STATE_PENDING_DEBUG), DR6_ENABLED | BIT(1));
+    enters();
+    had_nothing(); // the trap goes first
+    assert_true(v->run.composed.interrupt_window);
+}
+
+// D5, D9: both are one trap.
+static void a_single_step_over_such_a_port_is_in_the_same_trap(void **state)
+{
+    (void)state;
+    write_dr1(0x60);
+    state_set(STATE_DR7, DR7_PORT_IN_DR1);
+    state_set(STATE_CR4, CR4_DE);
+    state_set(STATE_RFLAGS, state_get(STATE_RFLAGS) | RFLAGS_TF);
+    reads_port(0x60);
+    assert_int_equal(state_get(STATE_PENDING_DEBUG), DR6_ENABLED | DR6_BS | BIT(1));
+}
+
+// D9, H7.
+static void the_debuggers_registers_see_it_in_the_place_of_the_guests(void **state)
+{
+    (void)state;
+    write_dr1(0x60);
+    state_set(STATE_DR7, DR7_PORT_IN_DR1);
+    state_set(STATE_CR4, CR4_DE);
+    u64 dr[4] = {[2] = 0x61};
+    vcpu_set_breakpoint_registers(v, dr, DR7_FIXED | BIT(5) | BIT(25)); // G2, R/W2 = 10
+    reads_port(0x60);
+    assert_int_equal(state_get(STATE_PENDING_DEBUG), 0);
+    reads_port(0x61);
+    assert_int_equal(state_get(STATE_PENDING_DEBUG), DR6_ENABLED | BIT(2));
+    v->run.exit.debug_hits = BIT(2); // as the CPU reports it at the next entry
+    causes(VECTOR_DB, 0);
+    assert_int_equal(vm->hits, BIT(2));
+    assert_true(vcpu_is_held(v));
+}
+
 // D3.
 static void an_exception_goes_before_an_interrupt_which_waits(void **state)
 {
@@ -435,6 +495,9 @@ int main(void)
         TEST(an_nmi_before_a_reset_is_forgotten),
         TEST(a_trap_that_waits_goes_before_nmi_and_interrupt),
         TEST(a_debug_exception_behind_mov_ss_has_bs_as_tf_says),
+        TEST(a_port_that_meets_a_breakpoint_is_a_trap_that_waits),
+        TEST(a_single_step_over_such_a_port_is_in_the_same_trap),
+        TEST(the_debuggers_registers_see_it_in_the_place_of_the_guests),
         TEST(an_exception_goes_before_an_interrupt_which_waits),
         TEST(real_mode_has_no_error_codes),
         TEST(an_event_whose_delivery_an_exit_interrupted_is_injected_again),

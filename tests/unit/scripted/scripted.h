@@ -28,6 +28,7 @@ struct scripted_vm {
     struct lapic *lapic[SCRIPTED_VCPUS];
     u8 io_bitmap[2 * PAGE_SIZE];
     unsigned triple_faults, crashes, halts, steps;
+    u64 hits; // of the debugger's debug registers, as DR6 has them
 };
 
 // Everything anew: so many cores without vCPUs, at time 1 s. The calling core is core 0.

@@ -13,6 +13,12 @@ static struct scripted_vm *vm_of(const struct vcpu *v)
     return CONTAINER_OF(v->guest, struct scripted_vm, guest);
 }
 
+static u32 no_device(struct vcpu *v, u16 port, unsigned size)
+{
+    (void)v, (void)port, (void)size;
+    return UINT32_MAX;
+}
+
 static bool no_pic(const struct vcpu *v)
 {
     (void)v;
@@ -54,12 +60,13 @@ static void no_msrs(struct vcpu *v)
 
 static bool event(struct vcpu *v, enum debug_event what, u64 dr6)
 {
-    (void)dr6;
-    vm_of(v)->steps += what == DEBUG_STEP;
-    return false;
+    struct scripted_vm *vm = vm_of(v);
+    vm->steps += what == DEBUG_STEP;
+    vm->hits |= what == DEBUG_REGISTER ? dr6 : 0;
+    return what == DEBUG_REGISTER;
 }
 
-static const struct device_ops devices = {.pic_level = no_pic};
+static const struct device_ops devices = {.port_in = no_device, .pic_level = no_pic};
 static const struct memory_ops memory_ops = {0};
 static const struct life_ops life = {
     .may_run = anywhere, .halted = halted, .triple_fault = triple_fault, .crash = crash};
