@@ -2,7 +2,6 @@
 #include "gdbstub/attach.h"
 
 #include "gdbstub/breakpoints.h"
-#include "gdbstub/debug_registers.h"
 #include "gdbstub/hooks.h"
 #include "gdbstub/regs.h"
 #include "gdbstub/run.h"
@@ -17,12 +16,6 @@ static void clear_threads(struct process *p)
     p->over = false;
 }
 
-static void catch_breakpoints(unsigned pid, bool on)
-{
-    for (unsigned i = 0; i < process_vcpus(pid); i++)
-        vcpu_catch_breakpoints(target_vcpu(pid, i), on);
-}
-
 enum error attach_process(struct session *session, unsigned pid)
 {
     if (pid == 0 || pid > GDB_MAX_VMS || pid > target_vm_count() || !target_vm_exists(pid) ||
@@ -32,14 +25,12 @@ enum error attach_process(struct session *session, unsigned pid)
 
     struct process *p = &session->process[pid];
     clear_threads(p);
-    memset(p->hw, 0, sizeof(p->hw));
     p->last = 0;
-    p->debug_registers = true; // whatever is in them goes at the first resume
     for (unsigned i = 0; i < process_vcpus(pid); i++)
         vcpu_hold(target_vcpu(pid, i));
     target_freeze_time(pid, true);
     hooks_attach(session, pid, true);
-    catch_breakpoints(pid, true);
+    breakpoints_attach(session, pid, true);
     p->layout_32 = p->layout_forced ? p->forced_32 : regs_layout_wanted(pid);
     session->client.general_pid = session->client.resume_pid = pid;
     session->client.general_vcpu = session->client.resume_vcpu = 0;
@@ -63,7 +54,6 @@ static void clean(struct session *session, unsigned pid)
 {
     hold_process(session, pid);
     breakpoints_clear(session, pid);
-    debug_registers_clear(session, pid);
     breakpoints_apply(session, pid);
 }
 
@@ -75,7 +65,7 @@ static bool clean_and_leave(struct session *session, unsigned pid)
         return false;
     }
     clean(session, pid);
-    catch_breakpoints(pid, false);
+    breakpoints_attach(session, pid, false);
     leave(session, pid);
     return true;
 }
@@ -98,7 +88,6 @@ void kill_process(struct session *session, unsigned pid)
 void forget_process(struct session *session, unsigned pid)
 {
     breakpoints_drop(session, pid);
-    debug_registers_clear(session, pid);
     leave(session, pid);
 }
 
@@ -146,7 +135,7 @@ void session_reset(struct session *session)
     unsigned first = first_choice(session);
     if (process_attached(session, first) != NULL) {
         clean(session, first);
-        catch_breakpoints(first, false);
+        breakpoints_attach(session, first, false);
         leave(session, first);
     }
     detach_all(session);

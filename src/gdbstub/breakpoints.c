@@ -1,211 +1,214 @@
 // SPDX-License-Identifier: MIT
 #include "gdbstub/breakpoints.h"
 
-#include "gdbstub/debug_registers.h"
-#include "gdbstub/int3.h"
 #include "gdbstub/memory.h"
-#include "lib/string.h"
 
-static struct breakpoint *find(struct session *session, unsigned pid, u64 address)
+// In the order in which they are asked: what one cannot hold yet, a later one stands in for.
+static const struct breakpoint_kind *const kinds[] = {&soft_breakpoints, &debug_registers};
+
+void breakpoints_attach(struct session *session, unsigned pid, bool on)
 {
-    struct breakpoint *set = session->breakpoint;
-
-    for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        if (set[i].used && set[i].pid == pid && set[i].address == address)
-            return &set[i];
-    }
-    return NULL;
-}
-
-enum error breakpoint_insert(struct session *session, unsigned pid, u64 address)
-{
-    struct breakpoint *set = session->breakpoint;
-    struct breakpoint *b = find(session, pid, address);
-
-    for (unsigned i = 0; b == NULL && i < MAX_BREAKPOINTS; i++) {
-        if (!set[i].used) {
-            b = &set[i];
-            *b = (struct breakpoint){.used = true, .pid = pid, .address = address};
-        }
-    }
-    if (b == NULL)
-        return ERR_NO_MEMORY;
-    b->wanted = true;
-    return OK;
-}
-
-enum error breakpoint_remove(struct session *session, unsigned pid, u64 address)
-{
-    struct breakpoint *b = find(session, pid, address);
-
-    if (b == NULL)
-        return ERR_NOT_FOUND;
-    b->wanted = false;
-    return OK;
-}
-
-bool breakpoint_wanted(struct session *session, unsigned pid, u64 address)
-{
-    const struct breakpoint *b = find(session, pid, address);
-    return b != NULL && b->wanted;
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
+        kinds[i]->attach(session, pid, on);
 }
 
 void breakpoints_clear(struct session *session, unsigned pid)
 {
-    struct breakpoint *set = session->breakpoint;
-
-    for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        if (set[i].pid == pid)
-            set[i].wanted = false;
-    }
-}
-
-static void remove_int3(struct session *session, struct breakpoint *b)
-{
-    if (b->int3 != NULL)
-        int3_remove(session, b->int3);
-    b->int3 = NULL;
-}
-
-// Translates by the vCPU that stopped last, else by whichever can.
-static bool locate(struct session *session, unsigned pid, u64 address, struct walk_result *walk,
-                   bool *unpaged)
-{
-    struct vcpu_regs regs;
-    unsigned count = process_vcpus(pid);
-
-    for (unsigned i = 0; i < count; i++) {
-        unsigned index = (session->process[pid].last + i) % count;
-        vcpu_read_regs(target_vcpu(pid, index), &regs);
-        *unpaged = !in_paged_mode(&regs);
-        if (translate(pid, &regs, address, walk) == OK &&
-            guest_ptr(target_memory(pid), walk->gpa, 1) != NULL)
-            return true;
-    }
-    return false;
-}
-
-// Where the address leads to now. An int3 stays where it was when only the process in the guest
-// has changed: user pages differ between address spaces. It moves with kernel pages, and when the
-// guest began to page.
-static void refresh(struct session *session, struct breakpoint *b)
-{
-    struct walk_result walk;
-    bool unpaged;
-
-    if (!locate(session, b->pid, b->address, &walk, &unpaged))
-        return;
-    if (b->int3 != NULL && int3_where(b->int3).v != walk.gpa.v && (!walk.user || b->unpaged))
-        remove_int3(session, b);
-    if (b->int3 == NULL) {
-        b->unpaged = unpaged;
-        b->int3 = int3_insert(session, b->pid, walk.gpa, b->address);
-    }
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
+        kinds[i]->clear(session, pid);
 }
 
 void breakpoints_apply(struct session *session, unsigned pid)
 {
-    struct breakpoint *set = session->breakpoint;
-
-    for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        struct breakpoint *b = &set[i];
-        if (b->used && b->pid == pid && !b->wanted) {
-            remove_int3(session, b);
-            b->used = false;
-        }
-    }
-    for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        struct breakpoint *b = &set[i];
-        if (!b->used || b->pid != pid)
-            continue;
-        refresh(session, b);
-        if (b->int3 != NULL)
-            int3_verify(session, b->int3);
-    }
-    debug_registers_apply(session, pid);
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
+        kinds[i]->apply(session, pid);
 }
 
 void breakpoints_forget(struct session *session, unsigned pid)
 {
-    struct breakpoint *set = session->breakpoint;
-
-    for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        if (set[i].used && set[i].pid == pid)
-            remove_int3(session, &set[i]);
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+        const struct breakpoint_kind *k = kinds[i];
+        if (k->forget != NULL)
+            k->forget(session, pid);
     }
 }
 
 void breakpoints_drop(struct session *session, unsigned pid)
 {
-    struct breakpoint *set = session->breakpoint;
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
+        kinds[i]->drop(session, pid);
+}
 
-    breakpoints_forget(session, pid);
-    for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        if (set[i].pid == pid)
-            set[i].used = false;
+void breakpoints_list(struct session *session, unsigned pid, struct text *out)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
+        kinds[i]->list(session, pid, out);
+}
+
+// ---- hits ----------------------------------------------------------------------------------
+
+static void count(struct session *session, unsigned pid, const struct stop *stop)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+        const struct breakpoint_kind *k = kinds[i];
+        if (k->count != NULL)
+            k->count(session, pid, stop);
     }
 }
 
-bool breakpoint_pending(struct session *session, unsigned pid, unsigned n, u64 *address)
+enum breakpoint_hit breakpoints_hit(struct session *session, unsigned pid,
+                                    const struct pending_event *e, u64 rip, struct stop *out)
 {
-    struct breakpoint *set = session->breakpoint;
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+        const struct breakpoint_kind *k = kinds[i];
+        if (k->event != e->event)
+            continue;
+        enum breakpoint_hit hit = k->hit(session, pid, e, rip, out);
+        if (hit == HIT_STOP)
+            count(session, pid, out);
+        if (hit != HIT_NONE)
+            return hit;
+    }
+    return HIT_NONE;
+}
 
-    for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        if (set[i].used && set[i].wanted && set[i].pid == pid && set[i].int3 == NULL && n-- == 0) {
-            *address = set[i].address;
+bool breakpoints_wanted(struct session *session, unsigned pid, const struct stop *stop)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+        const struct breakpoint_kind *k = kinds[i];
+        if (k->wanted(session, pid, stop))
             return true;
+    }
+    return false;
+}
+
+bool breakpoints_waiting(struct session *session, unsigned pid, unsigned n, u64 *address)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+        const struct breakpoint_kind *k = kinds[i];
+        for (unsigned of = 0; k->waiting != NULL && k->waiting(session, pid, of, address); of++) {
+            if (n-- == 0)
+                return true;
         }
     }
     return false;
 }
 
-void breakpoint_count_hit(struct session *session, unsigned pid, u64 address)
+bool breakpoints_stand_in(struct session *session, unsigned pid, u64 address)
 {
-    struct breakpoint *b = find(session, pid, address);
-    if (b != NULL)
-        b->hits++;
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+        const struct breakpoint_kind *k = kinds[i];
+        if (k->stands_in != NULL && k->stands_in(session, pid, address))
+            return true;
+    }
+    return false;
 }
 
-void breakpoints_list(struct session *session, unsigned pid, struct text *out)
+// ---- going on ------------------------------------------------------------------------------
+
+void breakpoint_find_place(unsigned pid, struct vcpu *v, struct breakpoint_place *at)
 {
-    for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        const struct breakpoint *b = &session->breakpoint[i];
-        if (!b->used || b->pid != pid)
-            continue;
-        text_add(out, "%016lx ", b->address);
-        if (b->int3 != NULL)
-            text_add(out, "int3 at physical %lx", int3_where(b->int3).v);
-        else
-            text_add(out, debug_register_waits(session, pid, b->address)
-                              ? "waits for its page, by debug register"
-                              : "not yet in memory");
-        text_add(out, ", %lu hits%s\n", b->hits, b->wanted ? "" : ", to be taken out");
+    struct vcpu_regs regs;
+    struct walk_result walk;
+
+    vcpu_read_regs(v, &regs);
+    at->rip = linear_rip(&regs);
+    at->gpa = GPA(0);
+    at->translated = translate(pid, &regs, at->rip, &walk) == OK;
+    if (at->translated)
+        at->gpa = walk.gpa;
+}
+
+bool breakpoints_lift(struct session *session, unsigned pid, struct vcpu *v)
+{
+    struct breakpoint_place at;
+    bool lifted = false;
+
+    breakpoint_find_place(pid, v, &at);
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+        const struct breakpoint_kind *k = kinds[i];
+        if (k->lift != NULL && k->lift(session, pid, &at))
+            lifted = true;
+    }
+    return lifted;
+}
+
+void breakpoints_lower(struct session *session, unsigned pid)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+        const struct breakpoint_kind *k = kinds[i];
+        if (k->lower != NULL)
+            k->lower(session, pid);
     }
 }
 
-// Z1 to Z4, and z1 to z4, count in bytes what Z0 and z0 call the kind.
+bool breakpoints_fault(struct session *session, unsigned pid, u64 address)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+        const struct breakpoint_kind *k = kinds[i];
+        if (k->faults != NULL && k->faults(session, pid, address))
+            return true;
+    }
+    return false;
+}
+
+void breakpoints_hide(struct session *session, unsigned pid, gpa_t gpa, void *buf, u64 len)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+        const struct breakpoint_kind *k = kinds[i];
+        if (k->hide != NULL)
+            k->hide(session, pid, gpa, buf, len);
+    }
+}
+
+// ---- hooks ---------------------------------------------------------------------------------
+
+const struct breakpoint_kind *breakpoints_asked(enum debug_event event)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+        const struct breakpoint_kind *k = kinds[i];
+        if (k->event == event && k->is_ours != NULL)
+            return k;
+    }
+    return NULL;
+}
+
+void breakpoints_page_written(struct session *session, unsigned pid, gpa_t page, bool before)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+        const struct breakpoint_kind *k = kinds[i];
+        if (k->page_written != NULL)
+            k->page_written(session, pid, page, before);
+    }
+}
+
+// ---- packets -------------------------------------------------------------------------------
+
+// The kind that takes this type. packets.c has no type without one.
+static const struct breakpoint_kind *kind_of(unsigned type)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+        const struct breakpoint_kind *k = kinds[i];
+        if ((k->types & BIT(type)) != 0)
+            return k;
+    }
+    return kinds[0];
+}
+
+// The length in bytes is what Z0 and z0 call the kind.
 void packet_Z(struct session *session, const struct packet_args *a)
 {
-    u64 address = a->number[0];
-    enum error e = a->option == 0 ? breakpoint_insert(session, a->pid, address)
-                                  : hw_insert(session, a->pid, a->option, address, a->number[1]);
+    const struct breakpoint_kind *k = kind_of(a->option);
 
-    if (e == OK)
+    if (k->insert(session, a->pid, a->option, a->number[0], a->number[1]) == OK)
         reply_ok(session);
     else
-        reply_error(session, E_FULL,
-                    a->option == 0 ? "too many breakpoints"
-                                   : "more than the four debug registers can do");
+        reply_error(session, E_FULL, k->full);
 }
 
 // Taking out what is not there is what was asked for.
 void packet_z(struct session *session, const struct packet_args *a)
 {
-    u64 address = a->number[0];
-
-    if (a->option == 0)
-        (void)breakpoint_remove(session, a->pid, address);
-    else
-        (void)hw_remove(session, a->pid, a->option, address, a->number[1]);
+    (void)kind_of(a->option)->remove(session, a->pid, a->option, a->number[0], a->number[1]);
     reply_ok(session);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include "gdbstub/debug_registers.h"
-
+// Breakpoints and watchpoints by the four debug registers of a VM (SDM Vol. 3, 18.2), the same on
+// all its vCPUs. Z1 (execute), Z2 (write), Z4 (read or write: x86 has no read alone) come first;
+// what is free waits for the pages of other breakpoints. A range that is not aligned takes several
+// registers.
 #include "gdbstub/breakpoints.h"
 #include "lib/string.h"
 #include "x86/registers.h"
@@ -41,7 +43,8 @@ static struct hw_request *find(struct session *session, unsigned pid, unsigned t
     return NULL;
 }
 
-enum error hw_insert(struct session *session, unsigned pid, unsigned type, u64 address, u64 length)
+static enum error insert(struct session *session, unsigned pid, unsigned type, u64 address,
+                         u64 length)
 {
     struct process *p = &session->process[pid];
     struct hw_request *free = NULL;
@@ -65,7 +68,8 @@ enum error hw_insert(struct session *session, unsigned pid, unsigned type, u64 a
     return OK;
 }
 
-enum error hw_remove(struct session *session, unsigned pid, unsigned type, u64 address, u64 length)
+static enum error remove(struct session *session, unsigned pid, unsigned type, u64 address,
+                         u64 length)
 {
     struct hw_request *r = find(session, pid, type, address, type == 1 ? 1 : length);
 
@@ -75,7 +79,18 @@ enum error hw_remove(struct session *session, unsigned pid, unsigned type, u64 a
     return OK;
 }
 
-void debug_registers_clear(struct session *session, unsigned pid)
+// Whatever is in them at first goes at the first resume.
+static void attach(struct session *session, unsigned pid, bool on)
+{
+    struct process *p = &session->process[pid];
+
+    if (!on)
+        return;
+    memset(p->hw, 0, sizeof(p->hw));
+    p->debug_registers = true;
+}
+
+static void clear(struct session *session, unsigned pid)
 {
     memset(session->process[pid].hw, 0, sizeof(session->process[pid].hw));
 }
@@ -107,7 +122,8 @@ static void deal(struct session *session, unsigned pid)
             done += n;
         }
     }
-    for (unsigned i = 0; next < DEBUG_SLOTS && breakpoint_pending(session, pid, i, &address); i++) {
+    for (unsigned i = 0; next < DEBUG_SLOTS && breakpoints_waiting(session, pid, i, &address);
+         i++) {
         if (canonical_57(address))
             p->slot[next++] = (struct debug_slot){.use = SLOT_PENDING,
                                                   .reason = STOP_BREAKPOINT,
@@ -131,7 +147,7 @@ static u64 control(const struct debug_slot *s, unsigned i)
     return BIT(2 * i + 1) | rw << (16 + 4 * i) | length_code[s->length] << (18 + 4 * i) | BIT(10);
 }
 
-void debug_registers_apply(struct session *session, unsigned pid)
+static void apply(struct session *session, unsigned pid)
 {
     struct process *p = &session->process[pid];
     u64 dr[DEBUG_SLOTS] = {0}, dr7 = 0;
@@ -150,30 +166,31 @@ void debug_registers_apply(struct session *session, unsigned pid)
     p->debug_registers = dr7 != 0;
 }
 
-bool debug_registers_hit(struct session *session, unsigned pid, u64 dr6, u64 rip, struct stop *out)
+// A data access first, else an execution at this rip.
+static enum breakpoint_hit hit(struct session *session, unsigned pid, const struct pending_event *e,
+                               u64 rip, struct stop *out)
 {
     const struct process *p = &session->process[pid];
-    const struct debug_slot *hit = NULL;
+    const struct debug_slot *found = NULL;
 
     for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
         const struct debug_slot *s = &p->slot[i];
-        if ((dr6 & BIT(i)) == 0 || s->use == SLOT_FREE)
+        if ((e->dr6 & BIT(i)) == 0 || s->use == SLOT_FREE)
             continue;
         if (!executes(s)) {
-            hit = s;
+            found = s;
             break;
         }
         if (s->address == rip)
-            hit = s;
+            found = s;
     }
-    if (hit == NULL)
-        return false;
-    out->reason = hit->reason;
-    out->address = hit->address;
-    return true;
+    if (found == NULL)
+        return HIT_NONE;
+    *out = (struct stop){.reason = found->reason, .address = found->address};
+    return HIT_STOP;
 }
 
-bool hw_wanted(struct session *session, unsigned pid, const struct stop *stop)
+static bool wanted(struct session *session, unsigned pid, const struct stop *stop)
 {
     for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
         const struct hw_request *r = &session->process[pid].hw[i];
@@ -183,7 +200,7 @@ bool hw_wanted(struct session *session, unsigned pid, const struct stop *stop)
     return false;
 }
 
-bool debug_register_executes(struct session *session, unsigned pid, u64 address)
+static bool faults(struct session *session, unsigned pid, u64 address)
 {
     for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
         const struct debug_slot *s = &session->process[pid].slot[i];
@@ -193,7 +210,7 @@ bool debug_register_executes(struct session *session, unsigned pid, u64 address)
     return false;
 }
 
-bool debug_register_waits(struct session *session, unsigned pid, u64 address)
+static bool stands_in(struct session *session, unsigned pid, u64 address)
 {
     for (unsigned i = 0; i < DEBUG_SLOTS; i++) {
         const struct debug_slot *s = &session->process[pid].slot[i];
@@ -203,7 +220,7 @@ bool debug_register_waits(struct session *session, unsigned pid, u64 address)
     return false;
 }
 
-void hw_list(struct session *session, unsigned pid, struct text *out)
+static void list(struct session *session, unsigned pid, struct text *out)
 {
     static const char *const name[] = {"", "execute", "write", "", "access"};
 
@@ -214,3 +231,20 @@ void hw_list(struct session *session, unsigned pid, struct text *out)
                      r->length);
     }
 }
+
+const struct breakpoint_kind debug_registers = {
+    .types = BIT(1) | BIT(2) | BIT(4),
+    .full = "more than the four debug registers can do",
+    .insert = insert,
+    .remove = remove,
+    .attach = attach,
+    .clear = clear,
+    .apply = apply,
+    .drop = clear,
+    .list = list,
+    .event = DEBUG_REGISTER,
+    .hit = hit,
+    .wanted = wanted,
+    .stands_in = stands_in,
+    .faults = faults,
+};

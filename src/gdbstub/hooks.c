@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "gdbstub/hooks.h"
 
+#include "gdbstub/breakpoints.h"
 #include "gdbstub/gdbstub.h"
-#include "gdbstub/int3.h"
 #include "lib/string.h"
 
 // All that the stub keeps outside of a session: the hooks that the lower rooms call, and the
@@ -15,26 +15,23 @@ static bool event(struct vcpu *v, enum debug_event what, u64 dr6)
 {
     struct session *session = registered;
     unsigned pid, index;
-    struct vcpu_regs regs;
-    gpa_t gpa = GPA(0);
-    bool translated = false;
+    const struct breakpoint_kind *asked = breakpoints_asked(what);
+    struct breakpoint_place at;
 
     if (!target_identify(v, &pid, &index) || pid == 0 || pid > GDB_MAX_VMS ||
         index >= GDB_MAX_VCPUS)
         return false;
     if (!__atomic_load_n(&session->process[pid].attached, __ATOMIC_ACQUIRE))
         return false;
-    if (what == DEBUG_BREAKPOINT) {
-        vcpu_read_regs(v, &regs);
-        translated = int3_gpa(pid, &regs, &gpa);
-    }
+    if (asked != NULL)
+        breakpoint_find_place(pid, v, &at);
 
     struct process *p = &session->process[pid];
     bool hold = true;
     spin_lock(&session->hooks_lock);
     if (!p->attached)
         hold = false;
-    else if (what == DEBUG_BREAKPOINT && !int3_is_ours(session, pid, &regs, translated, gpa))
+    else if (asked != NULL && !asked->is_ours(session, pid, &at))
         hold = false;
     else if (what == DEBUG_ENDED)
         p->ended = true;
@@ -56,7 +53,7 @@ void hooks_init(struct session *session)
 
 void gdbstub_page_written(unsigned pid, gpa_t page, bool before)
 {
-    int3_page_written(registered, pid, page, before);
+    breakpoints_page_written(registered, pid, page, before);
 }
 
 void hooks_attach(struct session *session, unsigned pid, bool on)

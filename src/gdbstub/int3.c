@@ -113,57 +113,33 @@ void int3_verify(struct session *session, struct int3 *p)
     spin_unlock(&session->hooks_lock);
 }
 
-bool int3_gpa(unsigned pid, const struct vcpu_regs *regs, gpa_t *gpa)
-{
-    struct walk_result walk;
-
-    if (translate(pid, regs, linear_rip(regs), &walk) != OK)
-        return false;
-    *gpa = walk.gpa;
-    return true;
-}
-
 // The int3 that the vCPU runs into: by where it lies, or by its address when the page has gone
 // from the tables meanwhile.
-static struct int3 *find_under(struct session *session, unsigned pid, const struct vcpu_regs *regs,
-                               bool translated, gpa_t gpa)
+static struct int3 *find_under(struct session *session, unsigned pid,
+                               const struct breakpoint_place *at)
 {
     struct int3 *all = session->int3;
-    u64 rip = linear_rip(regs);
 
-    if (translated)
-        return find(session, pid, gpa);
+    if (at->translated)
+        return find(session, pid, at->gpa);
     for (unsigned i = 0; i < MAX_BREAKPOINTS; i++) {
-        if (all[i].refs > 0 && all[i].pid == pid && all[i].address == rip)
+        if (all[i].refs > 0 && all[i].pid == pid && all[i].address == at->rip)
             return &all[i];
     }
     return NULL;
 }
 
-bool int3_under(struct session *session, unsigned pid, const struct vcpu_regs *regs)
+bool int3_lift(struct session *session, unsigned pid, const struct breakpoint_place *at)
 {
-    gpa_t gpa = GPA(0);
-    bool translated = int3_gpa(pid, regs, &gpa);
-
     spin_lock(&session->hooks_lock);
-    const struct int3 *p = find_under(session, pid, regs, translated, gpa);
+    struct int3 *p = find_under(session, pid, at);
     bool in = p != NULL && p->in;
-    spin_unlock(&session->hooks_lock);
-    return in;
-}
-
-void int3_lift(struct session *session, unsigned pid, const struct vcpu_regs *regs)
-{
-    gpa_t gpa = GPA(0);
-    bool translated = int3_gpa(pid, regs, &gpa);
-
-    spin_lock(&session->hooks_lock);
-    struct int3 *p = find_under(session, pid, regs, translated, gpa);
-    if (p != NULL) {
+    if (in) {
         take_out(p);
         p->lifted = true;
     }
     spin_unlock(&session->hooks_lock);
+    return in;
 }
 
 void int3_lower(struct session *session, unsigned pid)
@@ -178,11 +154,10 @@ void int3_lower(struct session *session, unsigned pid)
     spin_unlock(&session->hooks_lock);
 }
 
-bool int3_is_ours(struct session *session, unsigned pid, const struct vcpu_regs *regs,
-                  bool translated, gpa_t gpa)
+bool int3_is_ours(struct session *session, unsigned pid, const struct breakpoint_place *at)
 {
     ASSERT_HELD(&session->hooks_lock);
-    const struct int3 *p = find_under(session, pid, regs, translated, gpa);
+    const struct int3 *p = find_under(session, pid, at);
     u8 byte;
 
     if (p == NULL)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "gdbstub/memory.h"
 
-#include "gdbstub/int3.h"
+#include "gdbstub/breakpoints.h"
 #include "lib/string.h"
 #include "x86/bits.h"
 
@@ -74,7 +74,7 @@ u64 gdb_read_memory(struct session *session, unsigned pid, const struct vcpu_reg
         u64 n = piece(pid, regs, address + done, len - done, &gpa);
         if (n == 0 || guest_read(target_memory(pid), gpa, (u8 *)buf + done, n) != OK)
             break;
-        int3_hide(session, pid, gpa, (u8 *)buf + done, n);
+        breakpoints_hide(session, pid, gpa, (u8 *)buf + done, n);
         done += n;
     }
     return done;

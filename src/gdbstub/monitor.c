@@ -3,7 +3,6 @@
 
 #include "gdbstub/attach.h"
 #include "gdbstub/breakpoints.h"
-#include "gdbstub/debug_registers.h"
 #include "gdbstub/memory.h"
 #include "gdbstub/reg_table.h"
 #include "gdbstub/regs.h"
@@ -85,7 +84,6 @@ static bool list_breakpoints(struct session *session, const char *args)
 {
     (void)args;
     breakpoints_list(session, session->client.general_pid, &session->monitor.out);
-    hw_list(session, session->client.general_pid, &session->monitor.out);
     if (session->monitor.out.len == 0)
         text_add(&session->monitor.out, "none\n");
     return true;

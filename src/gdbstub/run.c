@@ -2,8 +2,6 @@
 #include "gdbstub/run.h"
 
 #include "gdbstub/breakpoints.h"
-#include "gdbstub/debug_registers.h"
-#include "gdbstub/int3.h"
 #include "gdbstub/memory.h"
 #include "gdbstub/regs.h"
 #include "gdbstub/stop.h"
@@ -18,7 +16,7 @@ void hold_process(struct session *session, unsigned pid)
             vcpu_hold(target_vcpu(pid, i));
         p->thread[i].running = false;
     }
-    int3_lower(session, pid);
+    breakpoints_lower(session, pid);
     p->stepping_over = NO_VCPU;
     target_freeze_time(pid, true);
 }
@@ -39,9 +37,9 @@ void thread_go(struct session *session, unsigned pid, unsigned index)
     vcpu_let_go(target_vcpu(pid, index), step, over || (step && mask_interrupts(session)));
 }
 
-// An execution breakpoint in a debug register is a fault: without RF it would hit again at once
-// (SDM Vol. 3, 18.3.1.1).
-static void pass_debug_register(struct session *session, unsigned pid, unsigned index)
+// An execution breakpoint that is a fault, as one in a debug register is, would hit again at once
+// without RF (SDM Vol. 3, 18.3.1.1).
+static void pass_fault(struct session *session, unsigned pid, unsigned index)
 {
     struct thread *t = &session->process[pid].thread[index];
     struct vcpu *v = target_vcpu(pid, index);
@@ -51,7 +49,7 @@ static void pass_debug_register(struct session *session, unsigned pid, unsigned 
         return;
     t->reported = false;
     vcpu_read_regs(v, &regs);
-    if (regs.rip != t->reported_rip || !debug_register_executes(session, pid, linear_rip(&regs)))
+    if (regs.rip != t->reported_rip || !breakpoints_fault(session, pid, linear_rip(&regs)))
         return;
     regs.rflags |= RFLAGS_RF;
     char reason[200] = "";
@@ -60,19 +58,16 @@ static void pass_debug_register(struct session *session, unsigned pid, unsigned 
         return; // the VM ends at its next entry, for what was wrong with it before
 }
 
-// Lets a thread leave the int3 it stands on, alone. False: none is there.
+// Lets a thread leave the breakpoint it stands on, alone. False: none is there that keeps it.
 static bool begin_step_over(struct session *session, unsigned pid, unsigned index)
 {
     struct process *p = &session->process[pid];
-    struct vcpu_regs regs;
 
-    vcpu_read_regs(target_vcpu(pid, index), &regs);
-    if (!int3_under(session, pid, &regs)) {
+    if (!breakpoints_lift(session, pid, target_vcpu(pid, index))) {
         p->thread[index].step_over = false;
         return false;
     }
     p->stepping_over = index;
-    int3_lift(session, pid, &regs);
     thread_go(session, pid, index);
     return true;
 }
@@ -92,7 +87,7 @@ void process_go(struct session *session, unsigned pid)
     for (unsigned i = 0; i < count; i++) {
         if (p->thread[i].want == WANT_HOLD)
             continue;
-        pass_debug_register(session, pid, i);
+        pass_fault(session, pid, i);
         thread_go(session, pid, i);
     }
 }

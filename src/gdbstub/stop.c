@@ -3,9 +3,7 @@
 
 #include "gdbstub/attach.h"
 #include "gdbstub/breakpoints.h"
-#include "gdbstub/debug_registers.h"
 #include "gdbstub/hooks.h"
-#include "gdbstub/int3.h"
 #include "gdbstub/memory.h"
 #include "gdbstub/regs.h"
 #include "gdbstub/run.h"
@@ -26,7 +24,7 @@ static void stepped(struct session *session, unsigned pid, unsigned index, u64 r
     bool over = t->step_over;
 
     if (p->stepping_over == index) {
-        int3_lower(session, pid);
+        breakpoints_lower(session, pid);
         p->stepping_over = NO_VCPU;
     }
     t->step_over = false;
@@ -39,17 +37,36 @@ static void stepped(struct session *session, unsigned pid, unsigned index, u64 r
         thread_go(session, pid, index);
 }
 
-// quiet: the VM is being held; nothing is to be let go.
+// A breakpoint's event. quiet, here and below: the VM is being held; nothing is to be let go.
+static void take_hit(struct session *session, unsigned pid, unsigned index,
+                     const struct pending_event *e, const struct vcpu_regs *regs, bool quiet)
+{
+    struct process *p = &session->process[pid];
+    struct stop stop;
+
+    switch (breakpoints_hit(session, pid, e, linear_rip(regs), &stop)) {
+    case HIT_STOP:
+        record(session, pid, index, stop.reason, regs->rip, stop.address);
+        break;
+    case HIT_LEAVE:
+        p->thread[index].step_over = true;
+        p->restart |= !quiet;
+        break;
+    case HIT_NONE:
+        if (!quiet)
+            thread_go(session, pid, index);
+        break;
+    }
+}
+
 static void take_event(struct session *session, unsigned pid, unsigned index,
                        const struct pending_event *e, bool quiet)
 {
     struct process *p = &session->process[pid];
     struct thread *t = &p->thread[index];
     struct vcpu_regs regs;
-    struct stop stop;
 
     vcpu_read_regs(target_vcpu(pid, index), &regs);
-    u64 linear = linear_rip(&regs);
     t->running = false;
     t->reported = false;
     p->last = index;
@@ -57,30 +74,13 @@ static void take_event(struct session *session, unsigned pid, unsigned index,
     case DEBUG_STEP:
         stepped(session, pid, index, regs.rip, quiet);
         break;
-    case DEBUG_BREAKPOINT:
-        if (breakpoint_wanted(session, pid, linear)) {
-            breakpoint_count_hit(session, pid, linear);
-            record(session, pid, index, STOP_BREAKPOINT, regs.rip, linear);
-            break;
-        }
-        // The same memory at another address: not where gdb wants to stop.
-        t->step_over = true;
-        if (!quiet)
-            session->process[pid].restart = true;
-        break;
-    case DEBUG_REGISTER:
-        if (debug_registers_hit(session, pid, e->dr6, linear, &stop)) {
-            if (stop.reason == STOP_BREAKPOINT)
-                breakpoint_count_hit(session, pid, stop.address);
-            record(session, pid, index, stop.reason, regs.rip, stop.address);
-        } else if (!quiet) {
-            thread_go(session, pid, index);
-        }
-        break;
     case DEBUG_INTERCEPT:
         record(session, pid, index, STOP_INTERCEPT, regs.rip, 0);
         break;
     case DEBUG_ENDED:
+        break;
+    default: // that of a kind of breakpoint
+        take_hit(session, pid, index, e, &regs, quiet);
         break;
     }
 }
@@ -94,7 +94,6 @@ static void started_again(struct session *session, unsigned pid)
         struct thread *t = &p->thread[i];
         struct pending_event stale;
         vcpu_hold(target_vcpu(pid, i));
-        vcpu_catch_breakpoints(target_vcpu(pid, i), true);
         hooks_take_event(session, pid, i, &stale);
         t->running = t->reported = t->step_over = false;
         t->stop.reason = STOP_NONE;
@@ -204,8 +203,7 @@ static bool still_holds(struct session *session, unsigned pid, unsigned index)
         return false;
     if (s->reason == STOP_INTERCEPT)
         return target_still_catches(pid, index);
-    return s->reason == STOP_BREAKPOINT ? breakpoint_wanted(session, pid, s->address)
-                                        : hw_wanted(session, pid, s);
+    return breakpoints_wanted(session, pid, s);
 }
 
 bool stop_is_due(struct session *session)
