@@ -25,7 +25,7 @@ ROWS = [
     Row("port", "read of an emulated port (0x4d0)", "bench", budget=140, exits=1),
     Row("port-write", "write of one", "bench", budget=450, exits=1),
     Row("port-wide", "write of four at once, of which two are absent", "bench", budget=660, exits=1),
-    Row("port-absent", "read of a port where nothing is", "bench", budget=175, exits=1),
+    Row("port-absent", "read of a port where nothing is", "bench", budget=180, exits=1),
     Row("pmtimer", "read of the PM timer", "bench", budget=160, exits=1),
     Row("mmio", "read of an emulated device's memory", "bench", budget=400, exits=1),
     Row("mmio-absent", "read of memory where nothing is", "bench", budget=400, exits=1),

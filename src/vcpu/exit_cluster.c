@@ -4,6 +4,7 @@
 // save.
 #include "vcpu/exits.h"
 #include "vcpu/guest_access.h"
+#include "vcpu/vapic.h"
 #include "x86/emulate_plain.h"
 #include "x86/fetch.h"
 
@@ -22,6 +23,20 @@ static bool carry_out_steps(struct vcpu *v, const struct cluster *c)
 }
 
 // ---- memory ------------------------------------------------------------------------------------
+
+u64 vcpu_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
+{
+    return vapic_claims(v, gpa) ? vapic_mmio_read(v, gpa, size)
+                                : v->guest->devices->mmio_read(v, gpa, size);
+}
+
+void vcpu_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, u64 value)
+{
+    if (vapic_claims(v, gpa))
+        vapic_mmio_write(v, gpa, size, value);
+    else
+        v->guest->devices->mmio_write(v, gpa, size, value);
+}
 
 static u64 plain_read(void *ctx, gpa_t gpa, unsigned size)
 {
@@ -52,15 +67,15 @@ static NOINLINE void second_access(struct vcpu *v, const struct cluster *c, u64 
     state_set(STATE_RIP, rip + c->length);
 }
 
-bool cluster_memory(struct vcpu *v, gpa_t gpa, bool write)
+// The access to gpa that caused the exit, and the one that follows, if the instruction is known
+// from the last time and simple: nearly all are. False: nothing was done.
+static bool known_access(struct vcpu *v, gpa_t gpa, bool write)
 {
-    // As guest_code_size(); that EFER.LMA is set need not be read from the VMCS.
-    bool code_64 = v->run.wishes.long_mode && (state_get(STATE_CS_ACCESS) & SEGMENT_LONG);
-    if (!code_64 || vcpu_breaks())
+    if (vcpu_breaks())
         return false;
     u64 rip = state_get(STATE_RIP), cr3 = state_get(STATE_CR3);
-    const struct instruction *i = fetch_cached(&v->fetch, GVA(rip), cr3, CODE_64);
-    if (i == NULL)
+    const struct instruction *i = fetch_cached(&v->fetch, GVA(rip), cr3, guest_code_size());
+    if (i == NULL || i->code_size != CODE_64)
         return false;
     v->run.gpr[RSP] = state_get(STATE_RSP);
     struct emulation e;
@@ -79,6 +94,18 @@ bool cluster_memory(struct vcpu *v, gpa_t gpa, bool write)
     if (vcpu_skip_from(v, rip, i->length, true) && c->access != CLUSTER_NONE)
         second_access(v, c, rip + i->length, gpa);
     return true;
+}
+
+void exit_ept_violation(struct vcpu *v)
+{
+    struct exit_memory exit = backend_exit_memory();
+    u32 kind = exit.how & (MEMORY_BY_ADDRESS | MEMORY_TRANSLATED | MEMORY_FETCH);
+    events_take_back_from(v, &exit);
+    if (kind == (MEMORY_BY_ADDRESS | MEMORY_TRANSLATED) && !(v->events.info & EVENT_VALID) &&
+        guest_ptr(&v->guest->memory, exit.gpa, 1) == NULL &&
+        known_access(v, exit.gpa, exit.how & MEMORY_WRITE))
+        return;
+    exit_memory_uncommon(v, &exit);
 }
 
 void cluster_memory_first(struct vcpu *v, u64 rip, gpa_t gpa)

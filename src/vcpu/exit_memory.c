@@ -1,26 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Accesses to guest-physical memory that is not RAM, or is watched: EPT violations, and the page of
-// the xAPIC.
+// Accesses to guest-physical memory that is not RAM, or is watched: EPT violations that are no
+// driver's plain MOV (exit_cluster.c), and the page of the xAPIC.
 #include "vcpu/exits.h"
 #include "vcpu/guest_access.h"
 #include "vcpu/vapic.h"
 #include "x86/bits.h"
 
 // ---- not RAM -----------------------------------------------------------------------------------
-
-u64 vcpu_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
-{
-    return vapic_claims(v, gpa) ? vapic_mmio_read(v, gpa, size)
-                                : v->guest->devices->mmio_read(v, gpa, size);
-}
-
-void vcpu_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, u64 value)
-{
-    if (vapic_claims(v, gpa))
-        vapic_mmio_write(v, gpa, size, value);
-    else
-        v->guest->devices->mmio_write(v, gpa, size, value);
-}
 
 static void no_memory(struct vcpu *v, gpa_t gpa)
 {
@@ -47,27 +33,19 @@ static void emulate_access(struct vcpu *v, gpa_t gpa)
     }
 }
 
-void exit_ept_violation(struct vcpu *v)
+void exit_memory_uncommon(struct vcpu *v, const struct exit_memory *exit)
 {
-    struct exit_memory exit = backend_exit_memory();
-    gpa_t gpa = exit.gpa;
-    bool ram = guest_ptr(&v->guest->memory, gpa, 1) != NULL;
-    u32 kind = exit.how & (MEMORY_BY_ADDRESS | MEMORY_TRANSLATED | MEMORY_FETCH);
-    events_take_back_from(v, &exit);
-    if (kind == (MEMORY_BY_ADDRESS | MEMORY_TRANSLATED) && !(v->events.info & EVENT_VALID) &&
-        !ram && cluster_memory(v, gpa, exit.how & MEMORY_WRITE))
-        return;
-
-    if (ram) {
+    gpa_t gpa = exit->gpa;
+    if (guest_ptr(&v->guest->memory, gpa, 1) != NULL) {
         if (!v->guest->memory_ops->write_protected(v, gpa))
-            vcpu_crash(v, "EPT violation in RAM at %lx, qualification %x", gpa.v, exit.how);
-    } else if ((exit.how & MEMORY_BY_ADDRESS) && !(exit.how & MEMORY_TRANSLATED)) {
+            vcpu_crash(v, "EPT violation in RAM at %lx, qualification %x", gpa.v, exit->how);
+    } else if ((exit->how & MEMORY_BY_ADDRESS) && !(exit->how & MEMORY_TRANSLATED)) {
         // A paging structure outside RAM reads as ones: reserved bits are set.
         no_memory(v, gpa);
         vcpu_raise_pf(v, backend_exit_linear_address(),
-                      PF_PRESENT | PF_RESERVED | (exit.how & MEMORY_WRITE ? PF_WRITE : 0) |
-                          (exit.how & MEMORY_FETCH ? PF_FETCH : 0));
-    } else if (exit.how & MEMORY_FETCH) {
+                      PF_PRESENT | PF_RESERVED | (exit->how & MEMORY_WRITE ? PF_WRITE : 0) |
+                          (exit->how & MEMORY_FETCH ? PF_FETCH : 0));
+    } else if (exit->how & MEMORY_FETCH) {
         no_memory(v, gpa);
         vcpu_raise_ud(v); // code outside RAM reads as ones, an undefined opcode
     } else if (v->events.info & EVENT_VALID) {

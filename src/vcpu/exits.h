@@ -103,19 +103,19 @@ u64 cr_written(struct vcpu *v, const struct exit_cr *exit);
 // was a random number.
 void random_result(struct vcpu *v, u64 value, bool ok);
 
-// exit_cluster.c: exit clusters (x86/cluster.h). The access to gpa, which is not RAM, that caused
-// the exit, and the one that follows. False: nothing was done; the instruction is not known from an
-// earlier time, or is no plain MOV.
-bool cluster_memory(struct vcpu *v, gpa_t gpa, bool write);
-// The one that follows the instruction at rip, if that has just been carried out another way.
+// exit_cluster.c: exit clusters (x86/cluster.h).
+// The access that follows the instruction at rip, which has touched gpa and was carried out another
+// way than as part of a cluster.
 void cluster_memory_first(struct vcpu *v, u64 rip, gpa_t gpa);
 // The IN that follows an OUT to an index port, of `length` bytes at rip, that was carried out.
 void cluster_port(struct vcpu *v, u16 port, u64 rip, u64 length);
 
-// exit_memory.c: accesses to guest-physical memory that is not RAM: of 1 to 8 bytes; of code, or of
-// a paging structure, answered by an exception.
+// exit_cluster.c: accesses of 1 to 8 bytes to guest-physical memory that is not RAM.
 u64 vcpu_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size);
 void vcpu_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, u64 value);
+
+// exit_memory.c: an EPT violation that is no cluster.
+void exit_memory_uncommon(struct vcpu *v, const struct exit_memory *exit);
 
 // exit_io.c: what an IN of 1, 2 or 4 bytes gives.
 void io_set_rax(struct vcpu *v, unsigned size, u32 value);
