@@ -98,6 +98,10 @@ int main(void)
     report((real & REAL_PORT) != 0, "E7: real mode: IN");
     report((real & REAL_FLAGS) != 0, "E7: real mode: STI and CLI");
     check_long_mode(" again");
+    // A write of CR0 that turns caching on or off exits, one that changes paging alone does not.
+    // Here long mode is left by one of these, and entered by one of those.
+    __asm__ volatile("mov %0, %%cr0" ::"r"(read_cr0() | BIT(30))); // CD
+    report(real_mode_trip() == REAL_ALL, "E7: to real mode, and back with caching on again");
     u32 trips = 0;
     while (trips < 100 && real_mode_trip() == REAL_ALL)
         trips++;

@@ -28,10 +28,7 @@ static void update_long_mode(struct vcpu *v, u64 efer, u64 cr0)
     bool active = (efer & EFER_LME) && (cr0 & CR0_PG);
     efer = active ? efer | EFER_LMA : efer & ~EFER_LMA;
     state_set(STATE_EFER, efer);
-    if (active == v->run.wishes.long_mode)
-        return;
-    v->run.wishes.long_mode = active;
-    vcpu_compose(v);
+    backend_set_long_mode(&v->run, active);
 }
 
 static u64 beyond_maxphyaddr(const struct vcpu *v)

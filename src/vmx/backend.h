@@ -216,6 +216,10 @@ static inline u64 backend_cr4(void)
 void backend_set_cr0(u64 value);
 void backend_set_cr4(u64 value);
 
+// The guest is in IA-32e mode, or not, at the next entry, as its EFER.LMA says. A guest that goes
+// there or leaves by itself has an exit tell the back end (SDM 28.2).
+void backend_set_long_mode(struct backend_vcpu *b, bool on);
+
 static inline void backend_set_tsc_offset(u64 offset)
 {
     vmwrite(TSC_OFFSET, offset);

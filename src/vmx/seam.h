@@ -52,7 +52,6 @@ struct backend_wishes {
     bool mov_dr;      // MOV DR exits
     bool breakpoints; // #BP exits
     bool interrupt_window, nmi_window; // it exits when an interrupt, an NMI could be delivered
-    bool long_mode;                    // it enters in IA-32e mode
 };
 
 // ---- life ---------------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Instructions that fail, by the boot option `test.fault`, to see how that is reported (SDM 31).
+#include "vmx/backend.h"
 
 #if DEBUG
-#include "boot/selftest.h"
 #include "boot/memory.h"
 #include "boot/paging.h"
+#include "boot/selftest.h"
 #include "ept/ept.h"
 #include "vmx/vmx_internal.h"
 

@@ -115,12 +115,6 @@ static u32 secondary(const struct backend_vcpu *b)
     return c & ~b->caught.free_secondary & ~secondary_of(b->wishes.free);
 }
 
-static u32 entry(const struct backend_vcpu *b)
-{
-    return (vmx_caps.base.entry & ~(u32)ENTRY_IA32E_GUEST) |
-           (b->wishes.long_mode ? (u32)ENTRY_IA32E_GUEST : 0);
-}
-
 static u32 exceptions(const struct backend_vcpu *b)
 {
     return ALWAYS_CAUGHT | b->caught.exceptions | (b->wishes.breakpoints ? 1u << VECTOR_BP : 0);
@@ -141,7 +135,6 @@ static void compose(struct backend_vcpu *b, bool fresh)
     put(PRIMARY_CONTROLS, &c->primary, primary(b), fresh);
     put(SECONDARY_CONTROLS, &c->secondary, secondary(b), fresh);
     put(EXIT_CONTROLS, &c->exit, vmx_caps.base.exit, fresh);
-    put(ENTRY_CONTROLS, &c->entry, entry(b), fresh);
     put(EXCEPTION_BITMAP, &b->exception_bitmap, exceptions(b), fresh);
 }
 
@@ -150,12 +143,20 @@ void backend_compose(struct backend_vcpu *b)
     compose(b, false);
 }
 
+// Written whatever was written before, since an exit brings it in line with the guest.
+void backend_set_long_mode(struct backend_vcpu *b, bool on)
+{
+    u32 other = vmx_caps.base.entry & ~(u32)ENTRY_IA32E_GUEST;
+    put(ENTRY_CONTROLS, &b->controls.entry, other | (on ? (u32)ENTRY_IA32E_GUEST : 0), true);
+}
+
 void vmcs_begin_controls(struct backend_vcpu *b)
 {
     b->wishes = (struct backend_wishes){0};
     memset(&b->caught, 0, sizeof(b->caught));
     b->apic_accesses = 0;
     compose(b, true);
+    backend_set_long_mode(b, false);
     vmwrite(CR0_MASK, UINT64_MAX); // so that the shadows are what the guest sees
     vmwrite(CR4_MASK, UINT64_MAX);
 }

@@ -192,6 +192,11 @@ static inline void backend_set_cr4(u64 value)
 {
     state_set(STATE_CR4, value);
 }
+static inline void backend_set_long_mode(struct backend_vcpu *b, bool on)
+{
+    (void)b;
+    (void)on; // state_get(STATE_EFER) says it
+}
 static inline void backend_set_tsc_offset(u64 offset)
 {
     scripted_loaded()->tsc_offset = offset;
