@@ -83,7 +83,8 @@ def test_an_exit_reads_and_writes_little(one_cpu):
     for name in ("cpuid", "vmcall", "vmcall-unknown", "port", "port-wide", "port-absent", "pmtimer",
                  "msr"):
         row = one_cpu[name]
-        assert 1 <= row["vmreads"] <= 6, name
+        at_port = name.startswith("port") or name == "pmtimer"  # DR7, for breakpoints on I/O
+        assert 1 <= row["vmreads"] <= (7 if at_port else 5), name
         assert 1 <= row["vmwrites"] <= 2, name  # RIP and the preemption timer
         assert row["msrs"] == 0, name
 
