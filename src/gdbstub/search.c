@@ -144,7 +144,8 @@ static void reply_found(struct session *session, u64 address)
     done(session);
 }
 
-static void reply_not_found(struct session *session)
+// All was gone through: the pattern was not found, or the CRC is complete.
+static void reply_at_end(struct session *session)
 {
     struct search *s = &session->search;
     reply_start(session);
@@ -166,7 +167,7 @@ static bool pass_over(struct session *session)
     }
     u64 hole = s->physical ? hole_in_physical(s) : hole_in_linear(s);
     if (hole == 0 || hole >= s->left) {
-        reply_not_found(session);
+        reply_at_end(session);
         return false;
     }
     s->at += hole;
@@ -183,7 +184,7 @@ static bool next_page(struct session *session)
     size_t end;
     u64 n = MIN(s->left, PAGE_SIZE - (s->at & (PAGE_SIZE - 1)));
     if (n == 0) {
-        reply_not_found(session);
+        reply_at_end(session);
         return false;
     }
     if (gdb_read_memory(session, s->pid, s->physical ? NULL : &s->regs, s->at, bytes, n) != n)
