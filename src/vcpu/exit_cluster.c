@@ -8,18 +8,16 @@
 #include "x86/emulate_plain.h"
 #include "x86/fetch.h"
 
-// Carries out what is between the first instruction and the access. False: the access is to have an
-// exit of its own, since someone has breakpoints there.
-static bool carry_out_steps(struct vcpu *v, const struct cluster *c)
+// Where someone has breakpoints (vcpu_breaks()) there are no clusters: each access has its exit.
+
+// Carries out what is between the first instruction and the access.
+static void carry_out_steps(struct vcpu *v, const struct cluster *c)
 {
-    if (vcpu_breaks())
-        return false;
-    if (c->steps != 0) {
-        u64 rflags = state_get(STATE_RFLAGS);
-        cluster_steps(c, v->run.gpr, &rflags);
-        state_set(STATE_RFLAGS, rflags);
-    }
-    return true;
+    if (c->steps == 0)
+        return;
+    u64 rflags = state_get(STATE_RFLAGS);
+    cluster_steps(c, v->run.gpr, &rflags);
+    state_set(STATE_RFLAGS, rflags);
 }
 
 // ---- memory ------------------------------------------------------------------------------------
@@ -57,8 +55,9 @@ static const struct emulate_ops plain_ops = {.read = plain_read, .write = plain_
 static NOINLINE void second_access(struct vcpu *v, const struct cluster *c, u64 rip, gpa_t gpa)
 {
     u64 offset = (gpa.v & ~PAGE_MASK) + (u64)(i64)c->where;
-    if (offset > PAGE_SIZE - 4 || !carry_out_steps(v, c))
+    if (offset > PAGE_SIZE - 4)
         return;
+    carry_out_steps(v, c);
     gpa.v = (gpa.v & PAGE_MASK) | offset;
     if (c->access == CLUSTER_LOAD)
         v->run.gpr[c->reg] = (u32)vcpu_mmio_read(v, gpa, 4);
@@ -112,7 +111,7 @@ void cluster_memory_first(struct vcpu *v, u64 rip, gpa_t gpa)
 {
     const struct instruction *i =
         fetch_cached(&v->fetch, GVA(rip), state_get(STATE_CR3), guest_code_size());
-    if (i == NULL || fetch_cluster(i)->access == CLUSTER_NONE ||
+    if (i == NULL || fetch_cluster(i)->access == CLUSTER_NONE || vcpu_breaks() ||
         state_get(STATE_RIP) != rip + i->length ||
         (state_get(STATE_RFLAGS) & v->step.skip_flags) != 0)
         return;
@@ -152,8 +151,9 @@ void cluster_port(struct vcpu *v, u16 port, u64 rip, u64 length)
     if (v->run.plain_reasons != EXIT_REASONS || guest_code_size() != CODE_64 || guest_cpl() != 0)
         return;
     const struct cluster *c = find_cluster(v, rip, length);
-    if (c == NULL || c->access != CLUSTER_IN || !carry_out_steps(v, c))
+    if (c == NULL || c->access != CLUSTER_IN || vcpu_breaks())
         return;
+    carry_out_steps(v, c);
     u16 data = c->where < 0 ? (u16)v->run.gpr[RDX] : (u16)c->where;
     bool ours = is_data_port(port, data, c->size);
     if (ours)
